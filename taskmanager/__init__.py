@@ -1,10 +1,7 @@
-"""A rate-limited asynchronous task manager with polling, all in memory.
-
-Read the package in this order; a module imports only from the modules above it:
+"""A rate-limited asynchronous task manager with polling, all in memory. A module imports only from those above it:
 
 settings    every default with its reason; the TASKMANAGER_* variables
 errors      what can go wrong, and what each failure of a task is called
-logs        one JSON object a line, which no user can forge
 sieve       the CPU-bound work: counting primes, one segment at a time
 parameters  the task types: what each accepts, and how long it takes
 models      Task, its states, and the one method that changes them
@@ -17,13 +14,9 @@ workers     WorkerPool: N loops, each task in an asyncio.Task of its own
 cleanup     forgets what has been finished, or idle, for long enough
 manager     TaskManager: submit, get, wait, list, cancel
 
-Up to here nothing knows HTTP: ``async with TaskManager(Settings()) as manager`` works in a notebook. Above it
-stand schemas, problems, middleware, openapi, stopping and api, whose ``create_app`` makes the application.
+Up to here nothing knows HTTP: ``async with TaskManager(Settings()) as manager`` works in a notebook. Above it stand
+problems, middleware, openapi, stopping and api, whose ``create_app`` makes the application.
 """
 
-from taskmanager.errors import TaskFailedError, TaskManagerError
-from taskmanager.manager import TaskManager
-from taskmanager.models import Task, TaskDict, TaskStatus
-from taskmanager.settings import Settings
-
-__all__ = ["Settings", "Task", "TaskDict", "TaskFailedError", "TaskManager", "TaskManagerError", "TaskStatus"]
+from taskmanager.manager import TaskManager as TaskManager
+from taskmanager.settings import Settings as Settings

@@ -1,35 +1,31 @@
 """Cleanup: forgets what has been finished, or idle, for long enough.
 
-Rules: it goes by the order of finishing and stops at the first task that is too young, so it reads nothing that
-stays, and never meets an unfinished task. It pauses after some hundred removals: a million that expire at once
-must not stall the event loop. Notebook: 07-cleanup-and-frozen-time.
+Rules: it goes by the order of finishing and stops at the first task that is too young, so it reads nothing that stays.
+It yields every BATCH: a million that expire at once do not stall the loop. Notebook: 07-cleanup-and-frozen-time.
 """
 
 import asyncio
 import time
 
 from taskmanager.ratelimit import SlidingWindow
+from taskmanager.settings import Settings
 from taskmanager.store import TaskStore
 
 BATCH = 500  # removals between two pauses: less than a millisecond
 
 
 def sweep(store: TaskStore, limiter: SlidingWindow | None, now: float, retention: float) -> bool:
-    """Forget up to BATCH finished tasks and as many idle clients; says whether more may be due.
-
-    A task goes once ``retention`` seconds have passed since its finish, not a moment before.
-    """
+    """Forget up to BATCH tasks finished for ``retention`` seconds, and idle clients; says if more may be due."""
     tasks = 0
     while tasks < BATCH and store.finished and store.finished[0].changed_clock + retention <= now:
         store.forget_oldest()
         tasks += 1
-    clients = limiter.forget_idle(now, BATCH) if limiter is not None else 0
+    clients = 0 if limiter is None else limiter.forget_idle(now, BATCH)
     return BATCH in (tasks, clients)
 
 
-async def clean_up(store: TaskStore, limiter: SlidingWindow | None, *, retention: float, interval: float) -> None:
-    """Sweep every ``interval`` seconds, for ever."""
+async def sweep_regularly(store: TaskStore, limiter: SlidingWindow | None, settings: Settings) -> None:
     while True:
-        await asyncio.sleep(interval)
-        while sweep(store, limiter, time.monotonic(), retention):
+        await asyncio.sleep(settings.cleanup_interval)
+        while sweep(store, limiter, time.monotonic(), settings.retention):  # noqa: ASYNC110 - not polling, but yielding
             await asyncio.sleep(0)

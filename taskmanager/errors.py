@@ -1,56 +1,48 @@
 """What can go wrong: errors that carry their HTTP status and code, and the names of task failures.
 
-Rule: an error says what it is once, here. The engine raises it without knowing HTTP; the API makes a response of
+Rule: an error says what it is once, here. The engine raises it without knowing HTTP, and the API makes a response of
 it without knowing the engine. Notebook: 06-cancellation-and-failure.
 """
 
 import asyncio
-from typing import TypedDict
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 
-class TaskError(TypedDict):
-    """The ``error`` of a failed task."""
-
-    code: str
+class TaskError(TypedDict):  # the error of a failed task
+    code: Literal["task_failed", "timeout", "internal_error"]
     message: str
 
 
 class TaskManagerError(Exception):
     """Base of what the engine refuses. Its text is for the client; ``retry_after`` is in whole seconds, if any."""
 
-    status = 500
-    code = "internal_error"
+    status, code = 500, "internal_error"
 
     def __init__(self, detail: str, retry_after: int | None = None) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
 
 
-class TaskNotFoundError(TaskManagerError):
-    """No task has this id, or it was finished and has been cleaned up."""
-
+class TaskNotFoundError(TaskManagerError):  # unknown, or cleaned up after it finished
     status, code = 404, "task_not_found"
 
 
-class TaskFinishedError(TaskManagerError):
-    """A completed or failed task cannot be cancelled."""
-
+class TaskFinishedError(TaskManagerError):  # completed or failed, so it cannot be cancelled
     status, code = 409, "task_finished"
 
 
-class QueueFullError(TaskManagerError):
-    """Backpressure: no slot is free, so the submission is refused rather than remembered."""
-
+class QueueFullError(TaskManagerError):  # backpressure: refused rather than remembered
     status, code = 503, "queue_full"
 
 
-class ShuttingDownError(TaskManagerError):
-    """The server is about to stop and takes no new work."""
-
+class ShuttingDownError(TaskManagerError):  # no new work
     status, code = 503, "shutting_down"
 
-    def __init__(self) -> None:
-        super().__init__("The server is shutting down.", retry_after=5)
+
+class IllegalTransitionError(Exception):
+    """A status was to follow one that it may not follow: a bug, not a user's mistake."""
 
 
 class TaskFailedError(Exception):
@@ -65,8 +57,7 @@ def classify_failure(error: Exception) -> TaskError:
     match error:
         case TaskFailedError():
             return {"code": "task_failed", "message": str(error)}
-        # On Python 3.10 asyncio's TimeoutError is not yet the built-in one.
-        case asyncio.TimeoutError() | TimeoutError():
+        case asyncio.TimeoutError() | TimeoutError():  # on Python 3.10 these are two classes
             return {"code": "timeout", "message": str(error) or "The task ran out of time."}
         case _:
             return INTERNAL

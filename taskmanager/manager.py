@@ -13,23 +13,21 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from functools import partial
 
 from pydantic import TypeAdapter
 
-from taskmanager import handlers
-from taskmanager.cleanup import clean_up
-from taskmanager.errors import QueueFullError, ShuttingDownError, TaskError, TaskFinishedError, TaskNotFoundError
-from taskmanager.logs import timestamp
-from taskmanager.models import Result, Task, TaskDict, TaskStatus
+from taskmanager import cleanup, errors, handlers
+from taskmanager.models import Result, Task, TaskDict, TaskStatus, timestamp
 from taskmanager.parameters import HEAD_START, Submission
 from taskmanager.pending import PendingQueue
 from taskmanager.ratelimit import SlidingWindow
 from taskmanager.settings import Settings
 from taskmanager.store import TaskStore
 from taskmanager.supervisor import Supervisor
-from taskmanager.workers import WorkerPool
+from taskmanager.workers import UNWIND, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +35,7 @@ logger = logging.getLogger(__name__)
 class TaskManager:
     """Runs tasks in the background: ``async with TaskManager(settings) as manager``, inside a running loop.
 
-    CPU-bound work goes to ``executor``, any concurrent.futures.Executor, which stays the caller's to shut down.
-    Without one, a pool of processes starts when it is first needed.
+    CPU-bound work goes to ``executor``, which stays the caller's to shut down, or else to processes of its own.
     """
 
     def __init__(self, settings: Settings, *, executor: Executor | None = None) -> None:
@@ -50,17 +47,17 @@ class TaskManager:
         self._store = TaskStore(settings.max_tasks)
         self._queue = PendingQueue(settings.queue_size)
         self._supervisor = Supervisor()
-        size, timeout = settings.workers, settings.task_timeout
-        self._pool = WorkerPool(self._queue, self._handle, self._change_status, size=size, timeout=timeout)
-        self._executor = executor
-        self._processes: ProcessPoolExecutor | None = None
+        self._pool = WorkerPool(self._queue, self._handle, self._change_status, settings)
+        self._executor, self._owns_executor = executor, executor is None
         self._background: list[asyncio.Task[None]] = []
         self._waiting = 0
+        self.body_readers: set[asyncio.Task[object]] = set()  # requests that wait for a body; the stop cancels them
 
     async def __aenter__(self) -> "TaskManager":
+        sweeping = partial(cleanup.sweep_regularly, self._store, self.limiter, self.settings)
         self._background = [
             asyncio.create_task(self._pool.run(self._supervisor)),
-            asyncio.create_task(self._supervisor.keep_alive("cleanup", self._clean_up)),
+            asyncio.create_task(self._supervisor.keep_alive("cleanup", sweeping)),
         ]
         return self
 
@@ -69,30 +66,29 @@ class TaskManager:
         for background in self._background:
             background.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self._pool.drain()
-        if self._processes is not None:
-            await asyncio.to_thread(self._processes.shutdown)  # waits for segments under way, each about 0.2 s
+        if self._pool.runs:
+            await asyncio.wait(self._pool.runs, timeout=UNWIND)  # the handlers' clean-up
+        if self._owns_executor and self._executor is not None:
+            await asyncio.to_thread(self._executor.shutdown)  # waits for segments under way, each about 0.2 s
 
     def begin_stop(self) -> None:
         """Take no new work, and cancel what is not finished, which answers all who wait for it."""
         self.stopping = True
+        for request in self.body_readers:
+            request.cancel()
         for task in [task for page in self._store.pages() for task in page if not task.finished]:
             self.cancel(task.task_id)
-        if self._processes is not None:
-            self._processes.shutdown(wait=False, cancel_futures=True)
+        if self._owns_executor and self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def submit(self, submission: Submission | TaskDict) -> Task:
-        """Queue a task; a dict is checked first, as the API checks a request's JSON.
-
-        Raises pydantic.ValidationError, ShuttingDownError, and QueueFullError where no slot is free. Nothing of a
-        refused submission is kept, and nothing is forgotten for it.
-        """
+    def submit(self, submission: Submission | dict[str, object]) -> Task:
+        """Queue a task; a dict is checked first. Raises pydantic.ValidationError, ShuttingDown- or QueueFullError."""
         if isinstance(submission, dict):
             submission = TypeAdapter[Submission](Submission).validate_python(submission)
         if self.stopping:
-            raise ShuttingDownError()
+            raise errors.ShuttingDownError("The server is shutting down.", retry_after=5)
         if self._queue.full() or self._store.full:
-            raise QueueFullError("No slot is free; try again later.", _whole(self._next_free()))
+            raise errors.QueueFullError("No slot is free; try again later.", self.retry_after())
         clock, number = time.monotonic(), self._store.next_number
         task = Task(
             task_id=str(uuid.uuid4()),
@@ -101,7 +97,7 @@ class TaskManager:
             priority=submission.priority,
             number=number,
             place=(clock + HEAD_START[submission.priority], number),
-            expected_seconds=submission.parameters.expected_seconds(self.settings.work_scale),
+            expected_seconds=handlers.simulated_seconds(submission.parameters) * self.settings.work_scale,
             created_at=timestamp(time.time()),
             changed_clock=clock,
         )
@@ -110,17 +106,12 @@ class TaskManager:
         return task
 
     def get(self, task_id: str) -> Task:
-        """The task with this id. Raises TaskNotFoundError."""
-        task = self._store.get(task_id)
-        if task is None:
-            raise TaskNotFoundError("No task has this id; a finished one is removed after a while.")
+        if (task := self._store.by_id.get(task_id)) is None:
+            raise errors.TaskNotFoundError("No task has this id; a finished one is removed after a while.")
         return task
 
     async def wait(self, task_id: str, since: int | None = None) -> Task:
-        """Long poll: the task as soon as it is finished or its version is above ``since`` (default: that of now).
-
-        After WAIT_TIMEOUT seconds, the task as it is then. Raises TaskNotFoundError.
-        """
+        """Long poll until the task is finished or above version ``since`` (or now's), for WAIT_TIMEOUT at most."""
         task, clock = self.get(task_id), asyncio.get_running_loop().time
         seen = task.version if since is None else since
         deadline = clock() + self.settings.wait_timeout  # one, however often the wait wakes
@@ -133,58 +124,46 @@ class TaskManager:
             self._waiting -= 1
         return task
 
-    async def list_tasks(self, status: TaskStatus | None = None, limit: int | None = None) -> AsyncIterator[list[Task]]:
-        """The tasks submitted until the first is asked for, in that order, up to 256 at a time.
-
-        Others run in between, so each is shown as it is by then, and one that was cleaned up is left out.
-        """
-        for page in self._store.pages(status):
-            tasks = page[:limit]
-            if tasks:
-                yield tasks
-            if limit is not None:
-                limit -= len(tasks)
-                if limit == 0:
-                    return
-            await asyncio.sleep(0)
+    def list_tasks(self, status: TaskStatus | None = None) -> Iterator[list[Task]]:
+        """The tasks submitted until now, in that order, in lists of up to 256; others may run between two of them."""
+        return self._store.pages(status)
 
     def cancel(self, task_id: str) -> Task:
-        """Cancel a task: a queued one frees its slot at once, a processing one its worker.
-
-        A cancelled one stays as it is. Raises TaskNotFoundError, and TaskFinishedError if it completed or failed.
-        """
+        """Cancel a task, or leave it cancelled. Raises TaskNotFoundError, and TaskFinishedError for other ends."""
         task = self.get(task_id)
         match task.status:
             case TaskStatus.QUEUED:
-                self._queue.remove(task)
+                self._queue.remove(task)  # frees its slot at once
                 self._change_status(task, TaskStatus.CANCELLED)
             case TaskStatus.PROCESSING:
                 self._change_status(task, TaskStatus.CANCELLED)  # its worker waits for that, and stops the handler
             case TaskStatus.COMPLETED | TaskStatus.FAILED:
-                raise TaskFinishedError(f"The task has {task.status.value} already.")
+                raise errors.TaskFinishedError(f"The task has {task.status.value} already.")
         return task
 
     def describe(self, task: Task) -> TaskDict:
-        """The task as JSON."""
         return task.to_dict(self._queue.position(task) if task.status is TaskStatus.QUEUED else None)
 
-    def retry_after(self, task: Task) -> int:
-        """Whole seconds, at least 1, until a queued task can be expected to finish."""
-        idle = self.settings.workers - len(self._pool.processing)
-        waits_for = self._queue.position(task) - idle  # tasks that also have to wait for a worker, and go first
-        start = 0.0
-        if waits_for >= 0:
+    def retry_after(self, task: Task | None = None) -> int:
+        """Whole seconds, at least 1, until ``task``, queued, can be expected to finish; or until a worker is free."""
+        ends = [task.changed_clock + task.expected_seconds for task in self._pool.processing]
+        seconds = min(ends, default=0.0) - time.monotonic()
+        if task is not None:
             mean = self._queue.expected_seconds / self._queue.qsize()
-            start = (mean if idle else self._next_free()) + mean * waits_for / self.settings.workers
-        return _whole(start + task.expected_seconds)
+            # How many go first and have to wait for a worker as well; below 0, one is free for the task itself.
+            first = self._queue.position(task) - (self.settings.workers - len(ends))
+            until_free = seconds if len(ends) == self.settings.workers else mean
+            seconds = 0.0 if first < 0 else until_free + mean * first / self.settings.workers
+            seconds += task.expected_seconds
+        return max(1, math.ceil(seconds))
 
     def stats(self) -> dict[str, str | int]:
-        """The live counts that ``GET /health`` shows."""
+        """The live counts; ``waiting`` are open long polls, ``status`` is degraded while a background loop is dead."""
         return {
             "status": "degraded" if self._supervisor.dead else "ok",
             "queued": self._queue.qsize(),
             "processing": len(self._pool.processing),
-            "tasks": len(self._store),
+            "tasks": len(self._store.by_id),
             "waiting": self._waiting,
             "workers": self.settings.workers,
             "queue_size": self.settings.queue_size,
@@ -192,7 +171,7 @@ class TaskManager:
         }
 
     def _change_status(
-        self, task: Task, status: TaskStatus, *, result: Result | None = None, error: TaskError | None = None
+        self, task: Task, status: TaskStatus, *, result: Result | None = None, error: errors.TaskError | None = None
     ) -> None:
         """The one way to a new status: record, index and log. The first final status wins."""
         fields = {"task_id": task.task_id, "task_type": task.task_type, "from": task.status.value, "to": status.value}
@@ -210,32 +189,14 @@ class TaskManager:
         return await handlers.run(task.task_type, task.parameters, tools)
 
     async def _in_executor(self, function: Callable[..., int], *args: int) -> int:
-        executor = self._executor or self._own_processes()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
-        except BrokenExecutor:
-            if executor is self._processes:
-                self._processes = None  # a process was killed: the next task gets a new pool
-            raise
-
-    def _own_processes(self) -> ProcessPoolExecutor:
-        if self._processes is None:
+        if self._executor is None:
             # Spawned, since a fork of a process with threads may deadlock. Deaf to Ctrl-C, which reaches the whole
             # process group: this process decides when they end.
-            deaf = (signal.SIGINT, signal.SIG_IGN)
-            spawn = multiprocessing.get_context("spawn")
-            self._processes = ProcessPoolExecutor(os.cpu_count(), spawn, initializer=signal.signal, initargs=deaf)
-        return self._processes
-
-    async def _clean_up(self) -> None:
-        settings = self.settings
-        await clean_up(self._store, self.limiter, retention=settings.retention, interval=settings.cleanup_interval)
-
-    def _next_free(self) -> float:
-        """Seconds until a worker can be expected to be free, where all are busy."""
-        ends = (task.changed_clock + task.expected_seconds for task in self._pool.processing)
-        return min(ends, default=0.0) - time.monotonic()
-
-
-def _whole(seconds: float) -> int:
-    return max(1, math.ceil(seconds))
+            spawn, deaf = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+            self._executor = ProcessPoolExecutor(os.cpu_count(), spawn, initializer=signal.signal, initargs=deaf)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+        except BrokenExecutor:
+            if self._owns_executor:
+                self._executor = None  # one process was killed, which ends them all: the next task gets new ones
+            raise

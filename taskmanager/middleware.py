@@ -7,16 +7,15 @@ BaseHTTPMiddleware would hide disconnects, at three times the cost of the route.
 import asyncio
 import logging
 import time
-from typing import Any
+from typing import cast
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskmanager import problems
 from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import client_key
-
-logger = logging.getLogger(__name__)
 
 
 class TasksMiddleware:
@@ -26,73 +25,62 @@ class TasksMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         headers: list[tuple[bytes, bytes]] = []
         started = False
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
-                started = True
-                message["headers"] = [*message["headers"], *headers]
+                started, message["headers"] = True, [*message["headers"], *headers]
             await send(message)
 
-        answer = self.app
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path == "/tasks" or path.startswith("/tasks/"):
+        app, path = self.app, scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if scope["type"] == "http" and (path == "/tasks" or path.startswith("/tasks/")):
             manager: TaskManager = scope["app"].state.manager
             headers.append((b"cache-control", b"no-store"))
             if (limiter := manager.limiter) is not None:
                 host = scope["client"][0] if scope.get("client") else None
                 decision = await limiter.hit(client_key(host), time.monotonic())
-                left = f'"default";r={decision.remaining};t={decision.reset}'
                 headers.append((b"ratelimit-policy", f'"default";q={limiter.limit};w={limiter.window}'.encode()))
-                headers.append((b"ratelimit", left.encode()))
-                if not decision.allowed:
-                    answer = problems.rate_limited(decision.reset)
+                headers.append((b"ratelimit", f'"default";r={decision.remaining};t={decision.reset}'.encode()))
+                app = app if decision.allowed else problems.rate_limited(decision.reset)
             if scope["method"] == "POST":  # no other method has a body that a route would read
                 receive = _limit_body(scope, receive, manager)
         try:
-            await answer(scope, receive, send_with_headers)
-        except Exception:
-            logger.exception("a request could not be answered")
-            if started:
-                raise  # too late for an answer: the server closes the connection
-            await problems.internal_error()(scope, receive, send_with_headers)
+            await app(scope, receive, send_with_headers)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise  # too late for an answer: the server logs it and closes the connection
+            logging.getLogger(__name__).exception("a request could not be answered")
+            await (await problems.answer(Request(scope), error))(scope, receive, send_with_headers)
 
 
 def _limit_body(scope: Scope, receive: Receive, manager: TaskManager) -> Receive:
-    """A ``receive`` that raises 413 once the body is over MAX_BODY, and 503 once the server stops.
-
-    Nothing is read before a route asks: an unknown one answers 404 to any body. A request that waits for a slow
-    body stands in ``app.state.readers``, where the stop finds it; racing each body against the stop would cost two
-    asyncio tasks a request.
-    """
-    limit = manager.settings.max_body
-    readers: set[asyncio.Task[Any] | None] = scope["app"].state.readers
+    """A ``receive`` that raises 413 once the body is over MAX_BODY, and 503 once the server stops."""
+    # Whoever waits for a body is cancelled by the stop. Racing each body against it would take two more tasks.
+    limit, size = manager.settings.max_body, 0
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    size = 0
 
     async def limited_receive() -> Message:
         nonlocal size
+        too_large = HTTPException(413, f"The body has more than {limit} bytes.")
         if declared.isdigit() and int(declared) > limit:
-            raise HTTPException(413, str(limit))
-        readers.add(reader := asyncio.current_task())
+            raise too_large
+        request = cast("asyncio.Task[object]", asyncio.current_task())
+        manager.body_readers.add(request)
         try:
             message = await receive()
         except asyncio.CancelledError:
-            if manager.stopping:
-                raise HTTPException(503) from None
-            raise
+            if not manager.stopping:
+                raise
+            message = {"type": "http.disconnect"}
         finally:
-            readers.discard(reader)
+            manager.body_readers.discard(request)
         size += len(message.get("body", b""))
         if size > limit:
-            raise HTTPException(413, str(limit))
+            raise too_large
         if manager.stopping:
-            raise HTTPException(503)
+            raise HTTPException(503, "The server is shutting down.")
         return message
 
     return limited_receive

@@ -1,19 +1,28 @@
 """Task: one submitted piece of work, its states, and the one method that changes them.
 
-Rules: a status changes only along TRANSITIONS, so the first terminal status wins. Each change raises ``version``
-by one and wakes everybody who waits for it. Nothing here reads a clock. Notebook: 01-task-lifecycle.
+Rules: a status changes only along TRANSITIONS, so the first terminal status wins. Each change raises ``version`` by
+one and wakes everybody who waits for it. Nothing here reads a clock. Notebook: 01-task-lifecycle.
 """
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, cast
 
-from taskmanager.errors import TaskError
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from taskmanager.errors import IllegalTransitionError, TaskError
 from taskmanager.parameters import Parameters, Priority
 
-TaskDict: TypeAlias = dict[str, Any]  # a task as JSON: what the API shows
 Result: TypeAlias = dict[str, Any]
+Time: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 in UTC with milliseconds and a ``Z``, from seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 class TaskStatus(str, Enum):
@@ -36,27 +45,37 @@ TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
 TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 
 
-class IllegalTransitionError(Exception):
-    """A status was to follow one that it may not follow: a bug, not a user's mistake."""
+class TaskDict(TypedDict):
+    """A task as JSON: what the API shows, and what its documentation says of it."""
+
+    task_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+    task_type: str
+    parameters: dict[str, Any]
+    priority: Priority
+    status: TaskStatus
+    version: Annotated[int, Field(ge=1, description="Grows by 1 at each change of status.")]
+    progress: Annotated[int, Field(ge=0, le=100, description="Never goes back; 100 exactly when completed.")]
+    queue_position: Annotated[int | None, Field(description="Tasks that would run before; null once not queued.")]
+    result: Annotated[Result | None, Field(description="Set only when completed.")]
+    error: Annotated[TaskError | None, Field(description="Set only when failed.")]
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
 
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A task. Times ending in ``_at`` are RFC 3339 texts for people, ``_clock`` monotonic seconds for arithmetic.
-
-    ``number`` counts submissions from 0; ``place`` orders the queue: the time of submission plus the head start,
-    then the number; ``changed_clock`` is when the status last changed: for a finished task, its finish.
-    """
+    """A task, with times in ``_at`` as RFC 3339 texts, for people, and in ``_clock`` in monotonic seconds."""
 
     task_id: str
     task_type: str
     parameters: Parameters
     priority: Priority
-    number: int
-    place: tuple[float, int]
-    expected_seconds: float
+    number: int  # counts submissions from 0
+    place: tuple[float, int]  # orders the queue: time of submission plus head start, then number
+    expected_seconds: float  # of processing
     created_at: str
-    changed_clock: float
+    changed_clock: float  # of the last change of status: of a finished task, its finish
     status: TaskStatus = TaskStatus.QUEUED
     version: int = 1
     progress: int = 0
@@ -79,13 +98,11 @@ class Task:
         self.status, self.changed_clock, self.result, self.error = status, clock, result, error
         self.version += 1
         if self.finished:
-            self.finished_at = at
+            self.finished_at, self.progress = at, 100 if status is TaskStatus.COMPLETED else self.progress
         else:
             self.started_at = at
-        if status is TaskStatus.COMPLETED:
-            self.progress = 100
-        # Waiters hold the old Event, which stays set for ever; whoever waits from now on gets a new one. Clearing
-        # one Event instead would lose the wake-up of a waiter that has not run yet.
+        # Waiters hold the old Event, which stays set for ever; who waits from now on gets a new one. Clearing one
+        # Event instead would lose the wake-up of a waiter that has not run yet.
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()
@@ -100,27 +117,10 @@ class Task:
         return self.finished or self.version > version
 
     def next_change(self) -> asyncio.Event:
-        """The Event that the next change of status sets, shared by all who wait for it.
-
-        Made when first asked for: it takes 800 bytes, and most tasks are kept long after anybody waited for them.
-        """
-        if self._changed is None:
-            self._changed = asyncio.Event()
+        """The Event that the next change of status sets; made when asked for, since it takes 800 bytes."""
+        self._changed = self._changed or asyncio.Event()
         return self._changed
 
     def to_dict(self, queue_position: int | None) -> TaskDict:
-        return {
-            "task_id": self.task_id,
-            "task_type": self.task_type,
-            "parameters": self.parameters.model_dump(),
-            "priority": self.priority,
-            "status": self.status.value,
-            "version": self.version,
-            "progress": self.progress,
-            "queue_position": queue_position,
-            "result": self.result,
-            "error": self.error,
-            "created_at": self.created_at,
-            "started_at": self.started_at,
-            "finished_at": self.finished_at,
-        }
+        shown = {name: getattr(self, name, queue_position) for name in TaskDict.__annotations__}
+        return cast(TaskDict, shown | {"parameters": self.parameters.model_dump()})

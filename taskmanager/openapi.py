@@ -1,17 +1,43 @@
 """OpenAPI: what FastAPI's document of this API would leave out or get wrong.
 
 Rule: the document says what the server does: 400 in place of FastAPI's 422, problem documents, the headers of each
-response, and every status on each route that can answer it.
+response, every status on each route that can answer it, and an example for each task type.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI
+from fastapi.openapi.models import Example
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field
 
-from taskmanager.schemas import InvalidRequest, Problem, RateLimited, TaskView
+from taskmanager.models import TaskDict
 
 Responses = dict[int | str, dict[str, Any]]
+
+
+class Problem(BaseModel):  # RFC 9457; errors come with 400, violated-policies with 429
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: Annotated[list[dict[str, str]], Field(description="detail, and pointer or parameter, of each")] = []
+    violated_policies: Annotated[list[str], Field(alias="violated-policies")] = []
+
+
+_COUNTS = ("queued", "processing", "tasks", "waiting", "workers", "queue_size", "restarts")
+_STATS = {"status": {"enum": ["ok", "degraded"]}} | {name: {"type": "integer"} for name in _COUNTS}
+_HEALTH = {"content": {"application/json": {"schema": {"type": "object", "properties": _STATS}}}}
+HEALTH: Responses = {200: {"description": "ok"} | _HEALTH, 503: {"description": "degraded: a loop is dead"} | _HEALTH}
+
+_EXAMPLES: list[dict[str, Any]] = [
+    {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}},
+    {"task_type": "generate_report", "parameters": {"title": "Quarterly figures", "sections": 3}},
+    {"task_type": "count_primes", "parameters": {"limit": 1000000}, "priority": "low"},
+    {"task_type": "simulate_failure", "parameters": {"kind": "crash"}, "priority": "high"},
+]
+EXAMPLES: dict[str, Example] = {each["task_type"]: {"summary": each["task_type"], "value": each} for each in _EXAMPLES}
 
 
 def _header(description: str, example: str) -> dict[str, Any]:
@@ -28,27 +54,26 @@ _SUBMITTED = {
     "Location": _header("Where to poll the task.", "/tasks/1b4e28ba-2fa1-41d2-883f-0016d3cca427"),
     "Retry-After": _header("Whole seconds until the task can be expected to finish.", "5"),
 }
-_PROBLEMS: dict[int, tuple[type[Problem], str, dict[str, Any]]] = {
-    400: (InvalidRequest, "invalid_request: what is wrong, and where", {}),
-    404: (Problem, "task_not_found: unknown, or cleaned up", {}),
-    409: (Problem, "task_finished: completed or failed already", {}),
-    413: (Problem, "body_too_large", {}),
-    429: (RateLimited, "rate_limited: waiting for Retry-After always succeeds", _AGAIN),
-    500: (Problem, "internal_error", {}),
-    503: (Problem, "queue_full or shutting_down", _AGAIN),
+_PROBLEMS = {
+    400: "invalid_request: what is wrong, and where",
+    404: "task_not_found: unknown, or cleaned up",
+    409: "task_finished: completed or failed already",
+    413: "body_too_large",
+    429: "rate_limited: waiting for Retry-After always succeeds",
+    500: "internal_error",
+    503: "queue_full or shutting_down",
 }
 
 
-def responses(success: int, *errors: int, listing: bool = False) -> Responses:
+def responses(success: int, *errors: int, model: Any = TaskDict) -> Responses:
     """What a route under /tasks answers: a task, or a list of them; ``errors``; and what each may answer."""
     headers = _ALWAYS | (_SUBMITTED if success == 202 else {})
-    found: Responses = {success: {"model": TaskView, "description": "The task", "headers": headers}}
-    if listing:
-        ndjson = {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/TaskView"}}}
-        found[success] |= {"model": list[TaskView], "description": "The tasks, streamed", "content": ndjson}
+    found: Responses = {success: {"model": model, "description": "As asked for", "headers": headers}}
+    if model is not TaskDict:
+        found[success]["content"] = {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/TaskDict"}}}
     for status in sorted({*errors, 429, 500}):
-        model, description, extra = _PROBLEMS[status]
-        found[status] = {"model": model, "description": description, "headers": _ALWAYS | extra}
+        headers = _ALWAYS | (_AGAIN if status in (429, 503) else {})
+        found[status] = {"model": Problem, "description": _PROBLEMS[status], "headers": headers}
     return found
 
 
@@ -56,13 +81,11 @@ def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of ``app``, made when first asked for."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        operations = [operation for path in schema["paths"].values() for operation in path.values()]
-        for operation in operations:
+        for operation in (operation for path in schema["paths"].values() for operation in path.values()):
             operation["responses"].pop("422", None)
             for status, response in operation["responses"].items():
                 if status >= "400" and "headers" in response:
                     response["content"]["application/problem+json"] = response["content"].pop("application/json")
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(unused, None)
+        del schema["components"]["schemas"]["HTTPValidationError"], schema["components"]["schemas"]["ValidationError"]
         app.openapi_schema = schema
     return app.openapi_schema

@@ -1,4 +1,4 @@
-"""The task types: what each accepts, and how long its work takes.
+"""The task types, and what each accepts.
 
 Rule: a task is checked when it is submitted, never first in a worker. These models are strict where JSON is not:
 ``true`` is no number, and ``"5"`` neither.
@@ -8,17 +8,13 @@ import math
 import re
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, PlainValidator, StrictInt, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from taskmanager import sieve
-
 Priority: TypeAlias = Literal["high", "normal", "low"]
-# A priority is a head start, not a wall: these seconds are added to the time of submission, and the smallest sum
-# goes first. So a low one waits at most a minute longer than a high one of the same time, and nothing starves.
+# Not a wall: these seconds are added to the time of submission, and the smallest sum goes first, so nothing starves.
 HEAD_START: dict[Priority, float] = {"high": 0.0, "normal": 30.0, "low": 60.0}
 
-_TOO_LARGE = 10**100  # the first integer of more than 100 digits
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # category Cc, and halves of surrogate pairs
 
 
@@ -28,41 +24,19 @@ def _check_text(text: str) -> str:
     return text
 
 
-def _check_number(value: Any) -> int | float:
-    # Not a union of int and float, which would report each fault twice.
-    if type(value) is int and -_TOO_LARGE < value < _TOO_LARGE:
-        return value
-    if type(value) is float and math.isfinite(value):
+def _check_number(value: Any) -> int | float:  # not a union, which would report each fault twice
+    if (type(value) is int and abs(value) < 10**100) or (type(value) is float and math.isfinite(value)):
         return value
     raise PydanticCustomError("number", "Input should be a finite number, an integer of at most 100 digits")
 
 
-def _check_whole(value: Any) -> Any:
-    return int(value) if type(value) is float and value.is_integer() else value  # JSON's 5.0 is as whole as its 5
-
-
-Text: TypeAlias = Annotated[
-    str,
-    Field(strict=True, json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}),
-    AfterValidator(_check_text),
-]
+_Printable = Field(strict=True, json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"})
+Text: TypeAlias = Annotated[str, _Printable, AfterValidator(_check_text)]
 Number: TypeAlias = Annotated[int | float, PlainValidator(_check_number), WithJsonSchema({"type": "number"})]
-Whole: TypeAlias = Annotated[int, Field(strict=True), BeforeValidator(_check_whole)]
 
 
-class Parameters(BaseModel):
-    """Base of the parameters of each task type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @property
-    def simulated_seconds(self) -> int:
-        """How long the work is simulated to take, before WORK_SCALE; 0 for real work."""
-        return 5
-
-    def expected_seconds(self, work_scale: float) -> float:
-        """How long the task can be expected to process, in real seconds."""
-        return self.simulated_seconds * work_scale
+class Parameters(BaseModel, extra="forbid"):
+    pass
 
 
 class ComputeSum(Parameters):
@@ -75,20 +49,13 @@ class GenerateReport(Parameters):
     """Write a report with a heading for each section."""
 
     title: Annotated[Text, Field(min_length=1, max_length=200)]
-    sections: Annotated[Whole, Field(ge=1, le=20)] = 5
-
-    @property
-    def simulated_seconds(self) -> int:
-        return 10 + self.sections
+    sections: Annotated[StrictInt, Field(ge=1, le=20)] = 5
 
 
 class CountPrimes(Parameters):
     """Count the primes up to ``limit``: real CPU work, beside the event loop."""
 
-    limit: Annotated[Whole, Field(ge=0, le=1_000_000_000)]
-
-    def expected_seconds(self, work_scale: float) -> float:
-        return sieve.segments(self.limit) * sieve.SEGMENT_SECONDS
+    limit: Annotated[StrictInt, Field(ge=0, le=1_000_000_000)]
 
 
 class SimulateFailure(Parameters):
@@ -98,20 +65,19 @@ class SimulateFailure(Parameters):
     message: Annotated[Text, Field(max_length=200)] = "This failure was asked for."
 
 
-Type = TypeVar("Type", bound=str)
+Name = TypeVar("Name", bound=str)
 P = TypeVar("P", bound=Parameters)
 
 
-class TypedSubmission(BaseModel, Generic[Type, P]):
+class TypedSubmission(BaseModel, Generic[Name, P], extra="forbid"):
     """What a client submits: one model for each task type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    task_type: Type
+    task_type: Name
     parameters: P
     priority: Priority = "normal"
 
     @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         return f"{params[1].__name__}Submission"
 
 

@@ -13,9 +13,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from taskmanager.errors import ShuttingDownError, TaskManagerError
-
-MAX_FAULTS = 100  # named in one response; nobody mends ten thousand one by one
+from taskmanager.errors import TaskManagerError
 
 
 def problem(status: int, code: str, detail: str, *, retry_after: int | None = None, **members: Any) -> Response:
@@ -26,60 +24,43 @@ def problem(status: int, code: str, detail: str, *, retry_after: int | None = No
     return Response(to_json(body), status, headers, media_type="application/problem+json")
 
 
+def invalid(*faults: dict[str, str]) -> Response:
+    return problem(400, "invalid_request", "The request is not valid; see errors.", errors=faults)
+
+
 def rate_limited(reset: int) -> Response:
-    """429 as draft-ietf-httpapi-ratelimit-headers describes it."""
-    members = {
-        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
-        "title": "Request cannot be satisfied as assigned quota has been exceeded",
-        "violated-policies": ["default"],
-    }
-    return problem(429, "rate_limited", f"Too many requests; try again in {reset} s.", retry_after=reset, **members)
+    kind = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    members = {"type": kind, "title": "Quota exceeded", "violated-policies": ["default"]}
+    return problem(429, "rate_limited", f"The next request is accepted in {reset} s.", retry_after=reset, **members)
 
 
-def internal_error() -> Response:
-    return problem(500, "internal_error", "Something went wrong on our side; the log has the details.")
-
-
-async def from_task_manager(request: Request, error: Exception) -> Response:
-    """What the engine refuses."""
-    assert isinstance(error, TaskManagerError)
-    return problem(error.status, error.code, str(error), retry_after=error.retry_after)
-
-
-async def from_http(request: Request, error: Exception) -> Response:
-    """What Starlette, FastAPI and the middleware refuse."""
-    assert isinstance(error, HTTPException)
-    match error.status_code:
-        case 400:  # FastAPI's answer to bad UTF-8, overlong integers and deep nesting
-            return _invalid([{"detail": "The body cannot be read as JSON.", "pointer": "#"}])
-        case 404:
+async def answer(request: Request, error: Exception) -> Response:
+    """The response to an error, whether the engine, pydantic, FastAPI or the middleware raised it."""
+    match error:
+        case TaskManagerError():
+            return problem(error.status, error.code, str(error), retry_after=error.retry_after)
+        case RequestValidationError():
+            return invalid(*(_fault(each, error.body) for each in error.errors()[:100]))  # nobody mends ten thousand
+        case HTTPException(status_code=400):  # what FastAPI makes of bad UTF-8, overlong integers and deep nesting
+            return invalid({"detail": "The body cannot be read as JSON.", "pointer": "#"})
+        case HTTPException(status_code=404):
             return problem(404, "not_found", "There is nothing at this path.")
-        case 405:
+        case HTTPException(status_code=405):
             # Starlette's own Allow names the methods of the first route with this path, not of all.
             routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-            allowed = sorted({method for route in routes for method in route.methods})
             response = problem(405, "method_not_allowed", "This path has other methods; see Allow.")
-            response.headers["Allow"] = ", ".join(allowed)
+            response.headers["Allow"] = ", ".join(sorted({method for route in routes for method in route.methods}))
             return response
-        case 413:
-            return problem(413, "body_too_large", f"The body is larger than the server takes: {error.detail} bytes.")
-        case 503:
-            return await from_task_manager(request, ShuttingDownError())
+        case HTTPException(status_code=413):
+            return problem(413, "body_too_large", error.detail)
+        case HTTPException(status_code=503):
+            return problem(503, "shutting_down", error.detail, retry_after=5)
         case _:
-            return internal_error()
-
-
-async def from_validation(request: Request, error: Exception) -> Response:
-    """What pydantic refuses; without the input it complains about, which may not even be encodable."""
-    assert isinstance(error, RequestValidationError)
-    return _invalid([_fault(each, error.body) for each in error.errors()[:MAX_FAULTS]])
-
-
-def _invalid(errors: list[dict[str, str]]) -> Response:
-    return problem(400, "invalid_request", "The request is not valid; see errors.", errors=errors)
+            return problem(500, "internal_error", "Something went wrong on our side; the log has the details.")
 
 
 def _fault(error: dict[str, Any], body: Any) -> dict[str, str]:
+    """What is wrong and where, without the input, which may not even be encodable."""
     where, *path = error["loc"]
     if where != "body":
         return {"detail": error["msg"], "parameter": str(path[0])}
@@ -92,8 +73,8 @@ def _fault(error: dict[str, Any], body: Any) -> dict[str, str]:
         case _ if isinstance(body, bytes):
             return {"detail": "Send JSON, with Content-Type: application/json.", "pointer": "#"}
         case _:
-            # The first step is the task type, which pydantic adds to tell its models apart. The pointer is a URI
-            # fragment (RFC 6901, section 6).
+            # The first step is the task type, by which pydantic tells its models apart. The rest becomes a pointer
+            # as a URI fragment (RFC 6901, section 6).
             steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path[1:])
             pointer = "".join("/" + quote(step, safe="~!$&'()*+,;=:@", errors="replace") for step in steps)
             return {"detail": error["msg"], "pointer": "#" + pointer}

@@ -1,73 +1,62 @@
 """Settings: every default, with the reason for it, and the environment variables that change it.
 
-Rule: a Settings object is valid and never changes. A value that cannot be used stops the start with one line
-that names its variable, and nothing later has to check again.
+Rule: a Settings object is valid and never changes. A value that cannot be used stops the start with one line that
+names its variable, and nothing later has to check again.
 """
 
 import dataclasses
 import logging
-import math
 from collections.abc import Mapping
 from typing import Any
 
 PREFIX = "TASKMANAGER_"
-_MORE_THAN_0 = math.ulp(0.0)  # the smallest float, as an inclusive bound
-
-logger = logging.getLogger(__name__)
+_ABOVE_0 = 1e-9
 
 
 class SettingsError(ValueError):
     """A setting has a value that cannot be used; the message is one line and names its variable."""
 
 
-def _setting(default: float, reason: str, *, low: float = 1, high: float = 10**9) -> Any:
-    """A field that may be from ``low`` to ``high``; a thousand million is beyond any use, and safe as a timer."""
-    return dataclasses.field(default=default, metadata={"reason": reason, "low": low, "high": high})
+def _setting(default: float, low: float = 1, high: float = 10**9) -> Any:
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """What can be tuned; times are in seconds. Raises SettingsError for a value out of bounds."""
 
-    workers: int = _setting(5, "tasks processed in parallel: the exercise's five", high=10_000)
-    queue_size: int = _setting(100, "tasks that may be queued at once: the exercise's hundred")
-    rate_limit: int | None = _setting(10, "requests per window per client: the exercise's ten; None is no limit")
-    rate_window: int = _setting(
-        60, "the window of the rate limit: the exercise's minute; its header needs whole seconds"
-    )
-    max_clients: int = _setting(100_000, "clients the limiter remembers: about 120 MB")
-    wait_timeout: float = _setting(10.0, "longest long poll: the exercise's ten seconds", low=_MORE_THAN_0)
-    retention: float = _setting(600.0, "how long a finished task can be read: the exercise's ten minutes", low=0)
-    cleanup_interval: float = _setting(30.0, "how late the cleanup may come: 5 % of retention", low=_MORE_THAN_0)
-    max_tasks: int = _setting(10_000, "task records kept, so that memory is bounded before any cleanup")
-    task_timeout: float = _setting(60.0, "real seconds a task may process: twice the longest", low=_MORE_THAN_0)
-    work_scale: float = _setting(1.0, "multiplies every simulated duration: 0 makes it instant", low=0)
-    max_body: int = _setting(262_144, "bytes of a request body: room for 10,000 numbers of 25 digits")
+    workers: int = _setting(5, high=10_000)  # tasks processed in parallel: the exercise's five
+    queue_size: int = _setting(100)  # tasks that may be queued at once: the exercise's hundred
+    rate_limit: int | None = _setting(10)  # requests per window per client: the exercise's ten; None: no limit
+    rate_window: int = _setting(60)  # the exercise's minute; whole seconds, as the header has it
+    max_clients: int = _setting(100_000)  # clients the limiter remembers: about 120 MB
+    wait_timeout: float = _setting(10.0, _ABOVE_0)  # longest long poll: the exercise's ten seconds
+    retention: float = _setting(600.0, 0)  # how long a finished task can be read: the exercise's ten minutes
+    cleanup_interval: float = _setting(30.0, _ABOVE_0)  # how late the cleanup may come: 5 % of retention
+    max_tasks: int = _setting(10_000)  # task records kept, which bounds memory between two cleanups
+    task_timeout: float = _setting(60.0, _ABOVE_0)  # real seconds a task may process: twice the longest
+    work_scale: float = _setting(1.0, 0)  # multiplies every simulated duration: 0 makes it instant
+    max_body: int = _setting(262_144)  # bytes of a request body: room for 10,000 numbers of 25 digits
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            kinds = int if isinstance(field.default, int) else (int, float)
-            if value is None and field.name == "rate_limit":
+            value, kinds = getattr(self, field.name), int if isinstance(field.default, int) else (int, float)
+            if isinstance(value, kinds) and not isinstance(value, bool):
+                if field.metadata["low"] <= value <= field.metadata["high"]:  # NaN is not
+                    continue
+            elif field.name == "rate_limit" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                raise _unusable(field, value)
-            if not field.metadata["low"] <= value <= field.metadata["high"]:  # NaN fails every comparison
-                raise _unusable(field, value)
+            raise _unusable(field, value)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Settings from TASKMANAGER_<NAME>, where an empty value counts as unset. Raises SettingsError.
-
-        The log warns of unknown TASKMANAGER_ names, and of WEB_CONCURRENCY: uvicorn would start several
-        processes, each with tasks and limits of its own.
-        """
+        """Settings from TASKMANAGER_<NAME>, where an empty value counts as unset. Raises SettingsError."""
         fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
         given = {name: text.strip() for name, text in environ.items() if text.strip()}
         settings = cls(**{field.name: _parse(field, given[name]) for name, field in fields.items() if name in given})
-        for name in sorted(environ):
-            if name.startswith(PREFIX) and name not in fields:
-                logger.warning("unknown setting %s is ignored", name)
+        logger = logging.getLogger(__name__)
+        for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in fields):
+            logger.warning("unknown setting %s is ignored", name)
         if given.get("WEB_CONCURRENCY", "1") != "1":
             logger.warning("WEB_CONCURRENCY starts several processes, each with tasks and limits of its own")
         return settings
@@ -84,7 +73,6 @@ def _parse(field: "dataclasses.Field[Any]", text: str) -> Any:
 
 def _unusable(field: "dataclasses.Field[Any]", value: object) -> SettingsError:
     kind = "a whole number" if isinstance(field.default, int) else "a number"
-    low = "more than 0" if field.metadata["low"] == _MORE_THAN_0 else f"at least {field.metadata['low']}"
+    bounds = f"{kind} from {field.metadata['low']} to {field.metadata['high']}"
     off = ", or 'off'" if field.name == "rate_limit" else ""
-    name = PREFIX + field.name.upper()
-    return SettingsError(f"{name} must be {kind}, {low} and at most {field.metadata['high']}{off}; got {value!r:.40}")
+    return SettingsError(f"{PREFIX}{field.name.upper()} must be {bounds}{off}; got {value!r:.40}")

@@ -13,10 +13,7 @@ PAGE = 256  # tasks a page: what a listing holds at once
 
 
 class _Book:
-    """Tasks in the order submitted, on numbered pages: task number n stands on page n // PAGE.
-
-    A reader remembers its page number, which stays good while tasks come and go.
-    """
+    """Task number n is on page n // PAGE: a reader's page number stays good while tasks come and go."""
 
     def __init__(self) -> None:
         self._pages: dict[int, dict[int, Task]] = {}
@@ -25,15 +22,14 @@ class _Book:
         self._pages.setdefault(task.number // PAGE, {})[task.number] = task
 
     def remove(self, task: Task) -> None:
-        number = task.number // PAGE
-        del self._pages[number][task.number]
-        if not self._pages[number]:
-            del self._pages[number]
+        page = self._pages[task.number // PAGE]
+        del page[task.number]
+        if not page:
+            del self._pages[task.number // PAGE]
 
     def read(self, end: int) -> Iterator[list[Task]]:
         """The tasks with a number below ``end``, a page at a time; a page may be empty."""
-        first = next(iter(self._pages), 0)
-        for number in range(first, -(-end // PAGE)):
+        for number in range(next(iter(self._pages), 0), -(-end // PAGE)):
             yield [task for task in self._pages.get(number, {}).values() if task.number < end]
 
 
@@ -41,49 +37,37 @@ class TaskStore:
     """The records. All but reading pages takes the same time, however many are kept."""
 
     def __init__(self, max_tasks: int) -> None:
-        self.next_number = 0
+        self.next_number, self._max_tasks = 0, max_tasks
+        self.by_id: dict[str, Task] = {}
         self.finished: deque[Task] = deque()  # in the order finished
-        self._max_tasks = max_tasks
-        self._by_id: dict[str, Task] = {}
         self._all, self._unfinished = _Book(), _Book()
-
-    def __len__(self) -> int:
-        return len(self._by_id)
 
     @property
     def full(self) -> bool:
-        """Whether there is neither room for another record nor a finished one to make room."""
-        return len(self) >= self._max_tasks and not self.finished
-
-    def get(self, task_id: str) -> Task | None:
-        return self._by_id.get(task_id)
+        """Whether there is neither room for a record nor a finished one to make room."""
+        return len(self.by_id) >= self._max_tasks and not self.finished
 
     def add(self, task: Task) -> None:
         """Keep a new task; over the limit, the task that finished first is forgotten."""
-        if len(self) >= self._max_tasks:
+        if len(self.by_id) >= self._max_tasks:
             self.forget_oldest()
         self.next_number = task.number + 1
-        self._by_id[task.task_id] = task
+        self.by_id[task.task_id] = task
         self._all.add(task)
         self._unfinished.add(task)
 
     def mark_finished(self, task: Task) -> None:
-        """Note that a task has just finished."""
         self._unfinished.remove(task)
         self.finished.append(task)
 
     def forget_oldest(self) -> None:
         """Remove the task that finished first. Raises IndexError where none is finished."""
         task = self.finished.popleft()
-        del self._by_id[task.task_id]
+        del self.by_id[task.task_id]
         self._all.remove(task)
 
     def pages(self, status: TaskStatus | None = None) -> Iterator[list[Task]]:
-        """The tasks submitted until now, in that order, in lists of at most PAGE; some may be empty.
-
-        With ``status``, those that have it when their page is read. Between two pages the caller may wait: each
-        page shows what is still kept, as it is by then.
-        """
+        """The tasks submitted until now, in that order, in lists of up to PAGE, each as it is when it is reached."""
         waiting = status in (TaskStatus.QUEUED, TaskStatus.PROCESSING)  # few, whatever else is kept
         pages = (self._unfinished if waiting else self._all).read(self.next_number)
         return ([task for task in page if status in (None, task.status)] for page in pages)

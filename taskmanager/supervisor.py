@@ -1,7 +1,7 @@
 """Supervisor: starts a loop again when it dies, and remembers that it did.
 
-Rule: a loop that nobody restarts leaves a server that accepts tasks and never runs them. One that dies at each
-start must not spin, so each death doubles the pause before the next. Notebook: 10-shutdown-and-faults.
+Rule: a loop that nobody restarts leaves a server that accepts tasks and never runs them. One that dies at each start
+must not spin, so each death doubles the pause before the next. Notebook: 10-shutdown-and-faults.
 """
 
 import asyncio
@@ -9,8 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds
-
-logger = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -21,17 +19,14 @@ class Supervisor:
         self.restarts = 0
 
     async def keep_alive(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run ``loop()`` for ever: when it dies, it is started again after 1 s, then 2, 4, ... 30 s.
-
-        Once it has lived for 30 s, the pauses begin at 1 s again.
-        """
+        """Run ``loop()`` for ever; after a death wait 1 s, then 2, 4, ... 30 s, until it has lived for 30 s."""
         pause, clock = FIRST_PAUSE, asyncio.get_running_loop().time
         while True:
             started = clock()
             try:
                 await loop()
             except Exception:
-                logger.exception("%(loop)s has died", {"loop": name})
+                logging.getLogger(__name__).exception("%(loop)s has died", {"loop": name})
             if clock() - started >= LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             self.dead.add(name)

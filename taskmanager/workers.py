@@ -8,47 +8,33 @@ the other the loop around it. Notebook: 02-queue-and-workers.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TypeAlias
 
 from taskmanager.errors import INTERNAL, classify_failure
 from taskmanager.models import Result, Task, TaskStatus
 from taskmanager.pending import PendingQueue
+from taskmanager.settings import Settings
 from taskmanager.supervisor import Supervisor
 
+Handle: TypeAlias = Callable[[Task], Awaitable[Result]]
+ChangeStatus: TypeAlias = Callable[..., None]  # of a task, a TaskStatus, and its result or error
 UNWIND = 1.0  # seconds that a cancelled handler gets before the log calls it stubborn
 
 logger = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """Takes tasks from ``queue`` and gives each to ``handle``, ``size`` at a time, ``timeout`` seconds each at most.
+    """Gives each task of ``queue`` to ``handle``: WORKERS at a time, and TASK_TIMEOUT seconds each at most."""
 
-    ``change_status(task, status, result=, error=)`` is told what becomes of them; it ignores a task that has got a
-    final status meanwhile.
-    """
-
-    def __init__(
-        self,
-        queue: PendingQueue,
-        handle: Callable[[Task], Awaitable[Result]],
-        change_status: Callable[..., Any],
-        *,
-        size: int,
-        timeout: float,
-    ) -> None:
+    def __init__(self, queue: PendingQueue, handle: Handle, change_status: ChangeStatus, settings: Settings) -> None:
         self.processing: set[Task] = set()
-        self._queue, self._handle, self._change_status = queue, handle, change_status
-        self._size, self._timeout = size, timeout
-        self._runs: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references
+        self._queue, self._handle, self._change_status, self._settings = queue, handle, change_status, settings
+        self.runs: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references
 
     async def run(self, supervisor: Supervisor) -> None:
         """Run the workers until this is cancelled."""
-        await asyncio.gather(*(supervisor.keep_alive(f"worker-{n}", self._work) for n in range(1, self._size + 1)))
-
-    async def drain(self) -> None:
-        """Wait until interrupted handlers have unwound, for a second at most."""
-        if self._runs:
-            await asyncio.wait(self._runs, timeout=UNWIND)
+        names = [f"worker-{number}" for number in range(1, self._settings.workers + 1)]
+        await asyncio.gather(*(supervisor.keep_alive(name, self._work) for name in names))
 
     async def _work(self) -> None:
         while True:
@@ -65,9 +51,9 @@ class WorkerPool:
 
     async def _process(self, task: Task) -> None:
         run = asyncio.create_task(self._run_handler(task))
-        self._runs.add(run)
-        run.add_done_callback(self._runs.discard)
-        timer = asyncio.get_running_loop().call_later(self._timeout, self._time_out, task)
+        self.runs.add(run)
+        run.add_done_callback(self.runs.discard)
+        timer = asyncio.get_running_loop().call_later(self._settings.task_timeout, self._time_out, task)
         try:
             # Wait for the status, not for the handler. Whoever finishes the task, be it the handler, a DELETE or the
             # timer, frees this worker at once, even where the handler ignores its cancellation.
@@ -81,10 +67,10 @@ class WorkerPool:
 
     async def _run_handler(self, task: Task) -> None:
         try:
-            result = await self._handle(task)
+            self._change_status(task, TaskStatus.COMPLETED, result=await self._handle(task))
         except asyncio.CancelledError:
-            # A BaseException: "except Exception" would miss it and leave the task "processing" for ever. Where the
-            # task was cancelled it is finished by now; otherwise the handler was cancelled behind our back.
+            # A BaseException: "except Exception" would miss it and leave the task "processing" for ever. A cancelled
+            # task is finished by now; if this one is not, its handler was cancelled behind our back.
             if not task.finished:
                 self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
             raise
@@ -93,11 +79,9 @@ class WorkerPool:
             if failure is INTERNAL:
                 logger.exception("task %(task_id)s: its handler crashed", {"task_id": task.task_id})
             self._change_status(task, TaskStatus.FAILED, error=failure)
-        else:
-            self._change_status(task, TaskStatus.COMPLETED, result=result)
 
     def _time_out(self, task: Task) -> None:
-        error = asyncio.TimeoutError(f"The task took longer than {self._timeout:g} seconds.")
+        error = asyncio.TimeoutError(f"The task took longer than {self._settings.task_timeout:g} seconds.")
         self._change_status(task, TaskStatus.FAILED, error=classify_failure(error))
 
     def _tell_if_stubborn(self, task: Task, run: "asyncio.Task[None]") -> None:
