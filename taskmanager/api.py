@@ -1,7 +1,6 @@
 """The HTTP API: create_app and its routes.
 
-Rule: a route translates. It makes one call of the TaskManager from a request, and a response from the task that it
-gets; it decides nothing. Notebook: 00-tour.
+Rule: a route translates between a request, one call of the TaskManager, and a response; it decides nothing.
 """
 
 import asyncio
@@ -66,6 +65,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     route("/tasks/{task_id}", cancel_task, methods=["DELETE"], responses=responses(200, 400, 404, 409))
     route("/health", health, methods=["GET"], responses=openapi.HEALTH)
     route("/", to_docs, methods=["GET"], include_in_schema=False)
+    app.router.routes.sort(key=lambda route: not getattr(route, "path", "").startswith("/tasks"))  # tried in this order
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
 

@@ -1,7 +1,7 @@
 """Cleanup: forgets what has been finished, or idle, for long enough.
 
-Rules: it goes by the order of finishing and stops at the first task that is too young, so it reads nothing that stays.
-It yields every BATCH: a million that expire at once do not stall the loop. Notebook: 07-cleanup-and-frozen-time.
+Rule: it goes by the order of finishing, so it reads nothing that stays, and yields every BATCH, so that a million that
+expire at once do not stall the event loop. Notebook: 07-cleanup-and-frozen-time.
 """
 
 import asyncio

@@ -1,18 +1,13 @@
 """What can go wrong: errors that carry their HTTP status and code, and the names of task failures.
 
-Rule: an error says what it is once, here. The engine raises it without knowing HTTP, and the API makes a response of
-it without knowing the engine. Notebook: 06-cancellation-and-failure.
+Rule: an error says what it is once, here: the engine raises it without knowing HTTP, and the API answers it without
+knowing the engine. Notebook: 06-cancellation-and-failure.
 """
 
 import asyncio
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from typing_extensions import TypedDict
-
-
-class TaskError(TypedDict):  # the error of a failed task
-    code: Literal["task_failed", "timeout", "internal_error"]
-    message: str
+TaskError: TypeAlias = dict[Literal["code", "message"], str]  # the error of a failed task
 
 
 class TaskManagerError(Exception):

@@ -1,7 +1,6 @@
 """Handlers: what each task type does.
 
-Rule: a handler returns a result or raises. It knows nothing of status, queue or HTTP. At each ``await`` it can be
-cancelled, and it lets CancelledError pass.
+Rule: a handler returns a result or raises; at each ``await`` it can be cancelled, and it lets CancelledError pass.
 """
 
 import asyncio
@@ -13,7 +12,6 @@ from taskmanager import sieve
 from taskmanager.errors import TaskFailedError
 from taskmanager.models import Result
 from taskmanager.parameters import ComputeSum, CountPrimes, GenerateReport, Parameters, SimulateFailure
-
 
 FAILURES = {"task_failed": TaskFailedError, "timeout": asyncio.TimeoutError, "crash": RuntimeError}
 

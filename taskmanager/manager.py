@@ -51,7 +51,9 @@ class TaskManager:
         self._executor, self._owns_executor = executor, executor is None
         self._background: list[asyncio.Task[None]] = []
         self._waiting = 0
-        self.body_readers: set[asyncio.Task[object]] = set()  # requests that wait for a body; the stop cancels them
+        self.body_readers: set[asyncio.Task[object] | None] = (
+            set()
+        )  # requests that wait for a body; the stop cancels them
 
     async def __aenter__(self) -> "TaskManager":
         sweeping = partial(cleanup.sweep_regularly, self._store, self.limiter, self.settings)
@@ -74,7 +76,7 @@ class TaskManager:
     def begin_stop(self) -> None:
         """Take no new work, and cancel what is not finished, which answers all who wait for it."""
         self.stopping = True
-        for request in self.body_readers:
+        for request in filter(None, self.body_readers):
             request.cancel()
         for task in [task for page in self._store.pages() for task in page if not task.finished]:
             self.cancel(task.task_id)
@@ -146,29 +148,24 @@ class TaskManager:
 
     def retry_after(self, task: Task | None = None) -> int:
         """Whole seconds, at least 1, until ``task``, queued, can be expected to finish; or until a worker is free."""
-        ends = [task.changed_clock + task.expected_seconds for task in self._pool.processing]
-        seconds = min(ends, default=0.0) - time.monotonic()
+        idle, seconds = self.settings.workers - len(self._pool.processing), 0.0
+        if not idle:
+            ends = (task.changed_clock + task.expected_seconds for task in self._pool.processing)
+            seconds = min(ends) - time.monotonic()
         if task is not None:
-            mean = self._queue.expected_seconds / self._queue.qsize()
-            # How many go first and have to wait for a worker as well; below 0, one is free for the task itself.
-            first = self._queue.position(task) - (self.settings.workers - len(ends))
-            until_free = seconds if len(ends) == self.settings.workers else mean
-            seconds = 0.0 if first < 0 else until_free + mean * first / self.settings.workers
+            first = self._queue.position(task) - idle  # how many go first and have to wait for a worker as well
+            if first >= 0:
+                mean = self._queue.expected_seconds / self._queue.qsize()
+                seconds += mean * first / self.settings.workers + (mean if idle else 0.0)
             seconds += task.expected_seconds
         return max(1, math.ceil(seconds))
 
     def stats(self) -> dict[str, str | int]:
         """The live counts; ``waiting`` are open long polls, ``status`` is degraded while a background loop is dead."""
-        return {
-            "status": "degraded" if self._supervisor.dead else "ok",
-            "queued": self._queue.qsize(),
-            "processing": len(self._pool.processing),
-            "tasks": len(self._store.by_id),
-            "waiting": self._waiting,
-            "workers": self.settings.workers,
-            "queue_size": self.settings.queue_size,
-            "restarts": self._supervisor.restarts,
-        }
+        running = {"queued": self._queue.qsize(), "processing": len(self._pool.processing), "waiting": self._waiting}
+        counts = running | {"tasks": len(self._store.by_id), "restarts": self._supervisor.restarts}
+        limits = {"workers": self.settings.workers, "queue_size": self.settings.queue_size}
+        return {"status": "degraded" if self._supervisor.dead else "ok"} | counts | limits
 
     def _change_status(
         self, task: Task, status: TaskStatus, *, result: Result | None = None, error: errors.TaskError | None = None

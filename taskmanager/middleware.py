@@ -7,7 +7,6 @@ BaseHTTPMiddleware would hide disconnects, at three times the cost of the route.
 import asyncio
 import logging
 import time
-from typing import cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,7 +30,8 @@ class TasksMiddleware:
         async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
-                started, message["headers"] = True, [*message["headers"], *headers]
+                started = True
+                message["headers"] += headers
             await send(message)
 
         app, path = self.app, scope.get("path", "").removeprefix(scope.get("root_path", ""))
@@ -41,8 +41,8 @@ class TasksMiddleware:
             if (limiter := manager.limiter) is not None:
                 host = scope["client"][0] if scope.get("client") else None
                 decision = await limiter.hit(client_key(host), time.monotonic())
-                headers.append((b"ratelimit-policy", f'"default";q={limiter.limit};w={limiter.window}'.encode()))
-                headers.append((b"ratelimit", f'"default";r={decision.remaining};t={decision.reset}'.encode()))
+                headers.append((b"ratelimit-policy", b'"default";q=%d;w=%d' % (limiter.limit, limiter.window)))
+                headers.append((b"ratelimit", b'"default";r=%d;t=%d' % decision[1:]))
                 app = app if decision.allowed else problems.rate_limited(decision.reset)
             if scope["method"] == "POST":  # no other method has a body that a route would read
                 receive = _limit_body(scope, receive, manager)
@@ -56,18 +56,15 @@ class TasksMiddleware:
 
 
 def _limit_body(scope: Scope, receive: Receive, manager: TaskManager) -> Receive:
-    """A ``receive`` that raises 413 once the body is over MAX_BODY, and 503 once the server stops."""
-    # Whoever waits for a body is cancelled by the stop. Racing each body against it would take two more tasks.
+    """A ``receive`` that raises 413 over MAX_BODY, and 503 at the stop, which cancels whoever waits for a body."""
     limit, size = manager.settings.max_body, 0
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    declared = [int(value) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
 
     async def limited_receive() -> Message:
         nonlocal size
-        too_large = HTTPException(413, f"The body has more than {limit} bytes.")
-        if declared.isdigit() and int(declared) > limit:
-            raise too_large
-        request = cast("asyncio.Task[object]", asyncio.current_task())
-        manager.body_readers.add(request)
+        if sum(declared) > limit:
+            raise HTTPException(413, f"The body has more than {limit} bytes.")
+        manager.body_readers.add(request := asyncio.current_task())
         try:
             message = await receive()
         except asyncio.CancelledError:
@@ -78,7 +75,7 @@ def _limit_body(scope: Scope, receive: Receive, manager: TaskManager) -> Receive
             manager.body_readers.discard(request)
         size += len(message.get("body", b""))
         if size > limit:
-            raise too_large
+            raise HTTPException(413, f"The body has more than {limit} bytes.")
         if manager.stopping:
             raise HTTPException(503, "The server is shutting down.")
         return message

@@ -5,10 +5,10 @@ one and wakes everybody who waits for it. Nothing here reads a clock. Notebook: 
 """
 
 import asyncio
+import time
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from enum import Enum
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -22,7 +22,7 @@ Time: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"}
 
 def timestamp(seconds: float) -> str:
     """RFC 3339 in UTC with milliseconds and a ``Z``, from seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds * 1000) % 1000:03}Z"
 
 
 class TaskStatus(str, Enum):
@@ -57,7 +57,9 @@ class TaskDict(TypedDict):
     progress: Annotated[int, Field(ge=0, le=100, description="Never goes back; 100 exactly when completed.")]
     queue_position: Annotated[int | None, Field(description="Tasks that would run before; null once not queued.")]
     result: Annotated[Result | None, Field(description="Set only when completed.")]
-    error: Annotated[TaskError | None, Field(description="Set only when failed.")]
+    error: Annotated[
+        TaskError | None, Field(description="Set only when failed; code: task_failed, timeout or internal_error.")
+    ]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -122,5 +124,18 @@ class Task:
         return self._changed
 
     def to_dict(self, queue_position: int | None) -> TaskDict:
-        shown = {name: getattr(self, name, queue_position) for name in TaskDict.__annotations__}
-        return cast(TaskDict, shown | {"parameters": self.parameters.model_dump()})
+        return {
+            "task_id": self.task_id,
+            "task_type": self.task_type,
+            "parameters": dict(vars(self.parameters)),
+            "priority": self.priority,
+            "status": self.status,
+            "version": self.version,
+            "progress": self.progress,
+            "queue_position": queue_position,
+            "result": self.result,
+            "error": self.error,
+            "created_at": self.created_at,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+        }

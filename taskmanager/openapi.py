@@ -54,15 +54,8 @@ _SUBMITTED = {
     "Location": _header("Where to poll the task.", "/tasks/1b4e28ba-2fa1-41d2-883f-0016d3cca427"),
     "Retry-After": _header("Whole seconds until the task can be expected to finish.", "5"),
 }
-_PROBLEMS = {
-    400: "invalid_request: what is wrong, and where",
-    404: "task_not_found: unknown, or cleaned up",
-    409: "task_finished: completed or failed already",
-    413: "body_too_large",
-    429: "rate_limited: waiting for Retry-After always succeeds",
-    500: "internal_error",
-    503: "queue_full or shutting_down",
-}
+_PROBLEMS = {400: "invalid_request", 404: "task_not_found", 409: "task_finished", 413: "body_too_large"}
+_PROBLEMS |= {429: "rate_limited", 500: "internal_error", 503: "queue_full or shutting_down"}
 
 
 def responses(success: int, *errors: int, model: Any = TaskDict) -> Responses:

@@ -1,7 +1,6 @@
 """The task types, and what each accepts.
 
-Rule: a task is checked when it is submitted, never first in a worker. These models are strict where JSON is not:
-``true`` is no number, and ``"5"`` neither.
+Rule: a task is checked when it is submitted, never first in a worker; ``true`` is no number, and ``"5"`` neither.
 """
 
 import math

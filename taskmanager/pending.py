@@ -28,7 +28,8 @@ class PendingQueue(asyncio.Queue[Task]):
         self.expected_seconds = 0.0  # of all that wait, together
 
     def _put(self, item: Task) -> None:
-        insort(self._queue, item, key=_place)
+        behind_all = not self._queue or self._queue[-1].place < item.place  # as most are
+        insort(self._queue, item, lo=len(self._queue) if behind_all else 0, key=_place)
         self.expected_seconds += item.expected_seconds
 
     def _get(self, index: int = 0) -> Task:
@@ -43,7 +44,8 @@ class PendingQueue(asyncio.Queue[Task]):
 
     def position(self, task: Task) -> int:
         """How many tasks would run before this one. Raises ValueError if it is not waiting."""
-        index = bisect_left(self._queue, task.place, key=_place)
+        just_put_in = self._queue[-1:] == [task]
+        index = len(self._queue) - 1 if just_put_in else bisect_left(self._queue, task.place, key=_place)
         if self._queue[index : index + 1] != [task]:
             raise ValueError(f"task {task.task_id} is not waiting")
         return index

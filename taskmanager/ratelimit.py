@@ -33,7 +33,7 @@ class SlidingWindow:
     async def hit(self, client: str, now: float) -> Decision:
         """Decide on a request of ``client`` at ``now``, in monotonic seconds, and count it if it is allowed."""
         async with self._lock:
-            times = self._accepted.get(client, deque())
+            times = self._accepted.get(client) or deque()
             while times and times[0] + self.window <= now:
                 times.popleft()
             allowed = len(times) < self.limit

@@ -1,7 +1,6 @@
 """Settings: every default, with the reason for it, and the environment variables that change it.
 
-Rule: a Settings object is valid and never changes. A value that cannot be used stops the start with one line that
-names its variable, and nothing later has to check again.
+Rule: a Settings object is valid and never changes, so nothing later has to check again.
 """
 
 import dataclasses
