@@ -17,11 +17,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from functools import partial
 
-from pydantic import TypeAdapter
-
 from taskmanager import cleanup, errors, handlers
 from taskmanager.models import Result, Task, TaskDict, TaskStatus, timestamp
-from taskmanager.parameters import HEAD_START, Submission
+from taskmanager.parameters import HEAD_START, SUBMISSION, Submission
 from taskmanager.pending import PendingQueue
 from taskmanager.ratelimit import SlidingWindow
 from taskmanager.settings import Settings
@@ -86,7 +84,7 @@ class TaskManager:
     def submit(self, submission: Submission | dict[str, object]) -> Task:
         """Queue a task; a dict is checked first. Raises pydantic.ValidationError, ShuttingDown- or QueueFullError."""
         if isinstance(submission, dict):
-            submission = TypeAdapter[Submission](Submission).validate_python(submission)
+            submission = SUBMISSION.validate_python(submission)
         if self.stopping:
             raise errors.ShuttingDownError("The server is shutting down.", retry_after=5)
         if self._queue.full() or self._store.full:

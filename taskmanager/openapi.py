@@ -61,7 +61,7 @@ _PROBLEMS |= {429: "rate_limited", 500: "internal_error", 503: "queue_full or sh
 def responses(success: int, *errors: int, model: Any = TaskDict) -> Responses:
     """What a route under /tasks answers: a task, or a list of them; ``errors``; and what each may answer."""
     headers = _ALWAYS | (_SUBMITTED if success == 202 else {})
-    found: Responses = {success: {"model": model, "description": "As asked for", "headers": headers}}
+    found: Responses = {success: {"model": model, "description": "The task, or the tasks", "headers": headers}}
     if model is not TaskDict:
         found[success]["content"] = {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/TaskDict"}}}
     for status in sorted({*errors, 429, 500}):

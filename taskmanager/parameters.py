@@ -7,7 +7,7 @@ import math
 import re
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, PlainValidator, StrictInt, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, PlainValidator, StrictInt, TypeAdapter, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 Priority: TypeAlias = Literal["high", "normal", "low"]
@@ -87,3 +87,4 @@ Submission: TypeAlias = Annotated[
     | TypedSubmission[Literal["simulate_failure"], SimulateFailure],
     Field(discriminator="task_type"),
 ]
+SUBMISSION: TypeAdapter[Submission] = TypeAdapter(Submission)
