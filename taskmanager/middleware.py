@@ -48,6 +48,9 @@ class TasksMiddleware:
                 receive = _limit_body(scope, receive, manager)
         try:
             await app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:
+            if not (started and scope["app"].state.manager.stopping):
+                raise  # else the server cuts off, at its stop, a response that nobody reads
         except Exception as error:
             if started or scope["type"] != "http":
                 raise  # too late for an answer: the server logs it and closes the connection

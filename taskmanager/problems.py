@@ -49,12 +49,12 @@ async def answer(request: Request, error: Exception) -> Response:
             # Starlette's own Allow names the methods of the first route with this path, not of all.
             routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
             response = problem(405, "method_not_allowed", "This path has other methods; see Allow.")
-            response.headers["Allow"] = ", ".join(sorted({method for route in routes for method in route.methods}))
+            methods = {method for route in routes for method in getattr(route, "methods", ())} or {"GET", "HEAD"}
+            response.headers["Allow"] = ", ".join(sorted(methods))
             return response
-        case HTTPException(status_code=413):
-            return problem(413, "body_too_large", error.detail)
-        case HTTPException(status_code=503):
-            return problem(503, "shutting_down", error.detail, retry_after=5)
+        case HTTPException(status_code=413 | 503 as status):
+            code, retry_after = ("body_too_large", None) if status == 413 else ("shutting_down", 5)
+            return problem(status, code, error.detail, retry_after=retry_after)
         case _:
             return problem(500, "internal_error", "Something went wrong on our side; the log has the details.")
 
@@ -73,8 +73,8 @@ def _fault(error: dict[str, Any], body: Any) -> dict[str, str]:
         case _ if isinstance(body, bytes):
             return {"detail": "Send JSON, with Content-Type: application/json.", "pointer": "#"}
         case _:
-            # The first step is the task type, by which pydantic tells its models apart. The rest becomes a pointer
-            # as a URI fragment (RFC 6901, section 6).
+            # The first step is the task type, by which pydantic tells its models apart; the rest is the pointer, as
+            # a URI fragment (RFC 6901, section 6).
             steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path[1:])
             pointer = "".join("/" + quote(step, safe="~!$&'()*+,;=:@", errors="replace") for step in steps)
             return {"detail": error["msg"], "pointer": "#" + pointer}

@@ -1,7 +1,6 @@
-"""Counting primes: real CPU work, cut into segments that each take about 0.2 s.
+"""Counting primes: real CPU work, by a segmented sieve of Eratosthenes, each segment about 0.2 s.
 
-Rule: a segment depends on its arguments alone, so any process of any executor can count it. Method: the segmented
-sieve of Eratosthenes over odd numbers (https://en.wikipedia.org/wiki/Sieve_of_Eratosthenes#Segmented_sieve).
+Rule: a segment depends on its arguments alone, so that any process of any executor can count it.
 """
 
 import math
