@@ -49,9 +49,7 @@ class TaskManager:
         self._executor, self._owns_executor = executor, executor is None
         self._background: list[asyncio.Task[None]] = []
         self._waiting = 0
-        self.body_readers: set[asyncio.Task[object] | None] = (
-            set()
-        )  # requests that wait for a body; the stop cancels them
+        self.body_readers: set[asyncio.Task[object] | None] = set()  # requests that wait for their body, until the stop
 
     async def __aenter__(self) -> "TaskManager":
         sweeping = partial(cleanup.sweep_regularly, self._store, self.limiter, self.settings)
@@ -184,14 +182,15 @@ class TaskManager:
         return await handlers.run(task.task_type, task.parameters, tools)
 
     async def _in_executor(self, function: Callable[..., int], *args: int) -> int:
-        if self._executor is None:
+        if (executor := self._executor) is None:
             # Spawned, since a fork of a process with threads may deadlock. Deaf to Ctrl-C, which reaches the whole
             # process group: this process decides when they end.
             spawn, deaf = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
-            self._executor = ProcessPoolExecutor(os.cpu_count(), spawn, initializer=signal.signal, initargs=deaf)
+            executor = ProcessPoolExecutor(os.cpu_count(), spawn, initializer=signal.signal, initargs=deaf)
+            self._executor = executor
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+            return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
         except BrokenExecutor:
-            if self._owns_executor:
+            if self._owns_executor and executor is self._executor:
                 self._executor = None  # one process was killed, which ends them all: the next task gets new ones
             raise

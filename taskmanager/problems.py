@@ -52,9 +52,10 @@ async def answer(request: Request, error: Exception) -> Response:
             methods = {method for route in routes for method in getattr(route, "methods", ())} or {"GET", "HEAD"}
             response.headers["Allow"] = ", ".join(sorted(methods))
             return response
-        case HTTPException(status_code=413 | 503 as status):
-            code, retry_after = ("body_too_large", None) if status == 413 else ("shutting_down", 5)
-            return problem(status, code, error.detail, retry_after=retry_after)
+        case HTTPException(status_code=413):
+            return problem(413, "body_too_large", error.detail)
+        case HTTPException(status_code=503):
+            return problem(503, "shutting_down", error.detail, retry_after=5)
         case _:
             return problem(500, "internal_error", "Something went wrong on our side; the log has the details.")
 
