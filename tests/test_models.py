@@ -1,0 +1,121 @@
+"""The state machine of a task."""
+
+import asyncio
+from itertools import product
+
+import pytest
+
+from taskmanager.errors import IllegalTransitionError
+from taskmanager.models import TERMINAL, TRANSITIONS, Task, TaskStatus, timestamp
+from taskmanager.parameters import ComputeSum
+
+LEGAL = {
+    ("queued", "processing"),
+    ("queued", "cancelled"),
+    ("processing", "completed"),
+    ("processing", "failed"),
+    ("processing", "cancelled"),
+}
+ROUTES = {
+    "queued": [],
+    "processing": ["processing"],
+    "completed": ["processing", "completed"],
+    "failed": ["processing", "failed"],
+    "cancelled": ["cancelled"],
+}
+
+
+def new_task(number: int = 0, place: float = 0.0) -> Task:
+    return Task(
+        task_id=f"task-{number}",
+        task_type="compute_sum",
+        parameters=ComputeSum(numbers=[1]),
+        priority="normal",
+        number=number,
+        place=(place, number),
+        expected_seconds=5.0,
+        created_at="2026-01-01T00:00:00.000Z",
+        changed_clock=0.0,
+    )
+
+
+def task_in(status: str) -> Task:
+    task = new_task()
+    for step in ROUTES[status]:
+        task.change_status(TaskStatus(step), "2026-01-01T00:00:01.000Z", 1.0)
+    return task
+
+
+def test_the_table_is_the_one_of_the_api() -> None:
+    assert {(old.value, new.value) for old, following in TRANSITIONS.items() for new in following} == LEGAL
+    assert {status.value for status in TERMINAL} == {"completed", "failed", "cancelled"}
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(LEGAL))
+def test_a_legal_change_raises_the_version_by_one(old: str, new: str) -> None:
+    task = task_in(old)
+    version = task.version
+    task.change_status(TaskStatus(new), "2026-01-01T00:00:02.000Z", 2.0)
+    assert (task.status.value, task.version, task.changed_clock) == (new, version + 1, 2.0)
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(set(product(ROUTES, ROUTES)) - LEGAL))
+def test_an_illegal_change_changes_nothing(old: str, new: str) -> None:
+    task = task_in(old)
+    before = task.to_dict(None)
+    with pytest.raises(IllegalTransitionError, match=f"{old} -> {new}"):
+        task.change_status(TaskStatus(new), "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1})
+    assert task.to_dict(None) == before
+
+
+def test_times_result_and_error_are_set_when_they_become_known() -> None:
+    task = task_in("processing")
+    assert (task.started_at, task.finished_at) == ("2026-01-01T00:00:01.000Z", None)
+    task.change_status(TaskStatus.COMPLETED, "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1})
+    assert (task.finished_at, task.result, task.error) == ("2026-01-01T00:00:02.000Z", {"sum": 1}, None)
+
+
+def test_progress_never_goes_back_and_is_100_exactly_when_completed() -> None:
+    task = new_task()
+    task.report_progress(50)
+    assert task.progress == 0  # nothing processes it yet
+    task.change_status(TaskStatus.PROCESSING, "", 0.0)
+    seen = []
+    for percent in (20, 10, 100, 0):
+        task.report_progress(percent)
+        seen.append(task.progress)
+    assert seen == [20, 20, 99, 99]
+    task.change_status(TaskStatus.COMPLETED, "", 0.0)
+    assert task.progress == 100
+
+
+@pytest.mark.parametrize("end", [TaskStatus.FAILED, TaskStatus.CANCELLED])
+def test_another_end_keeps_the_last_progress(end: TaskStatus) -> None:
+    task = task_in("processing")
+    task.report_progress(40)
+    task.change_status(end, "", 0.0)
+    task.report_progress(80)
+    assert task.progress == 40
+
+
+async def test_every_waiter_of_a_change_wakes_and_the_next_one_waits_anew() -> None:
+    task = new_task()
+    waiters = [asyncio.create_task(task.next_change().wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+    task.change_status(TaskStatus.PROCESSING, "", 0.0)
+    assert not task.next_change().is_set()  # before the three have run: nobody may take their wake-up away
+    assert await asyncio.gather(*waiters) == [True, True, True]
+
+
+@pytest.mark.parametrize(("seen", "news"), [(0, True), (1, False), (2, False)])
+def test_news_is_a_higher_version(seen: int, news: bool) -> None:
+    assert new_task().news_since(seen) is news
+
+
+def test_a_finished_task_is_always_news() -> None:
+    assert task_in("cancelled").news_since(99)
+
+
+def test_timestamps_are_utc_with_milliseconds() -> None:
+    assert timestamp(0.9996) == "1970-01-01T00:00:00.999Z"
+    assert timestamp(1767225600.25) == "2026-01-01T00:00:00.250Z"

@@ -1,0 +1,66 @@
+"""What each task type accepts."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from taskmanager.parameters import SUBMISSION
+
+
+def check(task_type: str, **parameters: Any) -> dict[str, Any]:
+    submission = SUBMISSION.validate_python({"task_type": task_type, "parameters": parameters})
+    return submission.parameters.model_dump()
+
+
+ACCEPTED = [
+    ("compute_sum", {"numbers": [0]}),
+    ("compute_sum", {"numbers": [1, -2.5, 10**100 - 1, 1 - 10**100, 1e308]}),
+    ("compute_sum", {"numbers": [1] * 10_000}),
+    ("generate_report", {"title": "x", "sections": 1}),
+    ("generate_report", {"title": "é" * 200, "sections": 20}),
+    ("generate_report", {"title": "\u2028 \U0001f600", "sections": 5}),
+    ("count_primes", {"limit": 0}),
+    ("count_primes", {"limit": 1_000_000_000}),
+    ("simulate_failure", {"kind": "crash", "message": ""}),
+    ("simulate_failure", {"kind": "timeout", "message": "x" * 200}),
+]
+REFUSED = [
+    ("compute_sum", {}),
+    ("compute_sum", {"numbers": []}),
+    ("compute_sum", {"numbers": [1] * 10_001}),
+    *(("compute_sum", {"numbers": [bad]}) for bad in (True, "5", None, [], {}, float("nan"), float("-inf"), 10**100)),
+    ("compute_sum", {"numbers": 5}),
+    ("compute_sum", {"numbers": "123"}),
+    ("compute_sum", {"numbers": [1], "more": 1}),
+    ("generate_report", {}),
+    *(("generate_report", {"title": bad}) for bad in ("", "x" * 201, 5, None, True)),
+    *(("generate_report", {"title": f"a{bad}b"}) for bad in "\x00\t\n\x1f\x7f\x80\x9f\ud800\udfff"),
+    *(("generate_report", {"title": "x", "sections": bad}) for bad in (0, 21, True, "5", 5.5, None)),
+    *(("count_primes", {"limit": bad}) for bad in (-1, 1_000_000_001, True, "5", 1.5, None)),
+    ("count_primes", {}),
+    ("simulate_failure", {"kind": "boom"}),
+    ("simulate_failure", {"message": "x" * 201}),
+    ("simulate_failure", {"message": "a\nb"}),
+    ("no_such_type", {}),
+]
+
+
+@pytest.mark.parametrize(("task_type", "parameters"), ACCEPTED)
+def test_accepted(task_type: str, parameters: dict[str, Any]) -> None:
+    assert check(task_type, **parameters) == parameters
+
+
+@pytest.mark.parametrize(("task_type", "parameters"), REFUSED)
+def test_refused(task_type: str, parameters: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        check(task_type, **parameters)
+
+
+def test_defaults_are_filled_in() -> None:
+    assert check("generate_report", title="x") == {"title": "x", "sections": 5}
+    assert check("simulate_failure")["kind"] == "task_failed"
+
+
+def test_integers_and_floats_stay_what_they_are() -> None:
+    assert [type(number) for number in check("compute_sum", numbers=[1, 1.0])["numbers"]] == [int, float]

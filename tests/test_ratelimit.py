@@ -1,0 +1,128 @@
+"""The limiter: exact at the edges of its window, for every client apart, and bounded."""
+
+import asyncio
+import random
+
+import pytest
+
+from taskmanager.ratelimit import Decision, SlidingWindow, client_key
+
+
+async def test_ten_a_minute_table() -> None:
+    window = SlidingWindow(limit=2, window=60, max_clients=10)
+    table = [
+        # now, allowed, remaining, reset
+        (0.0, True, 1, 60),
+        (10.0, True, 0, 50),
+        (10.0, False, 0, 50),
+        (59.999, False, 0, 1),
+        (60.0, True, 0, 10),  # exactly one window after the first, which no longer counts
+        (69.5, False, 0, 1),
+        (70.0, True, 0, 50),
+        (1000.0, True, 1, 60),
+    ]
+    for now, *expected in table:
+        assert await window.hit("a", now) == Decision(*expected), now
+
+
+async def test_a_fixed_windows_double_burst_does_not_pass() -> None:
+    window = SlidingWindow(limit=10, window=60, max_clients=10)
+    hits = [await window.hit("a", now) for now in [59.0] * 10 + [61.0] * 10]
+    assert sum(hit.allowed for hit in hits) == 10
+
+
+async def test_refused_requests_do_not_count() -> None:
+    window = SlidingWindow(limit=1, window=60, max_clients=10)
+    await window.hit("a", 0.0)
+    for second in range(1, 60):
+        assert not (await window.hit("a", float(second))).allowed
+    assert (await window.hit("a", 60.0)).allowed
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_it_agrees_with_counting_by_brute_force(seed: int) -> None:
+    random_ = random.Random(seed)
+    limit, length = random_.randint(1, 5), random_.randint(1, 20)
+    window = SlidingWindow(limit, length, max_clients=100)
+    accepted: dict[str, list[float]] = {"a": [], "b": [], "c": []}
+    now = 1000.0
+    for _ in range(500):  # in steps of 1/64 s, which floats hold exactly, as the edges of a window need
+        now += random_.choice([0.0, 0.125, 1.0, float(length), random_.randint(0, 128 * length // limit) / 64])
+        client = random_.choice("abc")
+        inside = [time for time in accepted[client] if now - length < time <= now]
+        decision = await window.hit(client, now)
+        assert decision.allowed == (len(inside) < limit)
+        if decision.allowed:
+            accepted[client].append(now)
+            inside.append(now)
+        assert decision.remaining == limit - len(inside)
+        assert inside[0] + length <= now + decision.reset < inside[0] + length + 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_waiting_for_reset_always_succeeds(seed: int) -> None:
+    random_ = random.Random(seed)
+    for _ in range(200):
+        window = SlidingWindow(limit=1, window=random_.randint(1, 100), max_clients=1)
+        now = random_.random() * 10 ** random_.randint(0, 9)
+        await window.hit("a", now)
+        now += random_.random() * window.window * 0.999
+        refused = await window.hit("a", now)
+        if not refused.allowed:
+            assert 1 <= refused.reset <= window.window
+            assert (await window.hit("a", now + refused.reset)).allowed
+
+
+async def test_a_day_of_traffic() -> None:
+    window = SlidingWindow(limit=10, window=60, max_clients=100)
+    admitted = sum([(await window.hit("a", float(second))).allowed for second in range(0, 86_400, 5)])
+    assert admitted == 86_400 // 60 * 10
+
+
+async def test_the_least_recently_accepted_client_is_forgotten_first() -> None:
+    window = SlidingWindow(limit=1, window=60, max_clients=2)
+    for now, client in enumerate("abc"):
+        assert (await window.hit(client, float(now))).allowed
+    assert not (await window.hit("b", 4.0)).allowed
+    assert not (await window.hit("c", 4.0)).allowed
+    assert (await window.hit("a", 4.0)).allowed  # it had been forgotten; now b is
+    assert (await window.hit("b", 5.0)).allowed
+
+
+async def test_idle_clients_are_forgotten_a_window_after_their_last_request() -> None:
+    window = SlidingWindow(limit=5, window=60, max_clients=10)
+    for now, client in [(0.0, "a"), (1.0, "b"), (2.0, "c"), (3.0, "a")]:
+        await window.hit(client, now)
+    assert window.forget_idle(60.999, at_most=10) == 0
+    assert window.forget_idle(62.0, at_most=1) == 1
+    assert window.forget_idle(62.0, at_most=10) == 1
+    assert window.forget_idle(63.0, at_most=10) == 1
+    assert window.forget_idle(1000.0, at_most=10) == 0
+
+
+async def test_the_lock_keeps_looking_and_counting_together() -> None:
+    window = SlidingWindow(limit=1, window=60, max_clients=10)
+    async with window._lock:
+        hit = asyncio.create_task(window.hit("a", 0.0))
+        await asyncio.sleep(0)
+        assert not hit.done()
+    assert (await hit).allowed
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("10.0.0.7", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "10.0.0.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("testclient", "testclient"),
+        ("not:an:address", "not:an:address"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_whom_an_address_counts_as(host: str | None, client: str) -> None:
+    assert client_key(host) == client

@@ -1,0 +1,76 @@
+"""Settings: valid and frozen, or one line that names the variable."""
+
+import dataclasses
+import math
+
+import pytest
+
+from taskmanager.settings import Settings, SettingsError
+
+
+def test_the_defaults_are_those_of_the_exercise() -> None:
+    settings = Settings()
+    assert (settings.workers, settings.queue_size) == (5, 100)
+    assert (settings.rate_limit, settings.rate_window) == (10, 60)
+    assert (settings.wait_timeout, settings.retention) == (10, 600)
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().workers = 6  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("WORKERS", "3", 3),
+        ("RATE_LIMIT", "off", None),
+        ("RATE_LIMIT", " OFF ", None),
+        ("RATE_LIMIT", "1", 1),
+        ("WAIT_TIMEOUT", "0.001", 0.001),
+        ("WORK_SCALE", "0", 0.0),
+        ("RETENTION", "0", 0.0),
+        ("QUEUE_SIZE", "", 100),
+        ("QUEUE_SIZE", "  ", 100),
+    ],
+)
+def test_a_variable_sets_its_field(name: str, text: str, value: float | None) -> None:
+    settings = Settings.from_env({f"TASKMANAGER_{name}": text})
+    assert getattr(settings, name.lower()) == value
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Settings)])
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "true", "x\ny", "1e30"])
+def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(field: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^TASKMANAGER_{field.upper()} must be ") as refused:
+        Settings.from_env({f"TASKMANAGER_{field.upper()}": text})
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("field", sorted({f.name for f in dataclasses.fields(Settings)} - {"work_scale", "retention"}))
+def test_all_but_two_are_positive(field: str) -> None:
+    with pytest.raises(SettingsError):
+        Settings.from_env({f"TASKMANAGER_{field.upper()}": "0"})
+
+
+@pytest.mark.parametrize("value", [True, "5", 5.0, None, math.nan])
+def test_a_wrong_type_is_refused_in_python_too(value: object) -> None:
+    with pytest.raises(SettingsError, match="TASKMANAGER_WORKERS"):
+        Settings(workers=value)  # type: ignore[arg-type]
+
+
+def test_the_window_is_a_whole_number() -> None:
+    with pytest.raises(SettingsError, match="TASKMANAGER_RATE_WINDOW must be a whole number"):
+        Settings.from_env({"TASKMANAGER_RATE_WINDOW": "60.5"})
+
+
+def test_unknown_names_and_several_processes_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    Settings.from_env({"TASKMANAGER_WORKRES": "5", "WEB_CONCURRENCY": "2", "OTHER": "1"})
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "TASKMANAGER_WORKRES" in caplog.text
+    assert "WEB_CONCURRENCY" in caplog.text
+
+
+def test_nothing_is_warned_of_by_default(caplog: pytest.LogCaptureFixture) -> None:
+    Settings.from_env({"TASKMANAGER_WORKERS": "5", "WEB_CONCURRENCY": "1"})
+    assert not caplog.records
