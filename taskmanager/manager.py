@@ -67,7 +67,8 @@ class TaskManager:
         if self._pool.runs:
             await asyncio.wait(self._pool.runs, timeout=UNWIND)  # the handlers' clean-up
         if self._owns_executor and self._executor is not None:
-            await asyncio.to_thread(self._executor.shutdown)  # waits for segments under way, each about 0.2 s
+            # In a thread, because it waits for the segments under way, each about 0.2 s.
+            await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
 
     def begin_stop(self) -> None:
         """Take no new work, and cancel what is not finished, which answers all who wait for it."""
@@ -76,8 +77,6 @@ class TaskManager:
             request.cancel()
         for task in [task for page in self._store.pages() for task in page if not task.finished]:
             self.cancel(task.task_id)
-        if self._owns_executor and self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, submission: Submission | dict[str, object]) -> Task:
         """Queue a task; a dict is checked first. Raises pydantic.ValidationError, ShuttingDown- or QueueFullError."""

@@ -1,0 +1,119 @@
+"""What is forgotten, and when, to the exact edge."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+from taskmanager import cleanup
+from taskmanager.cleanup import sweep
+from taskmanager.errors import TaskNotFoundError
+from taskmanager.models import TaskStatus
+from taskmanager.ratelimit import SlidingWindow
+from taskmanager.store import TaskStore
+from tests.conftest import SUM, Gate, managing, settle
+from tests.test_models import new_task
+
+
+def store_finished_at(*times: float) -> TaskStore:
+    store = TaskStore(10_000)
+    for number, time in enumerate(times):
+        task = new_task(number)
+        store.add(task)
+        task.change_status(TaskStatus.CANCELLED, "", time)
+        store.mark_finished(task)
+    return store
+
+
+@pytest.mark.parametrize(("now", "kept"), [(609.999, 1), (610.0, 0), (610.001, 0)])
+def test_a_task_goes_exactly_retention_after_its_finish(now: float, kept: int) -> None:
+    store = store_finished_at(10.0)
+    sweep(store, None, now, 600)
+    assert len(store.by_id) == kept
+
+
+def test_an_unfinished_task_never_goes() -> None:
+    store = TaskStore(10)
+    store.add(new_task())
+    sweep(store, None, 1e9, 0)
+    assert len(store.by_id) == 1
+
+
+def test_a_sweep_removes_a_batch_and_says_whether_more_may_be_due() -> None:
+    store = store_finished_at(*[0.0] * (cleanup.BATCH + 1))
+    assert sweep(store, None, 600.0, 600) is True
+    assert len(store.by_id) == 1
+    assert sweep(store, None, 600.0, 600) is False
+    assert len(store.by_id) == 0
+
+
+async def test_idle_clients_are_swept_too() -> None:
+    limiter = SlidingWindow(10, 60, 1000)
+    for number in range(cleanup.BATCH + 1):
+        await limiter.hit(str(number), 0.0)
+    assert sweep(TaskStore(1), limiter, 59.0, 600) is False
+    assert sweep(TaskStore(1), limiter, 60.0, 600) is True
+    assert sweep(TaskStore(1), limiter, 60.0, 600) is False
+    assert limiter.forget_idle(1e9, 1) == 0
+
+
+async def test_ten_minutes_count_from_the_finish_not_from_the_submission(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        async with managing(cleanup_interval=0.001) as manager:
+            task = manager.submit(SUM)
+            await settle()
+            frozen.tick(3600)
+            gate.open(0)
+            await manager.wait(task.task_id, since=2)
+            frozen.tick(599)
+            await asyncio.sleep(0.01)  # some sweeps
+            assert manager.get(task.task_id) is task
+            frozen.tick(1)
+            while manager.stats()["tasks"]:
+                await asyncio.sleep(0.001)
+            with pytest.raises(TaskNotFoundError):
+                manager.get(task.task_id)
+
+
+async def test_others_run_between_two_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "BATCH", 1)
+    swept: list[int] = []
+    real_sweep = sweep
+
+    def counting_sweep(*args: Any) -> bool:
+        swept.append(1)
+        return real_sweep(*args)
+
+    monkeypatch.setattr(cleanup, "sweep", counting_sweep)
+    async with managing(retention=0, cleanup_interval=0.001) as manager:
+        tasks = [manager.submit(SUM) for _ in range(3)]
+        for task in tasks:
+            manager.cancel(task.task_id)
+        seen = []
+        while manager.stats()["tasks"]:
+            await asyncio.sleep(0)
+            seen.append(manager.stats()["tasks"])
+        assert {3, 2, 1, 0} <= {*seen, 3}
+
+
+async def test_a_cleanup_that_dies_is_told_and_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("taskmanager.supervisor.FIRST_PAUSE", 0.0)
+    real_sweep = sweep
+
+    def fault(*args: Any) -> bool:
+        monkeypatch.setattr(cleanup, "sweep", real_sweep)
+        raise RuntimeError("a fault in the cleanup")
+
+    monkeypatch.setattr(cleanup, "sweep", fault)
+    async with managing(retention=0, cleanup_interval=0.001) as manager:
+        manager.cancel(manager.submit(SUM).task_id)
+        while manager.stats()["tasks"]:
+            await asyncio.sleep(0.001)
+        assert "cleanup has died" in caplog.text
+        assert "RuntimeError: a fault in the cleanup" in caplog.text
+        assert manager.stats()["restarts"] == 1

@@ -1,0 +1,192 @@
+"""Five at a time, each in a task of its own; what ends a task, and what ends a worker."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from taskmanager import workers
+from taskmanager.manager import TaskManager
+from taskmanager.models import Task
+from taskmanager.pending import PendingQueue
+from taskmanager.workers import WorkerPool
+from tests.conftest import SUM, Gate, managing, settle
+
+
+def statuses(tasks: list[Task]) -> str:
+    return " ".join(task.status.value for task in tasks)
+
+
+async def test_five_run_at_once_and_any_that_ends_makes_room(gate: Gate) -> None:
+    async with managing() as manager:
+        tasks = [manager.submit(SUM) for _ in range(7)]
+        await settle()
+        assert statuses(tasks) == "processing processing processing processing processing queued queued"
+        gate.open(3)  # not the first, and the other four go on: no batch
+        await settle()
+        assert statuses(tasks) == "processing processing processing completed processing processing queued"
+        gate.open(5)
+        await settle()
+        assert statuses(tasks) == "processing processing processing completed processing completed processing"
+
+
+async def test_a_slow_task_does_not_hold_up_quick_ones(gate: Gate) -> None:
+    async with managing(workers=2) as manager:
+        tasks = [manager.submit(SUM) for _ in range(20)]
+        for number in range(1, 20):
+            await settle()
+            gate.open(number)
+        await settle()
+        assert [task.status.value for task in tasks] == ["processing"] + ["completed"] * 19
+
+
+async def test_a_cancelled_handler_sees_cancelled_error(handle_with: Any) -> None:
+    log: list[str] = []
+
+    async def run(*_: Any) -> dict[str, Any]:
+        log.append("started")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+        return {}
+
+    handle_with(run)
+    async with managing() as manager:
+        task = manager.submit(SUM)
+        await settle()
+        manager.cancel(task.task_id)
+        await settle()
+        assert log == ["started", "cancelled"]
+        assert task.status.value == "cancelled"
+
+
+async def test_a_handler_that_ignores_its_cancellation_does_not_keep_its_worker(
+    handle_with: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(workers, "UNWIND", 0.0)
+    release = asyncio.Event()
+
+    async def run(*_: Any) -> dict[str, Any]:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        return {"late": True}
+
+    handle_with(run)
+    async with managing(workers=1) as manager:
+        first, second = manager.submit(SUM), manager.submit(SUM)
+        await settle()
+        manager.cancel(first.task_id)
+        await settle()
+        assert statuses([first, second]) == "cancelled processing"
+        assert "ignores its cancellation" in caplog.text
+        release.set()
+        await settle()
+        assert (first.status.value, first.result) == ("cancelled", None)
+        assert "is cancelled already: completed is dropped" in caplog.text
+        assert second.status.value == "completed"
+
+
+async def test_the_first_end_wins_when_cancel_and_completion_meet(gate: Gate) -> None:
+    async with managing() as manager:
+        task = manager.submit(SUM)
+        await settle()
+        gate.open(0)
+        manager.cancel(task.task_id)  # in the same turn of the loop: the handler has not run on yet
+        await settle()
+        assert (task.status.value, task.result, task.version) == ("cancelled", None, 3)
+
+
+async def test_a_task_that_takes_too_long_fails_and_frees_its_worker(gate: Gate) -> None:
+    async with managing(workers=1, task_timeout=0.001) as manager:
+        first, second = manager.submit(SUM), manager.submit(SUM)
+        await manager.wait(first.task_id, since=2)
+        assert first.error == {"code": "timeout", "message": "The task took longer than 0.001 seconds."}
+        await manager.wait(second.task_id, since=1)
+        assert second.status.value in ("processing", "failed")
+
+
+async def test_a_crash_tells_its_traceback_to_the_log_alone(handle_with: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def run(*_: Any) -> dict[str, Any]:
+        raise ValueError("a secret")
+
+    handle_with(run)
+    async with managing() as manager:
+        task = manager.submit(SUM)
+        await manager.wait(task.task_id, since=2)
+        assert task.error == {"code": "internal_error", "message": "The task failed unexpectedly."}
+        assert "ValueError: a secret" in caplog.text
+
+
+async def test_a_handler_cancelled_from_elsewhere_does_not_stay_processing(handle_with: Any) -> None:
+    async def run(*_: Any) -> dict[str, Any]:
+        raise asyncio.CancelledError
+
+    handle_with(run)
+    async with managing() as manager:
+        task = manager.submit(SUM)
+        await manager.wait(task.task_id, since=2)
+        assert task.error is not None
+        assert task.error["code"] == "internal_error"
+
+
+async def degraded(manager: TaskManager) -> bool:
+    await settle()
+    return manager.stats()["status"] == "degraded"
+
+
+async def test_a_worker_that_dies_with_a_task_in_hand_fails_it_and_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("taskmanager.supervisor.FIRST_PAUSE", 0.0)
+    process = WorkerPool._process
+
+    async def fault(pool: WorkerPool, task: Task) -> None:
+        monkeypatch.setattr(WorkerPool, "_process", process)
+        raise RuntimeError("a fault in the worker")
+
+    monkeypatch.setattr(WorkerPool, "_process", fault)
+    async with managing(workers=1) as manager:
+        task = manager.submit(SUM)
+        await manager.wait(task.task_id, since=2)
+        assert task.error is not None
+        assert task.error["code"] == "internal_error"
+        assert "RuntimeError: a fault in the worker" in caplog.text
+        again = manager.submit(SUM)
+        await manager.wait(again.task_id, since=2)
+        assert again.status.value == "completed"
+        assert (manager.stats()["restarts"], manager.stats()["status"]) == (1, "ok")
+
+
+async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    get = PendingQueue._get
+
+    def fault(queue: PendingQueue, index: int = 0) -> Task:
+        monkeypatch.setattr(PendingQueue, "_get", get)
+        raise RuntimeError("a fault in the queue")
+
+    pause = asyncio.Event()
+    sleep = asyncio.sleep
+
+    async def held(seconds: float) -> None:
+        await (pause.wait() if seconds >= 1 else sleep(seconds))
+
+    monkeypatch.setattr("taskmanager.supervisor.asyncio.sleep", held)
+    monkeypatch.setattr(PendingQueue, "_get", fault)
+    async with managing(workers=1, cleanup_interval=1000) as manager:
+        task = manager.submit(SUM)
+        assert await degraded(manager)
+        assert task.status.value == "queued"
+        pause.set()
+        monkeypatch.undo()
+        await manager.wait(task.task_id, since=2)
+        assert task.status.value == "completed"
+        assert manager.stats()["status"] == "ok"
