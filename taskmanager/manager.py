@@ -122,7 +122,7 @@ class TaskManager:
         return task
 
     def list_tasks(self, status: TaskStatus | None = None) -> Iterator[list[Task]]:
-        """The tasks submitted until now, in that order, in lists of up to 256; others may run between two of them."""
+        """The tasks submitted until now, in that order, in lists of up to 128; others may run between two of them."""
         return self._store.pages(status)
 
     def cancel(self, task_id: str) -> Task:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from taskmanager.models import Task, TaskStatus
 
-PAGE = 256  # tasks a page: what a listing holds at once
+PAGE = 128  # tasks a page; a listing holds two: one that is being sent, and the next
 
 
 class _Book:

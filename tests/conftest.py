@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import freezegun
@@ -100,3 +101,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 def handle_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Awaitable[Any]]], None]:
     """Replace the handlers by one coroutine function ``run(task_type, parameters, tools)``."""
     return lambda run: monkeypatch.setattr(handlers, "run", run)
+
+
+def project_root() -> Path:
+    """The folder of the project."""
+    return Path(__file__).parent.parent

@@ -1,0 +1,270 @@
+"""The endpoints, as a client sees them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
+from freezegun import freeze_time
+from pydantic import TypeAdapter
+
+from taskmanager.api import create_app
+from taskmanager.models import TaskDict
+from tests.conftest import FAILURE, PRIMES, REPORT, SUM, Gate, client_of, running, serving, settings, settle
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+valid_task = TypeAdapter(TaskDict).validate_python
+
+
+async def test_a_submission_answers_the_task_and_where_and_when_to_poll_it() -> None:
+    with freeze_time("2026-01-01", real_asyncio=True):
+        async with serving(work_scale=1) as client:
+            answer = await client.post("/tasks", json=SUM)
+            task = answer.json()
+            assert answer.status_code == 202
+            assert answer.headers["location"] == f"/tasks/{task['task_id']}"
+            assert answer.headers["retry-after"] == "5"
+            assert answer.headers["cache-control"] == "no-store"
+            assert task == {
+                "task_id": task["task_id"],
+                "task_type": "compute_sum",
+                "parameters": {"numbers": [1, 2, 3]},
+                "priority": "normal",
+                "status": "queued",
+                "version": 1,
+                "progress": 0,
+                "queue_position": 0,
+                "result": None,
+                "error": None,
+                "created_at": "2026-01-01T00:00:00.000Z",
+                "started_at": None,
+                "finished_at": None,
+            }
+            assert task["task_id"][14] == "4"  # a random UUID
+
+
+@pytest.mark.parametrize(
+    ("submission", "result", "code"),
+    [
+        (SUM, {"sum": 6}, None),
+        (SUM | {"parameters": {"numbers": [10**99, 1]}}, {"sum": 10**99 + 1}, None),
+        (REPORT, {"title": "x"}, None),
+        (FAILURE, None, "task_failed"),
+        (FAILURE | {"parameters": {"kind": "timeout"}}, None, "timeout"),
+        (FAILURE | {"parameters": {"kind": "crash"}}, None, "internal_error"),
+    ],
+)
+async def test_each_task_type_ends_as_it_should(
+    submission: dict[str, Any], result: dict[str, Any] | None, code: str | None
+) -> None:
+    async with serving() as client:
+        task = (await client.post("/tasks", json=submission)).json()
+        done = (await client.get(f"/tasks/{task['task_id']}?wait=true&since=2")).json()
+        valid_task(done)
+        assert done["status"] == ("completed" if result else "failed")
+        assert {name: (done["result"] or {})[name] for name in result or {}} == (result or {})
+        assert (done["error"] or {}).get("code") == code
+        assert done["version"] == 3
+        assert (done["progress"] == 100) == (done["status"] == "completed")
+        assert done["created_at"] <= done["started_at"] <= done["finished_at"]
+
+
+async def test_a_task_in_each_state_has_the_documented_form(gate: Gate) -> None:
+    async with serving(workers=1) as client:
+        for _ in range(3):
+            await client.post("/tasks", json=PRIMES)
+        tasks = (await client.get("/tasks")).json()
+        await client.delete(f"/tasks/{tasks[2]['task_id']}")
+        tasks = (await client.get("/tasks")).json()
+        assert [task["status"] for task in map(valid_task, tasks)] == ["processing", "queued", "cancelled"]
+        assert [task["queue_position"] for task in tasks] == [None, 0, None]
+
+
+async def test_a_poll_does_not_wait_unless_asked(gate: Gate) -> None:
+    async with serving(wait_timeout=1000) as client:
+        where = (await client.post("/tasks", json=SUM)).headers["location"]
+        for query in ("", "?since=5", "?wait=false&since=5"):
+            assert (await client.get(where + query)).json()["status"] in ("queued", "processing")
+
+
+async def test_a_long_poll_answers_at_the_change(gate: Gate) -> None:
+    async with serving(wait_timeout=1000) as client:
+        where = (await client.post("/tasks", json=SUM)).headers["location"]
+        assert (await client.get(where + "?wait=true&since=1")).json()["version"] == 2
+        polls = [asyncio.create_task(client.get(where + query)) for query in ("?wait=true", "?wait=true&since=2")]
+        await settle()
+        assert (await client.get("/health")).json()["waiting"] == 2
+        gate.open(0)
+        assert [(await poll).json()["status"] for poll in polls] == ["completed"] * 2
+
+
+async def test_a_long_poll_ends_when_its_time_is_up(gate: Gate) -> None:
+    async with serving(wait_timeout=0.001) as client:
+        where = (await client.post("/tasks", json=SUM)).headers["location"]
+        answer = await client.get(where + "?wait=true&since=2")
+        assert (answer.status_code, answer.json()["status"]) == (200, "processing")
+
+
+def http(method: str, path: str, query: str = "") -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [],
+        "client": ("10.0.0.1", 1),
+        "scheme": "http",
+        "server": ("test", 80),
+    }
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -> None:
+    async with running(wait_timeout=1000) as app, client_of(app) as client:
+        where = (await client.post("/tasks", json=SUM)).headers["location"]
+        gone = asyncio.Event()
+        body = [{"type": "http.request", "body": b"", "more_body": part < parts} for part in range(1, parts + 1)]
+
+        async def receive() -> dict[str, Any]:
+            if body:
+                return body.pop(0)
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        poll = asyncio.create_task(app(http("GET", where, "wait=true&since=2"), receive, AsyncMock()))
+        await settle()
+        assert (await client.get("/health")).json()["waiting"] == 1
+        gone.set()
+        await poll
+        await settle()
+        assert (await client.get("/health")).json()["waiting"] == 0
+
+
+async def test_cancelling() -> None:
+    async with serving(work_scale=1000) as client:
+        where = (await client.post("/tasks", json=SUM)).headers["location"]
+        first, second = await client.delete(where), await client.delete(where)
+        assert (first.status_code, first.json()["status"]) == (200, "cancelled")
+        assert (second.status_code, second.json()) == (200, first.json())
+        assert (await client.get(where)).json() == first.json()
+
+
+@pytest.mark.parametrize("count", [0, 1, 600])
+async def test_a_listing_has_all_tasks_in_the_order_submitted(gate: Gate, count: int) -> None:
+    async with serving(queue_size=1000) as client:
+        ids = [(await client.post("/tasks", json=SUM)).json()["task_id"] for _ in range(count)]
+        as_array = await client.get("/tasks")
+        assert as_array.headers["content-type"] == "application/json"
+        assert [task["task_id"] for task in as_array.json()] == ids
+        as_lines = await client.get("/tasks", headers={"Accept": "text/plain, application/x-ndjson; q=0.9"})
+        assert as_lines.headers["content-type"] == "application/x-ndjson"
+        assert [json.loads(line)["task_id"] for line in as_lines.text.splitlines()] == ids
+        assert as_lines.text == "" or as_lines.text.endswith("}\n")
+
+
+async def test_a_listing_can_be_filtered_and_limited(gate: Gate) -> None:
+    async with serving(workers=2, queue_size=1000) as client:
+        ids = [(await client.post("/tasks", json=SUM)).json()["task_id"] for _ in range(300)]
+
+        async def listed(query: str) -> list[str]:
+            return [task["task_id"] for task in (await client.get(f"/tasks?{query}")).json()]
+
+        assert await listed("limit=1") == ids[:1]
+        assert await listed("limit=128") == ids[:128]
+        assert await listed("limit=129") == ids[:129]
+        assert await listed("status=processing") == ids[:2]
+        assert await listed("status=queued&limit=3") == ids[2:5]
+        assert await listed("status=completed") == []
+
+
+async def test_a_listing_streams_and_stays_well_formed_while_tasks_come_and_go(gate: Gate) -> None:
+    async with running(workers=1, queue_size=2000, max_tasks=600) as app, client_of(app) as client:
+        ids = [(await client.post("/tasks", json=SUM)).json()["task_id"] for _ in range(600)]
+        chunks: list[bytes] = []
+        listed = asyncio.Event()
+
+        async def send(message: dict[str, Any]) -> None:
+            chunks.append(message.get("body", b""))
+            if len(chunks) == 2:  # the first page is out, and the others are not read yet
+                for task_id in (*ids[:10], *ids[300:310]):
+                    app.state.manager.cancel(task_id)
+                for _ in range(20):
+                    app.state.manager.submit(SUM)  # evicts those that were just cancelled
+                listed.set()
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            return {}
+
+        await app(http("GET", "/tasks"), receive, send)
+        assert listed.is_set()
+        shown = [task["task_id"] for task in json.loads(b"".join(chunks))]
+        assert shown == ids[:300] + ids[310:]  # page one as it was; gone ones left out, new ones too
+
+
+async def test_health_tells_the_live_counts(gate: Gate) -> None:
+    async with serving(workers=1, queue_size=7) as client:
+        for _ in range(3):
+            await client.post("/tasks", json=SUM)
+        await settle()
+        answer = await client.get("/health")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        assert answer.json() == {
+            "status": "ok",
+            "queued": 2,
+            "processing": 1,
+            "tasks": 3,
+            "waiting": 0,
+            "workers": 1,
+            "queue_size": 7,
+            "restarts": 0,
+        }
+
+
+async def test_health_is_503_while_a_loop_is_dead() -> None:
+    async with running() as app, client_of(app) as client:
+        app.state.manager._supervisor.dead.add("worker-1")
+        answer = await client.get("/health")
+        assert (answer.status_code, answer.json()["status"]) == (503, "degraded")
+        assert answer.headers["content-type"] == "application/json"
+
+
+async def test_the_root_leads_to_the_documentation() -> None:
+    async with serving() as client:
+        answer = await client.get("/")
+        assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
+async def test_two_apps_are_apart() -> None:
+    async with serving() as one, serving() as other:
+        where = (await one.post("/tasks", json=SUM)).headers["location"]
+        assert (await other.get(where)).status_code == 404
+
+
+async def test_an_app_can_be_started_again_and_remembers_nothing() -> None:
+    app = create_app(settings())
+    for _ in range(2):
+        async with app.router.lifespan_context(app), client_of(app) as client:
+            assert (await client.get("/tasks")).json() == []
+            await client.post("/tasks", json=SUM)
+
+
+async def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKMANAGER_WORKERS", "3")
+    app = create_app()
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        assert (await client.get("/health")).json()["workers"] == 3
+
+
+def chunked(*parts: bytes) -> AsyncIterator[bytes]:
+    async def stream() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    return stream()

@@ -1,0 +1,224 @@
+"""Before any route: the rate limit, then the body limit, and which of several refusals is answered."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+
+from tests.conftest import SUM, Gate, client_of, running, serving, settle
+from tests.test_api import UNKNOWN, chunked, http
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def test_ten_a_minute_and_then_429_until_retry_after() -> None:
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        async with serving(rate_limit=10) as client:
+            for left in range(9, -1, -1):
+                answer = await client.get("/tasks")
+                assert answer.status_code == 200
+                assert answer.headers["ratelimit-policy"] == '"default";q=10;w=60'
+                assert answer.headers["ratelimit"] == f'"default";r={left};t=60'
+            frozen.tick(12.5)
+            answer = await client.get("/tasks")
+            assert answer.status_code == 429
+            assert answer.headers["ratelimit"] == '"default";r=0;t=48'
+            assert answer.headers["retry-after"] == "48"
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json() == {
+                "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                "title": "Quota exceeded",
+                "status": 429,
+                "detail": "The next request is accepted in 48 s.",
+                "code": "rate_limited",
+                "violated-policies": ["default"],
+            }
+            frozen.tick(47.499)
+            assert (await client.get("/tasks")).status_code == 429
+            frozen.tick(0.501)
+            assert (await client.get("/tasks")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/tasks"),
+        ("POST", "/tasks"),
+        ("PUT", "/tasks"),
+        ("GET", "/tasks/x"),
+        ("GET", "/tasks/"),
+        ("A", "/tasks/a/b"),
+    ],
+)
+async def test_whatever_comes_to_tasks_counts(method: str, path: str) -> None:
+    async with serving(rate_limit=2) as client:
+        answer = await client.request(method, path)
+        assert answer.headers["ratelimit"] == '"default";r=1;t=60'
+        assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/docs", "/redoc", "/openapi.json", "/tasksfoo", "/nothing"])
+async def test_the_rest_is_free(path: str) -> None:
+    async with serving(rate_limit=1) as client:
+        for _ in range(3):
+            answer = await client.get(path)
+            assert answer.status_code != 429
+            assert "ratelimit" not in answer.headers
+
+
+async def test_each_address_is_a_client_of_its_own() -> None:
+    async with running(rate_limit=1) as app:
+        for address, status in [
+            ("10.0.0.1", 200),
+            ("10.0.0.2", 200),
+            ("::ffff:10.0.0.1", 429),
+            ("2001:db8::1", 200),
+            ("2001:db8::2", 429),
+            ("2001:db8:0:1::1", 200),
+        ]:
+            async with client_of(app, address) as client:
+                assert (await client.get("/tasks")).status_code == status, address
+
+
+async def test_forwarding_headers_are_not_read() -> None:
+    async with serving(rate_limit=1) as client:
+        forged = [await client.get("/tasks", headers={"X-Forwarded-For": f"10.0.0.{n}"}) for n in range(2)]
+        assert [answer.status_code for answer in forged] == [200, 429]
+
+
+async def test_off_drops_the_headers_too() -> None:
+    async with serving(rate_limit=None) as client:
+        answers = [await client.get("/tasks") for _ in range(20)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert "ratelimit" not in answers[0].headers
+        assert "ratelimit-policy" not in answers[0].headers
+
+
+async def test_a_request_without_an_address_has_a_limit_too() -> None:
+    async with running(rate_limit=1) as app:
+        statuses = []
+
+        async def send(message: dict[str, Any]) -> None:
+            statuses.append(message.get("status"))
+
+        for _ in range(2):
+            await app(http("PUT", "/tasks") | {"client": None}, asyncio.Event().wait, send)
+        assert [status for status in statuses if status] == [405, 429]
+
+
+@pytest.mark.parametrize(("extra", "status"), [(0, 202), (1, 413)])
+async def test_the_body_limit_is_exact(extra: int, status: int) -> None:
+    body = b'{"task_type": "compute_sum", "parameters": {"numbers": [1]}}'
+    async with serving(max_body=200) as client:
+        padded = body + b" " * (200 - len(body) + extra)
+        assert (await client.post("/tasks", content=padded, headers=JSON)).status_code == status
+        answer = await client.post("/tasks", content=chunked(padded[:150], padded[150:]), headers=JSON)
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(("headers", "reads"), [([(b"content-length", b"1000")], 0), ([], 3)])
+async def test_a_body_over_the_limit_is_not_read_to_its_end(headers: list[Any], reads: int) -> None:
+    async with running(max_body=250) as app:
+        read, statuses = [], []
+
+        async def receive() -> dict[str, Any]:
+            read.append(1)
+            return {"type": "http.request", "body": b"x" * 100, "more_body": True}
+
+        async def send(message: dict[str, Any]) -> None:
+            statuses.append(message.get("status"))
+
+        await app(http("POST", "/tasks") | {"headers": headers}, receive, send)
+        assert (statuses[0], len(read)) == (413, reads)
+
+
+@pytest.mark.parametrize("more", [True, False])
+async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(more: bool) -> None:
+    async with running() as app:
+        statuses = []
+        parts = [{"type": "http.request", "body": b"{", "more_body": True}] if more else []
+
+        async def receive() -> dict[str, Any]:
+            if parts:
+                return parts.pop()
+            await asyncio.Event().wait()
+            return {}
+
+        async def send(message: dict[str, Any]) -> None:
+            statuses.append(message.get("status"))
+
+        request = asyncio.create_task(app(http("POST", "/tasks"), receive, send))
+        await settle()
+        app.state.manager.begin_stop()
+        await request
+        assert statuses[0] == 503
+
+
+async def test_a_request_cancelled_for_another_reason_is_cancelled() -> None:
+    async with running() as app:
+        request = asyncio.create_task(app(http("POST", "/tasks"), asyncio.Event().wait, asyncio.Event().wait))
+        await settle()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+
+async def test_a_response_that_nobody_reads_is_cut_off_quietly_at_the_stop() -> None:
+    async with running() as app:
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        listing = asyncio.create_task(app(http("GET", "/tasks"), asyncio.Event().wait, send))
+        await settle()
+        app.state.manager.begin_stop()
+        listing.cancel()
+        await listing
+
+
+async def test_a_failure_in_the_middle_of_a_response_is_left_to_the_server() -> None:
+    async with running() as app:
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                raise OSError("the connection is gone")
+
+        with pytest.raises(OSError, match="gone"):
+            await app(http("PUT", "/tasks"), asyncio.Event().wait, send)
+
+
+BIG = b"x" * 1000
+FULL = {"workers": 1, "queue_size": 1, "max_body": 500}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "state", "status"),
+    [
+        ("POST", "/tasks/a/b", BIG, {"limited"}, 429),  # 429 before 404
+        ("PUT", "/tasks", BIG, {"limited"}, 429),
+        ("POST", "/tasks/a/b", BIG, set(), 404),  # 404 and 405 of routes before 413
+        ("PUT", "/tasks", BIG, set(), 405),
+        ("POST", "/tasks", BIG, {"stopping"}, 413),  # 413 before 503 shutting_down
+        ("POST", "/tasks", b"{", {"stopping"}, 503),  # 503 shutting_down before 400
+        ("POST", "/tasks", b"{", {"full"}, 400),  # 400 before 503 queue_full
+        ("GET", f"/tasks/{UNKNOWN}?since=-1", b"", set(), 400),  # 400 before 404 task_not_found
+    ],
+)
+async def test_one_order_decides(
+    gate: Gate, method: str, path: str, content: bytes, state: set[str], status: int
+) -> None:
+    async with running(**FULL, rate_limit=3) as app, client_of(app, "10.0.0.1") as filler, client_of(app) as client:
+        if "full" in state:
+            for _ in range(2):  # one for the worker, one for the queue
+                assert (await filler.post("/tasks", json=SUM)).status_code == 202
+                await settle()
+        if "limited" in state:
+            for _ in range(3):
+                await filler.get("/tasks")
+        if "stopping" in state:
+            app.state.manager.begin_stop()
+        answer = await client.request(method, path, content=content, headers=JSON)
+        assert answer.status_code == status

@@ -1,0 +1,107 @@
+"""The document says what the server does, and /docs works without the internet."""
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from taskmanager.api import create_app
+from taskmanager.openapi import EXAMPLES
+from tests.conftest import project_root, serving, settings
+
+DOCUMENT = create_app(settings()).openapi()
+OPERATIONS = {
+    ("post", "/tasks"): {"202", "400", "413", "429", "500", "503"},
+    ("get", "/tasks"): {"200", "400", "429", "500"},
+    ("get", "/tasks/{task_id}"): {"200", "400", "404", "429", "500"},
+    ("delete", "/tasks/{task_id}"): {"200", "400", "404", "409", "429", "500"},
+    ("get", "/health"): {"200", "503"},
+}
+
+
+def operation(key: tuple[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][key[1]][key[0]]
+    return found
+
+
+def test_every_operation_is_documented() -> None:
+    assert {(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("key", OPERATIONS)
+def test_every_status_of_an_operation_is_documented_and_no_other(key: tuple[str, str]) -> None:
+    assert set(operation(key)["responses"]) == OPERATIONS[key]
+
+
+@pytest.mark.parametrize("key", [key for key in OPERATIONS if key[1] != "/health"])
+def test_each_response_names_its_headers_and_errors_are_problems(key: tuple[str, str]) -> None:
+    for status, response in operation(key)["responses"].items():
+        headers = {"Cache-Control", "RateLimit-Policy", "RateLimit"}
+        headers |= {"Retry-After"} if status in ("202", "429", "503") else set()
+        headers |= {"Location"} if status == "202" else set()
+        assert set(response["headers"]) == headers
+        if status >= "400":
+            schema = response["content"]["application/problem+json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Problem"}
+            assert len(response["content"]) == 1
+
+
+def test_nothing_is_left_of_422() -> None:
+    assert "422" not in str(DOCUMENT)
+    assert "HTTPValidationError" not in DOCUMENT["components"]["schemas"]
+
+
+def test_every_reference_has_a_schema() -> None:
+    references = set(re.findall(r"#/components/schemas/(\w+)", str(DOCUMENT)))
+    assert references == set(DOCUMENT["components"]["schemas"])
+
+
+def test_the_listing_is_documented_in_both_formats() -> None:
+    content = operation(("get", "/tasks"))["responses"]["200"]["content"]
+    task = {"$ref": "#/components/schemas/TaskDict"}
+    assert content["application/json"]["schema"]["items"] == task
+    assert content["application/x-ndjson"]["schema"] == task
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_each_example_works_unchanged(name: str) -> None:
+    async with serving() as client:
+        example = EXAMPLES[name]["value"]
+        assert example["task_type"] == name
+        assert (await client.post("/tasks", json=example)).status_code == 202
+
+
+def test_there_is_an_example_for_each_task_type() -> None:
+    body = operation(("post", "/tasks"))["requestBody"]["content"]["application/json"]
+    assert set(body["examples"]) == set(body["schema"]["discriminator"]["mapping"]) == set(EXAMPLES)
+
+
+async def test_the_document_is_served_as_it_is_made() -> None:
+    async with serving() as client:
+        assert (await client.get("/openapi.json")).json() == DOCUMENT
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+async def test_the_pages_load_nothing_from_elsewhere(page: str) -> None:
+    pytest.importorskip("fastapi_offline")
+    async with serving() as client:
+        text = (await client.get(page)).text
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', text)
+        assert loaded
+        for url in loaded:
+            assert url.startswith("/"), url
+            assert (await client.get(url)).status_code == 200
+
+
+def test_without_the_optional_package_the_page_is_fastapis_own() -> None:
+    program = """
+import sys
+sys.modules["fastapi_offline"] = None
+from taskmanager.api import create_app
+app = create_app()
+assert app.docs_url == "/docs"
+assert {"/docs", "/redoc", "/tasks"} <= {route.path for route in app.routes}
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=project_root(), check=True, timeout=60)

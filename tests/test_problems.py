@@ -1,0 +1,203 @@
+"""Whatever is wrong, the answer is a problem document that says so, and never a 500."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import SUM, Gate, client_of, running, serving, settle
+from tests.test_api import UNKNOWN
+
+
+def body(**changes: Any) -> bytes:
+    return json.dumps(SUM | changes).encode()
+
+
+def numbers(text: str) -> bytes:
+    return b'{"task_type": "compute_sum", "parameters": {"numbers": [%s]}}' % text.encode()
+
+
+async def faults(content: bytes, content_type: str = "application/json") -> list[dict[str, str]]:
+    """Submit this and return the errors of the answer, which has to be a 400."""
+    async with serving() as client:
+        answer = await client.post("/tasks", content=content, headers={"Content-Type": content_type})
+        assert answer.status_code == 400, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        errors: list[dict[str, str]] = problem.pop("errors")
+        assert problem == {
+            "type": "about:blank",
+            "title": "Bad Request",
+            "status": 400,
+            "detail": "The request is not valid; see errors.",
+            "code": "invalid_request",
+        }
+        assert all(error["detail"] for error in errors)
+        assert (await client.get("/health")).json()["tasks"] == 0
+        return errors
+
+
+@pytest.mark.parametrize(
+    ("content", "pointers"),
+    [
+        (b"", ["#"]),
+        (b"null", ["#"]),
+        (b"[]", ["#"]),
+        (b'"text"', ["#"]),
+        (b"{", ["#"]),
+        (b"\xff\xfe{}", ["#"]),
+        (b'{"task_type": "\xff"}', ["#"]),
+        (b"[" * 100_000, ["#"]),
+        (b'{"a":' * 50_000, ["#"]),
+        (numbers("9" * 5000), ["#"]),
+        (b"{}", ["#/task_type"]),
+        (body(task_type="juggle"), ["#/task_type"]),
+        (body(task_type=None), ["#/task_type"]),
+        (body(task_type=["compute_sum"]), ["#/task_type"]),
+        (b'{"task_type": "\\ud800", "parameters": {}}', ["#/task_type"]),
+        (b'{"task_type": "compute_sum"}', ["#/parameters"]),
+        (body(parameters=None), ["#/parameters"]),
+        (body(parameters=[]), ["#/parameters"]),
+        (body(parameters={}), ["#/parameters/numbers"]),
+        (body(parameters={"numbers": []}), ["#/parameters/numbers"]),
+        (body(parameters={"numbers": "12"}), ["#/parameters/numbers"]),
+        (body(parameters={"numbers": [1, True, "2", {"int": 1}]}), [f"#/parameters/numbers/{n}" for n in (1, 2, 3)]),
+        (numbers("NaN"), ["#/parameters/numbers/0"]),
+        (numbers("1, Infinity"), ["#/parameters/numbers/1"]),
+        (numbers("1e999"), ["#/parameters/numbers/0"]),
+        (numbers("9" * 101), ["#/parameters/numbers/0"]),
+        (body(parameters={"numbers": [1], "more": 1}), ["#/parameters/more"]),
+        (body(priority="urgent"), ["#/priority"]),
+        (body(priority=None), ["#/priority"]),
+        (body(compute_sum=1), ["#/compute_sum"]),
+        (body(**{"a/b~c d%é": 1}), ["#/a~1b~0c%20d%25%C3%A9"]),
+        (body(**{"\x00": 1}), ["#/%00"]),
+        (b'{"task_type": "compute_sum", "parameters": {"numbers": [1], "\\ud800": 1}}', ["#/parameters"]),
+        (b'{"task_type": "compute_sum", "\\ud800": 1, "parameters": {"numbers": [1]}}', ["#"]),
+    ],
+)
+async def test_a_fault_in_the_body_is_pointed_at(content: bytes, pointers: list[str]) -> None:
+    assert [error["pointer"] for error in await faults(content)] == pointers
+
+
+@pytest.mark.parametrize("title", ["", "x" * 201, "a\nb", "\x00", "\u0085", "\ud800", 5, None])
+async def test_a_title_has_only_what_can_be_printed(title: Any) -> None:
+    content = json.dumps({"task_type": "generate_report", "parameters": {"title": title}}).encode()
+    assert [error["pointer"] for error in await faults(content)] == ["#/parameters/title"]
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+async def test_a_body_of_another_type_is_refused(content_type: str) -> None:
+    assert [error["pointer"] for error in await faults(body(), content_type)] == ["#"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/x+json"])
+async def test_json_by_any_of_its_names_is_accepted(content_type: str) -> None:
+    async with serving() as client:
+        answer = await client.post("/tasks", content=body(), headers={"Content-Type": content_type})
+        assert answer.status_code == 202
+
+
+async def test_not_more_than_a_hundred_faults_are_listed() -> None:
+    assert len(await faults(numbers(",".join(["true"] * 5000)))) == 100
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("/tasks?limit=0", ["limit"]),
+        ("/tasks?limit=10001", ["limit"]),
+        ("/tasks?limit=x&status=y", ["status", "limit"]),
+        ("/tasks?limit=" + "9" * 5000, ["limit"]),
+        (f"/tasks/{UNKNOWN}?wait=perhaps", ["wait"]),
+        (f"/tasks/{UNKNOWN}?since=-1", ["since"]),
+        (f"/tasks/{UNKNOWN}?wait=true&since=1.5", ["since"]),
+        ("/tasks/7", ["task_id"]),
+        ("/tasks/%00", ["task_id"]),
+    ],
+)
+async def test_a_fault_in_the_query_or_path_names_its_parameter(path: str, parameters: list[str]) -> None:
+    async with serving() as client:
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        assert [error["parameter"] for error in answer.json()["errors"]] == parameters
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_an_unknown_task_is_404(method: str) -> None:
+    async with serving() as client:
+        answer = await client.request(method, f"/tasks/{UNKNOWN}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/tasks/", f"/tasks/{UNKNOWN}/", f"/tasks/{UNKNOWN}/more", "/tasksfoo"])
+async def test_an_unknown_path_is_404_and_never_a_redirect(path: str) -> None:
+    async with serving() as client:
+        answer = await client.get(path)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/tasks", "GET, POST"),
+        (f"/tasks/{UNKNOWN}", "DELETE, GET"),
+        ("/health", "GET"),
+        ("/", "GET"),
+        ("/static-offline-docs/favicon.png", "GET, HEAD"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "FOO"])
+async def test_another_method_is_405_and_told_which_are_allowed(path: str, allow: str, method: str) -> None:
+    async with serving() as client:
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert answer.headers["allow"] == allow
+
+
+async def test_cancelling_what_is_done_is_409() -> None:
+    async with serving() as client:
+        where = (await client.post("/tasks", json=SUM)).headers["location"]
+        await client.get(where + "?wait=true&since=2")
+        answer = await client.delete(where)
+        assert (answer.status_code, answer.json()["code"]) == (409, "task_finished")
+
+
+async def test_a_full_queue_is_503(gate: Gate) -> None:
+    async with serving(workers=1, queue_size=1) as client:
+        for _ in range(2):  # one for the worker, one for the queue
+            assert (await client.post("/tasks", json=SUM)).status_code == 202
+            await settle()
+        answer = await client.post("/tasks", json=SUM)
+        assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
+        assert answer.headers["retry-after"] == "1"
+        assert (await client.get("/health")).json()["tasks"] == 2
+
+
+async def test_a_fault_of_ours_is_500_and_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fault(*_: Any) -> None:
+        raise RuntimeError("a secret")
+
+    async with running(rate_limit=10) as app, client_of(app) as client:
+        monkeypatch.setattr(app.state.manager, "submit", fault)
+        monkeypatch.setattr(app.state.manager, "stats", fault)
+        for answer in (await client.post("/tasks", json=SUM), await client.get("/health")):
+            assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "secret" not in answer.text
+        assert (await client.post("/tasks", json=SUM)).headers["ratelimit"].startswith('"default";r=8')
+        assert "RuntimeError: a secret" in caplog.text
+
+
+async def test_another_http_error_is_an_internal_error() -> None:
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+
+    from taskmanager import problems
+
+    response = await problems.answer(Request({"type": "http"}), HTTPException(418))
+    assert response.status_code == 500

@@ -1,0 +1,165 @@
+"""A real ``uvicorn main:app``: what only a process, a socket or a signal can show. Each wait is bounded."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.conftest import SUM, project_root
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops servers with POSIX signals")
+
+
+class Server:
+    """A running server; its stderr is collected in ``lines``."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._started = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._started.wait(20), self.lines
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip("\n"))
+            if found := re.search(r"running on http://127.0.0.1:(\d+)", line):
+                self.port = int(found[1])
+                self._started.set()
+
+    def request(self, path: str, submission: dict[str, Any] | None = None) -> Any:
+        data = None if submission is None else json.dumps(submission).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def connect(self, text: str = "") -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection.sendall(text.replace("\n", "\r\n").encode())
+        return connection
+
+    def until(self, name: str, value: object) -> None:
+        """Wait, for 20 s at most, until /health shows this."""
+        for _ in range(2000):
+            if self.request("/health")[name] == value:
+                return
+            time.sleep(0.01)
+        raise AssertionError(self.request("/health"))
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Send the signal; returns the seconds until the process has ended."""
+        start = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(20)
+        took = time.monotonic() - start
+        self._reader.join(20)
+        return took
+
+
+@contextlib.contextmanager
+def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TASKMANAGER_")}
+    environ |= {f"TASKMANAGER_{name}": value for name, value in ({"RATE_LIMIT": "off"} | settings).items()}
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", "0", *options]
+    with subprocess.Popen(command, cwd=project_root(), env=environ, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            server = Server(process)
+            yield server
+        finally:
+            if process.poll() is None:
+                server.stop()
+
+
+LARGE = {"task_type": "compute_sum", "parameters": {"numbers": [123456789.25] * 8000}}
+POST = "POST /tasks HTTP/1.1\nHost: x\nContent-Type: application/json\nContent-Length: 100\n\n{"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_with_everything_in_flight(number: int) -> None:
+    with uvicorn(QUEUE_SIZE="1000") as server, ThreadPoolExecutor(20) as threads:
+        for _ in range(2):
+            server.request("/tasks", {"task_type": "count_primes", "parameters": {"limit": 10**9}})
+        ids = [server.request("/tasks", LARGE)["task_id"] for _ in range(100)]
+        polls = [threads.submit(server.request, f"/tasks/{task_id}?wait=true") for task_id in ids[-20:]]
+        half_body, half_head, idle = server.connect(POST), server.connect("POST /tas"), server.connect()
+        slow = server.connect("GET /tasks HTTP/1.1\nHost: x\n\n")
+        server.until("waiting", 20)
+        took = server.stop(number)
+        assert took < 2, took  # the promise; a second of it is the grace for the slow reader
+        assert [poll.result()["status"] for poll in polls] == ["cancelled"] * 20
+        answer = half_body.recv(10_000).decode()
+        assert answer.startswith("HTTP/1.1 503")
+        assert "shutting_down" in answer
+        for connection in (half_body, half_head, idle, slow):
+            connection.close()
+        log = "\n".join(server.lines)
+        for bad in ("Traceback", "was destroyed", "never retrieved", "Exception", "leaked"):
+            assert bad not in log
+        assert "Finished server process" in log
+
+
+def test_a_poller_that_goes_away_stops_waiting() -> None:
+    with uvicorn() as server:
+        task = server.request("/tasks", SUM)
+        poll = server.connect(f"GET /tasks/{task['task_id']}?wait=true&since=2 HTTP/1.1\nHost: x\n\n")
+        server.until("waiting", 1)
+        poll.close()
+        server.until("waiting", 0)
+
+
+def test_a_listing_begins_before_its_end_is_read() -> None:
+    with uvicorn(QUEUE_SIZE="1000", WORK_SCALE="1000") as server:
+        numbers = {"numbers": [123456789.25] * 1500}
+        ids = [server.request("/tasks", SUM | {"parameters": numbers})["task_id"] for _ in range(400)]
+        with server.connect("GET /tasks HTTP/1.1\nHost: x\nConnection: close\n\n") as listing:
+            begun = b""
+            while ids[0].encode() not in begun:
+                begun += listing.recv(1000)
+            request = urllib.request.Request(f"http://127.0.0.1:{server.port}/tasks/{ids[-1]}", method="DELETE")
+            urllib.request.urlopen(request, timeout=20).close()
+            rest = b"".join(iter(lambda: listing.recv(1_000_000), b""))
+        assert rest.count(b'"status":"cancelled"') == 1  # so the last page was read after the first had been sent
+
+
+def test_the_loop_stays_free_while_primes_are_counted() -> None:
+    with uvicorn() as server:
+        task = server.request("/tasks", {"task_type": "count_primes", "parameters": {"limit": 10**8}})
+        polled = 0
+        while server.request(f"/tasks/{task['task_id']}")["status"] != "completed":
+            polled += 1
+            assert polled < 20_000
+        assert polled > 1
+        assert server.request(f"/tasks/{task['task_id']}")["result"] == {"count": 5_761_455}
+
+
+def test_each_change_of_status_is_a_json_line_in_the_terminal() -> None:
+    with uvicorn(WORK_SCALE="0") as server:
+        task = server.request("/tasks", SUM)
+        server.request(f"/tasks/{task['task_id']}?wait=true&since=2")
+        server.stop()
+        lines = [json.loads(line) for line in server.lines if line.startswith("{")]
+        assert [(line["from"], line["to"]) for line in lines] == [("queued", "processing"), ("processing", "completed")]
+        for line in lines:
+            assert (line["task_id"], line["task_type"]) == (task["task_id"], "compute_sum")
+            assert line["seconds"] >= 0
+
+
+def test_an_unknown_setting_is_warned_of() -> None:
+    with uvicorn(WORKRES="7") as server:
+        assert any("TASKMANAGER_WORKRES" in line for line in server.lines)

@@ -1,0 +1,57 @@
+"""At the signal that stops uvicorn, whoever waits is woken, in the loop and before uvicorn waits for them."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+
+from taskmanager.stopping import GRACE, at_server_stop
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="raises POSIX signals")
+
+
+@pytest.fixture
+def server() -> Iterator[uvicorn.Server]:
+    """A server whose signal handlers are set, as they are when a lifespan starts."""
+    server = uvicorn.Server(uvicorn.Config("main:app"))
+    before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield server
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_signal_stops_both(server: uvicorn.Server, number: int) -> None:
+    stopped: list[asyncio.AbstractEventLoop] = []
+    async with at_server_stop(lambda: stopped.append(asyncio.get_running_loop())):
+        signal.raise_signal(number)
+        assert server.should_exit
+        assert not stopped  # a signal handler may run anywhere: the stop waits for its turn in the loop
+        await asyncio.sleep(0)
+        assert stopped == [asyncio.get_running_loop()]
+        assert server.config.timeout_graceful_shutdown == GRACE
+    assert signal.getsignal(number) == server.handle_exit
+
+
+async def test_the_grace_that_uvicorn_was_given_is_kept(server: uvicorn.Server) -> None:
+    server.config.timeout_graceful_shutdown = 30
+    async with at_server_stop(lambda: None):
+        signal.raise_signal(signal.SIGTERM)
+        assert server.config.timeout_graceful_shutdown == 30
+
+
+async def test_under_another_server_nothing_is_replaced() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    async with at_server_stop(lambda: None):
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_in_a_thread_nothing_is_replaced(server: uvicorn.Server) -> None:
+    async def enter() -> bool:
+        async with at_server_stop(lambda: None):
+            return signal.getsignal(signal.SIGTERM) == server.handle_exit
+
+    assert await asyncio.to_thread(asyncio.run, enter())
