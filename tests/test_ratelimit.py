@@ -73,6 +73,18 @@ async def test_waiting_for_reset_always_succeeds(seed: int) -> None:
             assert (await window.hit("a", now + refused.reset)).allowed
 
 
+@pytest.mark.parametrize(
+    ("length", "first", "now"),
+    [(62, 11.051550671166732, 18.05155067116673), (16, 0.6748244045062274, 9.674824404506227)],
+)
+async def test_waiting_for_reset_succeeds_where_floating_point_rounds_down(
+    length: int, first: float, now: float
+) -> None:
+    window = SlidingWindow(limit=1, window=length, max_clients=1)
+    await window.hit("a", first)
+    assert (await window.hit("a", now + (await window.hit("a", now)).reset)).allowed
+
+
 async def test_a_day_of_traffic() -> None:
     window = SlidingWindow(limit=10, window=60, max_clients=100)
     admitted = sum([(await window.hit("a", float(second))).allowed for second in range(0, 86_400, 5)])
