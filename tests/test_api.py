@@ -208,6 +208,27 @@ async def test_a_listing_streams_and_stays_well_formed_while_tasks_come_and_go(g
         assert shown == ids[:300] + ids[310:]  # page one as it was; gone ones left out, new ones too
 
 
+async def test_others_run_between_two_pages_even_if_sending_never_waits(gate: Gate) -> None:
+    async with running(queue_size=2000) as app:
+        for _ in range(1000):
+            app.state.manager.submit(SUM)
+        log: list[str] = []
+
+        async def tick() -> None:
+            while True:
+                log.append("tick")
+                await asyncio.sleep(0)
+
+        async def send(message: dict[str, Any]) -> None:
+            log.append("page" if message.get("body", b"]") != b"]" else "")
+
+        ticker = asyncio.create_task(tick())
+        await app(http("GET", "/tasks"), asyncio.Event().wait, send)
+        ticker.cancel()
+        assert "page page" not in " ".join(log)
+        assert log.count("page") == 8
+
+
 async def test_health_tells_the_live_counts(gate: Gate) -> None:
     async with serving(workers=1, queue_size=7) as client:
         for _ in range(3):

@@ -63,6 +63,34 @@ async def test_a_cancelled_handler_sees_cancelled_error(handle_with: Any) -> Non
         assert task.status.value == "cancelled"
 
 
+async def test_a_cancelled_handler_may_clean_up_before_the_manager_is_gone(handle_with: Any) -> None:
+    log: list[str] = []
+
+    async def run(*_: Any) -> dict[str, Any]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await settle()
+            log.append("cleaned up")
+        return {}
+
+    handle_with(run)
+    async with managing() as manager:
+        manager.submit(SUM)
+        await settle()
+    assert log == ["cleaned up"]
+
+
+async def test_nothing_comes_after_the_end_of_a_task(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with managing(task_timeout=0.002) as manager:
+        task = manager.submit(SUM)
+        await manager.wait(task.task_id, since=2)
+        await asyncio.sleep(0.004)  # past its timeout
+        assert task.status.value == "completed"
+        assert "dropped" not in caplog.text
+
+
 async def test_a_handler_that_ignores_its_cancellation_does_not_keep_its_worker(
     handle_with: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
