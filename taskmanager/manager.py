@@ -67,8 +67,7 @@ class TaskManager:
         if self._pool.runs:
             await asyncio.wait(self._pool.runs, timeout=UNWIND)  # the handlers' clean-up
         if self._owns_executor and self._executor is not None:
-            # In a thread, because it waits for the segments under way, each about 0.2 s.
-            await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+            await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)  # waits for segments under way
 
     def begin_stop(self) -> None:
         """Take no new work, and cancel what is not finished, which answers all who wait for it."""

@@ -49,7 +49,6 @@ _ALWAYS = {
     "RateLimit-Policy": _header("q requests in any w seconds", '"default";q=10;w=60'),
     "RateLimit": _header("r requests are left; in t seconds the oldest no longer counts", '"default";r=9;t=60'),
 }
-_AGAIN = {"Retry-After": _header("Whole seconds to wait before trying again.", "30")}
 _SUBMITTED = {
     "Location": _header("Where to poll the task.", "/tasks/1b4e28ba-2fa1-41d2-883f-0016d3cca427"),
     "Retry-After": _header("Whole seconds until the task can be expected to finish.", "5"),
@@ -65,7 +64,8 @@ def responses(success: int, *errors: int, model: Any = TaskDict) -> Responses:
     if model is not TaskDict:
         found[success]["content"] = {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/TaskDict"}}}
     for status in sorted({*errors, 429, 500}):
-        headers = _ALWAYS | (_AGAIN if status in (429, 503) else {})
+        again = {"Retry-After": _header("Whole seconds to wait before trying again.", "30")}
+        headers = _ALWAYS | (again if status in (429, 503) else {})
         found[status] = {"model": Problem, "description": _PROBLEMS[status], "headers": headers}
     return found
 

@@ -7,7 +7,7 @@ import math
 import re
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, PlainValidator, StrictInt, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 Priority: TypeAlias = Literal["high", "normal", "low"]
@@ -29,9 +29,14 @@ def _check_number(value: Any) -> int | float:  # not a union, which would report
     raise PydanticCustomError("number", "Input should be a finite number, an integer of at most 100 digits")
 
 
+def _check_whole(value: Any) -> Any:  # JSON knows no integers: its 5.0 is as whole as its 5
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
 _Printable = Field(strict=True, json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"})
 Text: TypeAlias = Annotated[str, _Printable, AfterValidator(_check_text)]
 Number: TypeAlias = Annotated[int | float, PlainValidator(_check_number), WithJsonSchema({"type": "number"})]
+Whole: TypeAlias = Annotated[int, Field(strict=True), BeforeValidator(_check_whole)]
 
 
 class Parameters(BaseModel, extra="forbid"):
@@ -48,13 +53,13 @@ class GenerateReport(Parameters):
     """Write a report with a heading for each section."""
 
     title: Annotated[Text, Field(min_length=1, max_length=200)]
-    sections: Annotated[StrictInt, Field(ge=1, le=20)] = 5
+    sections: Annotated[Whole, Field(ge=1, le=20)] = 5
 
 
 class CountPrimes(Parameters):
     """Count the primes up to ``limit``: real CPU work, beside the event loop."""
 
-    limit: Annotated[StrictInt, Field(ge=0, le=1_000_000_000)]
+    limit: Annotated[Whole, Field(ge=0, le=1_000_000_000)]
 
 
 class SimulateFailure(Parameters):

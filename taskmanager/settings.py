@@ -53,11 +53,10 @@ class Settings:
         fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
         given = {name: text.strip() for name, text in environ.items() if text.strip()}
         settings = cls(**{field.name: _parse(field, given[name]) for name, field in fields.items() if name in given})
-        logger = logging.getLogger(__name__)
         for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in fields):
-            logger.warning("unknown setting %s is ignored", name)
+            logging.getLogger(__name__).warning("unknown setting %s is ignored", name)
         if given.get("WEB_CONCURRENCY", "1") != "1":
-            logger.warning("WEB_CONCURRENCY starts several processes, each with tasks and limits of its own")
+            logging.getLogger(__name__).warning("WEB_CONCURRENCY starts processes that share no tasks and no limits")
         return settings
 
 

@@ -1,8 +1,7 @@
 """WorkerPool: N worker loops side by side, each running its task in an asyncio.Task of its own.
 
-Rules: ``asyncio.gather`` runs the loops, not batches of tasks: a batch idles until its slowest is done (head-of-line
-blocking). "This task was cancelled" and "this worker stops" are two things: the one cancels the inner asyncio.Task,
-the other the loop around it. Notebook: 02-queue-and-workers.
+Rules: ``asyncio.gather`` runs the loops, not batches, which idle until their slowest task is done (head-of-line
+blocking). Cancelling a task cancels its asyncio.Task, stopping a worker the loop. Notebook: 02-queue-and-workers.
 """
 
 import asyncio

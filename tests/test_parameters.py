@@ -1,5 +1,6 @@
 """What each task type accepts."""
 
+import math
 from typing import Any
 
 import pytest
@@ -36,7 +37,10 @@ REFUSED = [
     ("generate_report", {}),
     *(("generate_report", {"title": bad}) for bad in ("", "x" * 201, 5, None, True)),
     *(("generate_report", {"title": f"a{bad}b"}) for bad in "\x00\t\n\x1f\x7f\x80\x9f\ud800\udfff"),
-    *(("generate_report", {"title": "x", "sections": bad}) for bad in (0, 21, True, "5", 5.5, None)),
+    *(
+        ("generate_report", {"title": "x", "sections": bad})
+        for bad in (0, 21, True, "5", 5.5, None, math.nan, math.inf, 1e30)
+    ),
     *(("count_primes", {"limit": bad}) for bad in (-1, 1_000_000_001, True, "5", 1.5, None)),
     ("count_primes", {}),
     ("simulate_failure", {"kind": "boom"}),
@@ -60,6 +64,11 @@ def test_refused(task_type: str, parameters: dict[str, Any]) -> None:
 def test_defaults_are_filled_in() -> None:
     assert check("generate_report", title="x") == {"title": "x", "sections": 5}
     assert check("simulate_failure")["kind"] == "task_failed"
+
+
+def test_a_whole_float_is_a_whole_number() -> None:
+    assert check("count_primes", limit=1e9) == {"limit": 10**9}
+    assert type(check("generate_report", title="x", sections=2.0)["sections"]) is int
 
 
 def test_integers_and_floats_stay_what_they_are() -> None:
