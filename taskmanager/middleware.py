@@ -1,7 +1,7 @@
 """What happens to a request under /tasks before a route sees it: the rate limit, then the body limit.
 
 Rule: pure ASGI. A dependency would run after the body has been parsed, so malformed ones would be free;
-BaseHTTPMiddleware would hide disconnects, at three times the cost of the route. Notebook: 05-rate-limiting.
+BaseHTTPMiddleware would hide disconnects, and costs more than all of this. Notebook: 05-rate-limiting.
 """
 
 import asyncio
