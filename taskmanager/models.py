@@ -52,7 +52,7 @@ class TaskDict(TypedDict):
     task_type: str
     parameters: dict[str, Any]
     priority: Priority
-    status: TaskStatus
+    status: Annotated[str, Field(json_schema_extra={"enum": [status.value for status in TaskStatus]})]
     version: Annotated[int, Field(ge=1, description="Grows by 1 at each change of status.")]
     progress: Annotated[int, Field(ge=0, le=100, description="Never goes back; 100 exactly when completed.")]
     queue_position: Annotated[int | None, Field(description="Tasks that would run before; null once not queued.")]
@@ -129,7 +129,7 @@ class Task:
             "task_type": self.task_type,
             "parameters": dict(vars(self.parameters)),
             "priority": self.priority,
-            "status": self.status,
+            "status": self.status.value,
             "version": self.version,
             "progress": self.progress,
             "queue_position": queue_position,
