@@ -4,7 +4,15 @@ import asyncio
 
 import pytest
 
-from taskmanager.errors import TaskFailedError, classify_failure
+from taskmanager.errors import (
+    QueueFullError,
+    ShuttingDownError,
+    TaskFailedError,
+    TaskFinishedError,
+    TaskManagerError,
+    TaskNotFoundError,
+    classify_failure,
+)
 
 
 @pytest.mark.parametrize(
@@ -12,10 +20,26 @@ from taskmanager.errors import TaskFailedError, classify_failure
     [
         (TaskFailedError("no such thing"), "task_failed", "no such thing"),
         (asyncio.TimeoutError("too slow"), "timeout", "too slow"),
-        (TimeoutError(), "timeout", "The task ran out of time."),
+        (asyncio.TimeoutError(), "timeout", "The task ran out of time."),
+        (TimeoutError(), "timeout", "The task ran out of time."),  # on Python 3.10 not the same class
         (ValueError("secret"), "internal_error", "The task failed unexpectedly."),
         (OSError("/etc/secret"), "internal_error", "The task failed unexpectedly."),
     ],
 )
 def test_a_failure_gets_a_code_and_a_message(error: Exception, code: str, message: str) -> None:
     assert classify_failure(error) == {"code": code, "message": message}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (TaskNotFoundError, 404, "task_not_found"),
+        (TaskFinishedError, 409, "task_finished"),
+        (QueueFullError, 503, "queue_full"),
+        (ShuttingDownError, 503, "shutting_down"),
+    ],
+)
+def test_an_error_carries_what_its_answer_needs(error: type[TaskManagerError], status: int, code: str) -> None:
+    raised = error("Why.", retry_after=7)
+    assert (raised.status, raised.code, str(raised), raised.retry_after) == (status, code, "Why.", 7)
+    assert error("Why.").retry_after is None

@@ -8,6 +8,7 @@ import pytest
 from taskmanager import handlers, sieve
 from taskmanager.errors import TaskFailedError
 from taskmanager.parameters import SUBMISSION
+from tests.conftest import settle
 
 
 class Bench:
@@ -46,10 +47,16 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
         ([0.1] * 10, 1.0),
         ([1e16, 1.0, -1e16], 1.0),
         ([1, 0.5], 1.5),
+        ([10**100 - 1] * 10_000, 10**104 - 10**4),
+        ([2**53, 1], 2**53 + 1),  # through floats it would be 2**53
+        ([2**53, 1.0, 1.0], 2.0**53 + 2),  # added one by one it would be 2**53
+        ([1.7e308, -1.7e308, 1], 1.0),
     ],
 )
 async def test_compute_sum(bench: Bench, numbers: list[float], total: float) -> None:
-    assert await bench.run("compute_sum", numbers=numbers) == {"sum": total}
+    result = await bench.run("compute_sum", numbers=numbers)
+    assert result == {"sum": total}
+    assert type(result["sum"]) is type(total)
     assert bench.slept == [1.0] * 5
     assert bench.progress == [20, 40, 60, 80, 100]
 
@@ -78,12 +85,15 @@ async def test_generate_report(bench: Bench, sections: int) -> None:
 async def test_simulate_failure(bench: Bench, kind: str, error: type[Exception]) -> None:
     with pytest.raises(error, match="as asked"):
         await bench.run("simulate_failure", kind=kind, message="as asked")
-    assert sum(bench.slept) == 5
+    assert bench.slept == [1.0] * 5
+    assert bench.progress == [20, 40, 60, 80, 100]
 
 
-async def test_work_scale_multiplies_the_sleeps(bench: Bench) -> None:
-    await bench.run("compute_sum", work_scale=0.5, numbers=[1])
-    assert bench.slept == [0.5] * 5
+@pytest.mark.parametrize("work_scale", [0.0, 0.5, 2.0])
+async def test_work_scale_multiplies_the_sleeps(bench: Bench, work_scale: float) -> None:
+    await bench.run("compute_sum", work_scale, numbers=[1])
+    assert bench.slept == [work_scale] * 5
+    assert bench.progress == [20, 40, 60, 80, 100]
 
 
 async def test_count_primes_goes_through_the_executor_by_segments(bench: Bench) -> None:
@@ -91,6 +101,38 @@ async def test_count_primes_goes_through_the_executor_by_segments(bench: Bench) 
     assert await bench.run("count_primes", limit=limit) == {"count": 3}
     assert bench.segments == [(sieve.count_segment, index, limit) for index in range(3)]
     assert (bench.slept, bench.progress) == ([], [33, 66, 100])
+
+
+@pytest.mark.parametrize(
+    ("task_type", "parameters", "seconds"),
+    [
+        ("compute_sum", {"numbers": [1]}, 5),
+        ("generate_report", {"title": "x"}, 15),
+        ("generate_report", {"title": "x", "sections": 20}, 30),
+        ("count_primes", {"limit": 10**9}, 0),
+        ("simulate_failure", {}, 5),
+    ],
+)
+def test_simulated_seconds_of_each_type(task_type: str, parameters: dict[str, Any], seconds: int) -> None:
+    submission = SUBMISSION.validate_python({"task_type": task_type, "parameters": parameters})
+    assert handlers.simulated_seconds(submission.parameters) == seconds
+
+
+async def test_the_next_segment_waits_for_the_one_before() -> None:
+    submitted: list[asyncio.Future[int]] = []
+    progress: list[int] = []
+
+    async def in_executor(function: Any, index: int, limit: int) -> int:
+        submitted.append(asyncio.get_running_loop().create_future())
+        return await submitted[index]
+
+    tools = handlers.Tools(1.0, progress.append, in_executor)
+    counting = asyncio.create_task(handlers.count_primes(4 * sieve.SEGMENT - 1, tools))
+    for done in range(4):
+        await settle()
+        assert (len(submitted), progress) == (done + 1, [25, 50, 75][:done])
+        submitted[done].set_result(10)
+    assert await counting == 40
 
 
 async def test_a_cancelled_count_submits_no_further_segment() -> None:

@@ -62,10 +62,11 @@ def test_a_legal_change_raises_the_version_by_one(old: str, new: str) -> None:
 @pytest.mark.parametrize(("old", "new"), sorted(set(product(ROUTES, ROUTES)) - LEGAL))
 def test_an_illegal_change_changes_nothing(old: str, new: str) -> None:
     task = task_in(old)
-    before = task.to_dict(None)
+    before, clock, change = task.to_dict(None), task.changed_clock, task.next_change()
     with pytest.raises(IllegalTransitionError, match=f"{old} -> {new}"):
-        task.change_status(TaskStatus(new), "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1})
-    assert task.to_dict(None) == before
+        task.change_status(TaskStatus(new), "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1}, {"code": "x", "message": "x"})
+    assert (task.to_dict(None), task.changed_clock) == (before, clock)
+    assert not change.is_set()  # nobody is woken for nothing
 
 
 def test_times_result_and_error_are_set_when_they_become_known() -> None:
@@ -73,6 +74,17 @@ def test_times_result_and_error_are_set_when_they_become_known() -> None:
     assert (task.started_at, task.finished_at) == ("2026-01-01T00:00:01.000Z", None)
     task.change_status(TaskStatus.COMPLETED, "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1})
     assert (task.finished_at, task.result, task.error) == ("2026-01-01T00:00:02.000Z", {"sum": 1}, None)
+
+
+def test_a_failed_task_has_an_error_and_no_result() -> None:
+    task, error = task_in("processing"), {"code": "timeout", "message": "Too slow."}
+    task.change_status(TaskStatus.FAILED, "2026-01-01T00:00:02.000Z", 2.0, error=error)
+    assert (task.result, task.error) == (None, error)
+
+
+def test_a_task_cancelled_in_the_queue_was_never_started() -> None:
+    task = task_in("cancelled")
+    assert (task.started_at, task.finished_at) == (None, "2026-01-01T00:00:01.000Z")
 
 
 def test_progress_never_goes_back_and_is_100_exactly_when_completed() -> None:
@@ -96,6 +108,20 @@ def test_another_end_keeps_the_last_progress(end: TaskStatus) -> None:
     task.change_status(end, "", 0.0)
     task.report_progress(80)
     assert task.progress == 40
+
+
+@pytest.mark.parametrize("status", list(TaskStatus))
+def test_progress_is_100_only_when_completed(status: TaskStatus) -> None:
+    task = task_in(status.value)
+    task.report_progress(100)
+    assert (task.progress == 100) == (status is TaskStatus.COMPLETED)
+
+
+def test_progress_is_no_change_of_status() -> None:
+    task = task_in("processing")
+    version, change = task.version, task.next_change()
+    task.report_progress(50)
+    assert (task.version, change.is_set()) == (version, False)
 
 
 async def test_every_waiter_of_a_change_wakes_and_the_next_one_waits_anew() -> None:

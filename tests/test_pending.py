@@ -32,6 +32,29 @@ def test_it_is_full_at_its_size_and_a_removal_frees_the_slot() -> None:
     assert queue.get_nowait() is second
 
 
+@pytest.mark.parametrize("leaving", range(5))
+def test_whoever_leaves_the_others_keep_their_order(leaving: int) -> None:
+    queue = PendingQueue()
+    tasks = [new_task(number) for number in range(5)]
+    for task in tasks:
+        queue.put_nowait(task)
+    queue.remove(tasks.pop(leaving))
+    assert [queue.position(task) for task in tasks] == [0, 1, 2, 3]
+    assert [queue.get_nowait() for _ in tasks] == tasks
+
+
+async def test_a_worker_woken_for_a_task_that_left_waits_for_the_next() -> None:
+    queue = PendingQueue()
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.put_nowait(gone := new_task(0))
+    queue.remove(gone)  # before the worker runs
+    await asyncio.sleep(0)
+    assert not worker.done()
+    queue.put_nowait(new_task(1))
+    assert (await worker).number == 1
+
+
 async def test_join_does_not_wait_for_what_was_removed() -> None:
     queue = PendingQueue()
     task = new_task()
@@ -40,7 +63,7 @@ async def test_join_does_not_wait_for_what_was_removed() -> None:
     await asyncio.sleep(0)
     assert not joined.done()
     queue.remove(task)
-    await joined
+    await asyncio.wait_for(joined, 10)
 
 
 async def test_waiting_workers_are_served_in_turn() -> None:

@@ -1,7 +1,9 @@
 """The limiter: exact at the edges of its window, for every client apart, and bounded."""
 
 import asyncio
+import math
 import random
+from collections import deque
 
 import pytest
 
@@ -37,6 +39,19 @@ async def test_refused_requests_do_not_count() -> None:
     for second in range(1, 60):
         assert not (await window.hit("a", float(second))).allowed
     assert (await window.hit("a", 60.0)).allowed
+
+
+@pytest.mark.parametrize("first", [0.0, 0.1, 1 / 3, 12345.678901234567, 1e9 + 0.7])
+async def test_a_request_counts_until_the_last_instant_of_its_window(first: float) -> None:
+    window = SlidingWindow(limit=1, window=60, max_clients=10)
+    await window.hit("a", first)
+    assert not (await window.hit("a", math.nextafter(first + 60, 0.0))).allowed
+    assert (await window.hit("a", first + 60)).allowed
+
+
+async def test_clients_do_not_count_for_each_other() -> None:
+    window = SlidingWindow(limit=1, window=60, max_clients=10)
+    assert [(await window.hit(client, 0.0)).allowed for client in "abab"] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -91,6 +106,26 @@ async def test_a_day_of_traffic() -> None:
     assert admitted == 86_400 // 60 * 10
 
 
+async def test_only_an_accepted_request_keeps_a_client_from_being_forgotten() -> None:
+    window = SlidingWindow(limit=1, window=60, max_clients=2)
+    traffic = [(0.0, "a"), (1.0, "b"), (2.0, "a"), (3.0, "c"), (4.0, "b")]
+    assert [(await window.hit(client, now)).allowed for now, client in traffic] == [True, True, False, True, False]
+    assert (await window.hit("a", 5.0)).allowed  # forgotten for c, in spite of its request at 2.0, a refused one
+
+    window = SlidingWindow(limit=2, window=60, max_clients=2)
+    for now, client in [(0.0, "a"), (1.0, "b"), (2.0, "a"), (3.0, "c")]:
+        await window.hit(client, now)
+    assert not (await window.hit("a", 4.0)).allowed  # remembered: b was accepted longer ago
+    assert (await window.hit("b", 5.0)).remaining == 1
+
+
+async def test_never_more_than_max_clients_are_held() -> None:
+    window = SlidingWindow(limit=1, window=60, max_clients=3)
+    for client in range(1000):
+        await window.hit(str(client), 0.0)
+    assert window.forget_idle(60.0, at_most=1000) == 3
+
+
 async def test_the_least_recently_accepted_client_is_forgotten_first() -> None:
     window = SlidingWindow(limit=1, window=60, max_clients=2)
     for now, client in enumerate("abc"):
@@ -112,13 +147,28 @@ async def test_idle_clients_are_forgotten_a_window_after_their_last_request() ->
     assert window.forget_idle(1000.0, at_most=10) == 0
 
 
+async def test_idle_clients_are_gone_from_memory_at_the_exact_edge() -> None:
+    window = SlidingWindow(limit=5, window=60, max_clients=10)
+    await window.hit("a", 0.1)
+    assert window.forget_idle(math.nextafter(60.1, 0.0), at_most=10) == 0
+    assert window.forget_idle(60.1, at_most=10) == 1
+
+
 async def test_the_lock_keeps_looking_and_counting_together() -> None:
     window = SlidingWindow(limit=1, window=60, max_clients=10)
     async with window._lock:
-        hit = asyncio.create_task(window.hit("a", 0.0))
+        hits = [asyncio.create_task(window.hit("a", 0.0)) for _ in range(2)]
         await asyncio.sleep(0)
-        assert not hit.done()
-    assert (await hit).allowed
+        assert not any(hit.done() for hit in hits)
+        assert not window._accepted  # neither has counted
+    assert [(await hit).allowed for hit in hits] == [True, False]
+
+
+async def test_the_log_of_a_client_is_a_deque_of_its_requests_in_the_window() -> None:
+    window = SlidingWindow(limit=2, window=60, max_clients=10)
+    for now in (0.0, 30.0, 60.0):
+        await window.hit("a", now)
+    assert dict(window._accepted) == {"a": deque([30.0, 60.0])}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +178,12 @@ async def test_the_lock_keeps_looking_and_counting_together() -> None:
         ("::ffff:10.0.0.7", "10.0.0.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:0DB8:0001:0002:FFFF::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+        ("::ffff:a00:7", "10.0.0.7"),
+        ("::ffff:10.0.0.7%eth0", "10.0.0.7"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("fe80::1%", "fe80::1%"),
         ("::1", "::/64"),
         ("testclient", "testclient"),
         ("not:an:address", "not:an:address"),

@@ -9,10 +9,20 @@ from taskmanager.settings import Settings, SettingsError
 
 
 def test_the_defaults_are_those_of_the_exercise() -> None:
-    settings = Settings()
-    assert (settings.workers, settings.queue_size) == (5, 100)
-    assert (settings.rate_limit, settings.rate_window) == (10, 60)
-    assert (settings.wait_timeout, settings.retention) == (10, 600)
+    assert dataclasses.asdict(Settings()) == {
+        "workers": 5,
+        "queue_size": 100,
+        "rate_limit": 10,
+        "rate_window": 60,
+        "max_clients": 100_000,
+        "wait_timeout": 10.0,
+        "retention": 600.0,
+        "cleanup_interval": 30.0,
+        "max_tasks": 10_000,
+        "task_timeout": 60.0,
+        "work_scale": 1.0,
+        "max_body": 262_144,
+    }
 
 
 def test_settings_never_change() -> None:
@@ -53,6 +63,33 @@ def test_all_but_two_are_positive(field: str) -> None:
         Settings.from_env({f"TASKMANAGER_{field.upper()}": "0"})
 
 
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Settings)])
+def test_a_setting_may_be_as_large_as_its_bound_and_no_larger(field: str) -> None:
+    bound = 10_000 if field == "workers" else 10**9
+    assert getattr(Settings(**{field: bound}), field) == bound
+    with pytest.raises(SettingsError, match=f"^TASKMANAGER_{field.upper()} must be .* to {bound}"):
+        Settings(**{field: bound + 1})
+
+
+@pytest.mark.parametrize("field", ["wait_timeout", "retention", "cleanup_interval", "task_timeout", "work_scale"])
+def test_durations_may_be_fractions(field: str) -> None:
+    assert getattr(Settings.from_env({f"TASKMANAGER_{field.upper()}": "0.25"}), field) == 0.25
+
+
+def test_only_the_rate_limit_can_be_off() -> None:
+    for field in {field.name for field in dataclasses.fields(Settings)} - {"rate_limit"}:
+        with pytest.raises(SettingsError, match=f"^TASKMANAGER_{field.upper()} must be "):
+            Settings.from_env({f"TASKMANAGER_{field.upper()}": "off"})
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "x" * 5000, "5\u20285", "\udcff", "'\x1b[2J"])
+def test_the_refusal_of_an_ugly_value_stays_one_short_line(text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env({"TASKMANAGER_WORKERS": text})
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 120
+
+
 @pytest.mark.parametrize("value", [True, "5", 5.0, None, math.nan])
 def test_a_wrong_type_is_refused_in_python_too(value: object) -> None:
     with pytest.raises(SettingsError, match="TASKMANAGER_WORKERS"):
@@ -73,4 +110,5 @@ def test_unknown_names_and_several_processes_are_warned_of(caplog: pytest.LogCap
 
 def test_nothing_is_warned_of_by_default(caplog: pytest.LogCaptureFixture) -> None:
     Settings.from_env({"TASKMANAGER_WORKERS": "5", "WEB_CONCURRENCY": "1"})
+    Settings.from_env({"WEB_CONCURRENCY": ""})
     assert not caplog.records

@@ -1,5 +1,7 @@
 """The records: read in pages while they change, forgotten from the one that finished first."""
 
+import random
+
 import pytest
 
 from taskmanager.models import Task, TaskStatus
@@ -65,6 +67,25 @@ def test_finding_the_queued_ones_reads_no_finished_ones() -> None:
     assert numbers(store, TaskStatus.QUEUED) == [10 * PAGE - 3, 10 * PAGE - 2, 10 * PAGE - 1]
 
 
+@pytest.mark.parametrize("status", [None, TaskStatus.QUEUED])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_listing_has_each_task_that_was_there_from_its_begin_to_its_end(seed: int, status: TaskStatus | None) -> None:
+    random_ = random.Random(seed)
+    store, tasks = filled(5 * PAGE)
+    begun, listed = set(range(5 * PAGE)), []
+    for page in store.pages(status):
+        listed += [task.number for task in page]
+        for _ in range(100):
+            store.add(new_task(store.next_number))
+            if not (task := random_.choice(tasks)).finished:
+                finish(store, task)
+            if store.finished and random_.random() < 0.5:
+                store.forget_oldest()
+    stayed = {task.number for task in tasks if task.task_id in store.by_id and status in (None, task.status)}
+    assert listed == sorted(set(listed))  # in order, and none twice
+    assert stayed <= set(listed) <= begun
+
+
 def test_over_the_limit_those_that_finished_first_go_first() -> None:
     store, tasks = filled(3, max_tasks=3)
     finish(store, tasks[2])
@@ -74,6 +95,8 @@ def test_over_the_limit_those_that_finished_first_go_first() -> None:
     store.add(new_task(4))
     assert numbers(store) == [1, 3, 4]
     assert store.full
+    with pytest.raises(IndexError):  # nothing is finished: room is not made from the unfinished
+        store.add(new_task(5))
 
 
 def test_a_store_with_a_finished_task_is_not_full() -> None:
