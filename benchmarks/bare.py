@@ -1,0 +1,48 @@
+"""The reference for submit and poll: the same models on FastAPI alone, as a tutorial would write it.
+
+It validates a submission, makes a task of it, keeps it in a dict, and returns it through FastAPI's response model. It has
+no queue, no workers, no limiter, no events, no problem documents.
+"""
+
+import uuid
+from datetime import datetime, timezone
+from typing import Any
+
+from fastapi import FastAPI, HTTPException
+
+from taskmanager.models import TaskDict
+from taskmanager.parameters import Submission
+
+app = FastAPI()
+tasks: dict[str, dict[str, Any]] = {}
+
+
+@app.post("/tasks", status_code=202)
+async def submit_task(submission: Submission) -> TaskDict:
+    if len(tasks) >= 10_000:  # as many as the engine keeps; a benchmark may not fill the memory
+        tasks.clear()
+    task = {
+        "task_id": str(uuid.uuid4()),
+        "task_type": submission.task_type,
+        "parameters": submission.parameters.model_dump(),
+        "priority": submission.priority,
+        "status": "queued",
+        "version": 1,
+        "progress": 0,
+        "queue_position": 0,
+        "result": None,
+        "error": None,
+        "created_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "started_at": None,
+        "finished_at": None,
+    }
+    tasks[task["task_id"]] = task
+    return task  # type: ignore[return-value] # FastAPI checks and encodes it
+
+
+@app.get("/tasks/{task_id}")
+async def get_task(task_id: uuid.UUID) -> TaskDict:
+    task = tasks.get(str(task_id))
+    if task is None:
+        raise HTTPException(404)
+    return task  # type: ignore[return-value]
