@@ -101,4 +101,4 @@ async def run(bench: Bench) -> None:
         "taskmanager": timed(taskmanager),
         "gather, Semaphore(5)": timed(gather_with_semaphore),
     }
-    figures = await bench.compare("A task that does nothing", "µs", contestants)
+    await bench.compare("A task that does nothing", "µs", contestants)

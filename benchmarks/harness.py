@@ -134,7 +134,7 @@ class Bench:
         reference = next(iter(figures))
         self.table(
             title,
-            ["", f"median, {unit}", "quartiles", f"× {reference}"],
+            ["", f"median, {unit}", "quartiles", f"ratio to {reference}"],
             [(name, f.median, f"{shown(f.low)} to {shown(f.high)}", f"{f.ratio:.2f}") for name, f in figures.items()],
         )
         return figures

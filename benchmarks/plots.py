@@ -1,16 +1,17 @@
-"""Draws the charts of a run with matplotlib, in one style: labelled axes with units, and colours that all can tell apart.
+"""Draws the charts of a run with matplotlib, in one style: labelled axes with units, colours that all can tell apart.
 
 Rule: a picture shows what the run measured, and nothing that a table of the same run does not say.
 """
 
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import Chart
 
 # Okabe and Ito's palette, made for colour blindness; markers tell the series apart in print.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"]
 MARKERS = "os^Dv<>"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (7.2, 4.0),
     "figure.constrained_layout.use": True,
     "axes.spines.top": False,

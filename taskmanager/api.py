@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         redirect_slashes=False,
         exception_handlers=dict.fromkeys((TaskManagerError, RequestValidationError, HTTPException), problems.answer),
     )
-    app.add_middleware(TasksMiddleware)
+    app.add_middleware(TasksMiddleware, settings=settings)
     route, responses = app.add_api_route, openapi.responses
     route("/tasks", submit_task, methods=["POST"], status_code=202, responses=responses(202, 400, 413, 503))
     route("/tasks", list_tasks, methods=["GET"], responses=responses(200, 400, model=list[TaskDict]))

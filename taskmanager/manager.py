@@ -12,13 +12,12 @@ import multiprocessing
 import os
 import signal
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from functools import partial
 
 from taskmanager import cleanup, errors, handlers
-from taskmanager.models import Result, Task, TaskDict, TaskStatus, timestamp
+from taskmanager.models import Result, Task, TaskDict, TaskStatus, new_task_id, timestamp
 from taskmanager.parameters import HEAD_START, SUBMISSION, Submission
 from taskmanager.pending import PendingQueue
 from taskmanager.ratelimit import SlidingWindow
@@ -64,8 +63,8 @@ class TaskManager:
         for background in self._background:
             background.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        if self._pool.runs:
-            await asyncio.wait(self._pool.runs, timeout=UNWIND)  # the handlers' clean-up
+        if self._pool.interrupted:
+            await asyncio.wait(self._pool.interrupted, timeout=UNWIND)  # the handlers' clean-up
         if self._owns_executor and self._executor is not None:
             await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)  # waits for segments under way
 
@@ -87,7 +86,7 @@ class TaskManager:
             raise errors.QueueFullError("No slot is free; try again later.", self.retry_after())
         clock, number = time.monotonic(), self._store.next_number
         task = Task(
-            task_id=str(uuid.uuid4()),
+            task_id=new_task_id(),
             task_type=submission.task_type,
             parameters=submission.parameters,
             priority=submission.priority,
@@ -165,19 +164,21 @@ class TaskManager:
         self, task: Task, status: TaskStatus, *, result: Result | None = None, error: errors.TaskError | None = None
     ) -> None:
         """The one way to a new status: record, index and log. The first final status wins."""
-        fields = {"task_id": task.task_id, "task_type": task.task_type, "from": task.status.value, "to": status.value}
+        before, since, clock = task.status, task.changed_clock, time.monotonic()
+        text = "task %(task_id)s: %(from)s -> %(to)s"
         if task.finished:
-            logger.info("task %(task_id)s is %(from)s already: %(to)s is dropped", fields)
-            return
-        clock, before = time.monotonic(), task.changed_clock
-        task.change_status(status, timestamp(time.time()), clock, result, error)
-        if task.finished:
-            self._store.mark_finished(task)
-        logger.info("task %(task_id)s: %(from)s -> %(to)s", fields | {"seconds": round(clock - before, 3)})
+            text = "task %(task_id)s is %(from)s already: %(to)s is dropped"
+        else:
+            task.change_status(status, timestamp(time.time()), clock, result, error)
+            if task.finished:
+                self._store.mark_finished(task)
+        if logger.isEnabledFor(logging.INFO):  # to make the fields costs more than the change
+            fields = {"task_id": task.task_id, "task_type": task.task_type, "from": before.value, "to": status.value}
+            logger.info(text, fields | {"seconds": round(clock - since, 3)})
 
-    async def _handle(self, task: Task) -> Result:
+    def _handle(self, task: Task) -> Awaitable[Result]:
         tools = handlers.Tools(self.settings.work_scale, task.report_progress, self._in_executor)
-        return await handlers.run(task.task_type, task.parameters, tools)
+        return handlers.run(task.task_type, task.parameters, tools)
 
     async def _in_executor(self, function: Callable[..., int], *args: int) -> int:
         if (executor := self._executor) is None:

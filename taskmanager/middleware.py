@@ -15,13 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from taskmanager import problems
 from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import client_key
+from taskmanager.settings import Settings
 
 
 class TasksMiddleware:
     """Limits requests and bodies. It answers 500 too, since Starlette's own would lack the headers added here."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
+        self.policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = []
@@ -41,9 +43,10 @@ class TasksMiddleware:
             if (limiter := manager.limiter) is not None:
                 host = scope["client"][0] if scope.get("client") else None
                 decision = await limiter.hit(client_key(host), time.monotonic())
-                headers.append((b"ratelimit-policy", b'"default";q=%d;w=%d' % (limiter.limit, limiter.window)))
+                headers.append((b"ratelimit-policy", self.policy))
                 headers.append((b"ratelimit", b'"default";r=%d;t=%d' % decision[1:]))
-                app = app if decision.allowed else problems.rate_limited(decision.reset)
+                if not decision.allowed:
+                    app = problems.rate_limited(decision.reset)
             if scope["method"] == "POST":  # no other method has a body that a route would read
                 receive = _limit_body(scope, receive, manager)
         try:
@@ -60,12 +63,13 @@ class TasksMiddleware:
 
 def _limit_body(scope: Scope, receive: Receive, manager: TaskManager) -> Receive:
     """A ``receive`` that raises 413 over MAX_BODY, and 503 at the stop, which cancels whoever waits for a body."""
-    limit, size = manager.settings.max_body, 0
-    declared = [int(value) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
+    limit, received = manager.settings.max_body, 0
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    too_large = declared.isdigit() and int(declared) > limit
 
     async def limited_receive() -> Message:
-        nonlocal size
-        if sum(declared) > limit:
+        nonlocal received
+        if too_large:
             raise HTTPException(413, f"The body has more than {limit} bytes.")
         manager.body_readers.add(request := asyncio.current_task())
         try:
@@ -76,8 +80,8 @@ def _limit_body(scope: Scope, receive: Receive, manager: TaskManager) -> Receive
             message = {"type": "http.disconnect"}
         finally:
             manager.body_readers.discard(request)
-        size += len(message.get("body", b""))
-        if size > limit:
+        received += len(message.get("body", b""))
+        if received > limit:
             raise HTTPException(413, f"The body has more than {limit} bytes.")
         if manager.stopping:
             raise HTTPException(503, "The server is shutting down.")

@@ -1,0 +1,53 @@
+"""Tasks that a benchmark has the engine hold, and what that asks of handlers and of the garbage collector.
+
+Rule: each held task has parameters and a result of its own, as submitted ones do; shared ones would stay in the caches.
+"""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import Iterator
+from unittest import mock
+
+from benchmarks.load import RESULT, SUM, until_idle
+from taskmanager import TaskManager, handlers
+from taskmanager.models import Result
+from taskmanager.parameters import Parameters
+
+ENDLESS = {"task_type": "count_primes", "parameters": {"limit": 0}}  # under instant_work()
+CHUNK = 500
+
+
+@contextlib.contextmanager
+def instant_work() -> Iterator[None]:
+    """Handlers that take no time; only count_primes goes on until it is cancelled."""
+
+    async def run(task_type: str, parameters: Parameters, tools: handlers.Tools) -> Result:
+        if task_type == "count_primes":
+            await asyncio.get_running_loop().create_future()
+        return dict(RESULT)
+
+    with mock.patch.object(handlers, "run", run):
+        yield
+
+
+async def fill(manager: TaskManager, count: int) -> list[str]:
+    """Have ``count`` tasks completed, under instant_work(); their ids in the order submitted."""
+    ids: list[str] = []
+    gc.disable()  # it would pass over all that is there, again and again, and free nothing
+    while len(ids) < count:
+        ids += [manager.submit(SUM).task_id for _ in range(min(CHUNK, count - len(ids)))]
+        await until_idle(manager)
+    gc.enable()
+    return ids
+
+
+@contextlib.contextmanager
+def frozen() -> Iterator[None]:
+    """Take what is there now out of the collector's reach: its full passes are not the cost of what is measured."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
