@@ -9,12 +9,13 @@ import gc
 from collections.abc import Iterator
 from unittest import mock
 
-from benchmarks.load import RESULT, SUM, until_idle
+from benchmarks import load
 from taskmanager import TaskManager, handlers
 from taskmanager.models import Result
 from taskmanager.parameters import Parameters
 
-ENDLESS = {"task_type": "count_primes", "parameters": {"limit": 0}}  # under instant_work()
+SUM: dict[str, object] = {**load.SUM}
+ENDLESS: dict[str, object] = {"task_type": "count_primes", "parameters": {"limit": 0}}  # under instant_work()
 CHUNK = 500
 
 
@@ -25,7 +26,7 @@ def instant_work() -> Iterator[None]:
     async def run(task_type: str, parameters: Parameters, tools: handlers.Tools) -> Result:
         if task_type == "count_primes":
             await asyncio.get_running_loop().create_future()
-        return dict(RESULT)
+        return dict(load.RESULT)
 
     with mock.patch.object(handlers, "run", run):
         yield
@@ -34,12 +35,22 @@ def instant_work() -> Iterator[None]:
 async def fill(manager: TaskManager, count: int) -> list[str]:
     """Have ``count`` tasks completed, under instant_work(); their ids in the order submitted."""
     ids: list[str] = []
-    gc.disable()  # it would pass over all that is there, again and again, and free nothing
-    while len(ids) < count:
-        ids += [manager.submit(SUM).task_id for _ in range(min(CHUNK, count - len(ids)))]
-        await until_idle(manager)
-    gc.enable()
+    with collector_off():
+        while len(ids) < count:
+            ids += [manager.submit(SUM).task_id for _ in range(min(CHUNK, count - len(ids)))]
+            await load.until_idle(manager)
     return ids
+
+
+@contextlib.contextmanager
+def collector_off() -> Iterator[None]:
+    """For making what is to stay: the collector would pass over all of it, again and again, and free nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 @contextlib.contextmanager

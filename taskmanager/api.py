@@ -6,7 +6,7 @@ Rule: a route translates between a request, one call of the TaskManager, and a r
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -95,7 +95,15 @@ async def get_task(
     manager: TaskManager = request.app.state.manager
     task = manager.get(str(task_id))
     if wait and not task.news_since(task.version if since is None else since):
-        await _until_disconnect(manager.wait(task.task_id, since), request.receive)
+        # No longer than the client is there; nothing else tells a handler that it has gone.
+        watch = asyncio.create_task(_cancel_at_disconnect(asyncio.current_task(), request.receive))
+        try:
+            await manager.wait(task.task_id, since)
+        except asyncio.CancelledError:
+            if not watch.done():
+                raise  # somebody else cancelled this
+        finally:
+            watch.cancel()
     return _answer(manager, task)
 
 
@@ -126,21 +134,10 @@ async def to_docs(request: Request) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
-async def _until_disconnect(work: Coroutine[Any, Any, Any], receive: Receive) -> None:
-    """Wait for ``work``, but no longer than the client does; nothing else tells a handler that it has gone."""
-
-    async def disconnect() -> None:
-        while (message := await receive()).get("more_body"):
-            pass
-        if message["type"] == "http.request":
-            await receive()  # the request is complete: all that can follow is the disconnect
-
-    tasks = asyncio.ensure_future(work), asyncio.ensure_future(disconnect())
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
+async def _cancel_at_disconnect(waiting: "asyncio.Task[Any]", receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass  # the body, which nobody reads
+    waiting.cancel()
 
 
 async def _stream(

@@ -5,12 +5,12 @@ here, at the edge. Everything is made inside the running loop and ends with it. 
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
@@ -112,9 +112,14 @@ class TaskManager:
         deadline = clock() + self.settings.wait_timeout  # one, however often the wait wakes
         self._waiting += 1
         try:
-            while not task.news_since(seen) and (left := deadline - clock()) > 0:
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(task.next_change().wait(), left)
+            while not task.news_since(seen):
+                if sys.version_info >= (3, 11):
+                    async with asyncio.timeout_at(deadline):
+                        await task.next_change().wait()
+                else:  # wait_for costs 2 KB more, for a task of its own
+                    await asyncio.wait_for(task.next_change().wait(), deadline - clock())
+        except asyncio.TimeoutError:
+            pass
         finally:
             self._waiting -= 1
         return task
@@ -172,6 +177,7 @@ class TaskManager:
             task.change_status(status, timestamp(time.time()), clock, result, error)
             if task.finished:
                 self._store.mark_finished(task)
+                self._pool.free(task)
         if logger.isEnabledFor(logging.INFO):  # to make the fields costs more than the change
             fields = {"task_id": task.task_id, "task_type": task.task_type, "from": before.value, "to": status.value}
             logger.info(text, fields | {"seconds": round(clock - since, 3)})

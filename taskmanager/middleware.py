@@ -26,39 +26,46 @@ class TasksMiddleware:
         self.policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: list[tuple[bytes, bytes]] = []
-        started = False
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                message["headers"] += headers
-            await send(message)
-
+        response = _Response(send)
         app, path = self.app, scope.get("path", "").removeprefix(scope.get("root_path", ""))
         if scope["type"] == "http" and (path == "/tasks" or path.startswith("/tasks/")):
             manager: TaskManager = scope["app"].state.manager
-            headers.append((b"cache-control", b"no-store"))
+            response.headers.append((b"cache-control", b"no-store"))
             if (limiter := manager.limiter) is not None:
                 host = scope["client"][0] if scope.get("client") else None
                 decision = await limiter.hit(client_key(host), time.monotonic())
-                headers.append((b"ratelimit-policy", self.policy))
-                headers.append((b"ratelimit", b'"default";r=%d;t=%d' % decision[1:]))
+                response.headers.append((b"ratelimit-policy", self.policy))
+                response.headers.append((b"ratelimit", b'"default";r=%d;t=%d' % decision[1:]))
                 if not decision.allowed:
                     app = problems.rate_limited(decision.reset)
             if scope["method"] == "POST":  # no other method has a body that a route would read
                 receive = _limit_body(scope, receive, manager)
         try:
-            await app(scope, receive, send_with_headers)
+            await app(scope, receive, response)
         except asyncio.CancelledError:
-            if not (started and scope["app"].state.manager.stopping):
+            if not (response.started and scope["app"].state.manager.stopping):
                 raise  # else the server cuts off, at its stop, a response that nobody reads
         except Exception as error:
-            if started or scope["type"] != "http":
+            if response.started or scope["type"] != "http":
                 raise  # too late for an answer: the server logs it and closes the connection
             logging.getLogger(__name__).exception("a request could not be answered")
-            await (await problems.answer(Request(scope), error))(scope, receive, send_with_headers)
+            await (await problems.answer(Request(scope), error))(scope, receive, response)
+
+
+class _Response:
+    """A ``send`` that adds headers, and knows whether it has begun. Unlike a closure it is light: polls wait for long."""
+
+    __slots__ = ("headers", "send", "started")
+
+    def __init__(self, send: Send) -> None:
+        self.send, self.started = send, False
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message["headers"] += self.headers
+        await self.send(message)
 
 
 def _limit_body(scope: Scope, receive: Receive, manager: TaskManager) -> Receive:

@@ -26,7 +26,8 @@ class WorkerPool:
     """Gives each task of ``queue`` to ``handle``: WORKERS at a time, and TASK_TIMEOUT seconds each at most."""
 
     def __init__(self, queue: PendingQueue, handle: Handle, change_status: ChangeStatus, settings: Settings) -> None:
-        self.processing: dict[Task, float] = {}  # in the order begun; and the loop's time at which each times out
+        # In the order begun: the loop's time at which it times out, and what its worker waits for.
+        self.processing: dict[Task, tuple[float, asyncio.Future[None]]] = {}
         self._queue, self._handle, self._change_status, self._settings = queue, handle, change_status, settings
         self.interrupted: set[asyncio.Task[None]] = set()  # handlers that have not ended yet
 
@@ -37,17 +38,16 @@ class WorkerPool:
         await asyncio.gather(*(supervisor.keep_alive(name, loop) for name, loop in loops.items()))
 
     async def _work(self) -> None:
-        clock, run = asyncio.get_running_loop().time, None
+        loop = asyncio.get_running_loop()
         while True:
-            task = await self._queue.get()
-            self.processing[task] = clock() + self._settings.task_timeout
+            task, run, freed = await self._queue.get(), None, loop.create_future()
+            self.processing[task] = loop.time() + self._settings.task_timeout, freed
             try:
                 self._change_status(task, TaskStatus.PROCESSING)
                 run = asyncio.create_task(self._run_handler(task))
-                # Wait for the status, not for the handler. Whoever finishes the task, be it the handler, a DELETE or
-                # the timeout, frees this worker at once, even where the handler ignores its cancellation.
-                while not task.finished:
-                    await task.next_change().wait()
+                # Not for the handler, which may ignore its cancellation: whoever finishes the task, be it the handler,
+                # a DELETE or the timeout, frees this worker at once.
+                await freed
             finally:
                 del self.processing[task]
                 self._queue.task_done()
@@ -56,16 +56,22 @@ class WorkerPool:
                 if not task.finished:  # something unforeseen ends this worker: its task must not stay "processing"
                     self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
 
+    def free(self, task: Task) -> None:
+        """Let the worker of a task that has just finished take the next one."""
+        if task in self.processing:
+            self.processing[task][1].set_result(None)
+
     async def _time_out(self) -> None:
         """Fail what has processed for TASK_TIMEOUT: one loop for all, since a timer a task would cost 1.6 µs each."""
         loop, timeout = asyncio.get_running_loop(), self._settings.task_timeout
         error = classify_failure(asyncio.TimeoutError(f"The task took longer than {timeout:g} seconds."))
         while True:
             now = loop.time()
-            for task in [task for task, end in self.processing.items() if end <= now and not task.finished]:
+            for task in [task for task, (end, freed) in self.processing.items() if end <= now and not freed.done()]:
                 self._change_status(task, TaskStatus.FAILED, error=error)
             # Until the oldest times out; a task that begins meanwhile does so later.
-            await asyncio.sleep(max(0.001, min(self.processing.values(), default=now + timeout) - now))
+            first = min((end for end, _ in self.processing.values()), default=now + timeout)
+            await asyncio.sleep(max(0.001, first - now))
 
     def _interrupt(self, task: Task, run: "asyncio.Task[None]") -> None:
         run.cancel()

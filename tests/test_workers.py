@@ -173,13 +173,13 @@ async def test_a_worker_that_dies_with_a_task_in_hand_fails_it_and_is_started_ag
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("taskmanager.supervisor.FIRST_PAUSE", 0.0)
-    process = WorkerPool._process
+    run_handler = WorkerPool._run_handler
 
-    async def fault(pool: WorkerPool, task: Task) -> None:
-        monkeypatch.setattr(WorkerPool, "_process", process)
+    def fault(pool: WorkerPool, task: Task) -> None:
+        monkeypatch.setattr(WorkerPool, "_run_handler", run_handler)
         raise RuntimeError("a fault in the worker")
 
-    monkeypatch.setattr(WorkerPool, "_process", fault)
+    monkeypatch.setattr(WorkerPool, "_run_handler", fault)
     async with managing(workers=1) as manager:
         task = manager.submit(SUM)
         await manager.wait(task.task_id, since=2)

@@ -1,0 +1,510 @@
+"""Growth: what each operation costs with 100 tasks and clients held, and with 100,000.
+
+The engines that hold so much live side by side and are measured in turn. A batch of operations is timed; what it added
+is then forgotten, untimed, so that the number held stays. "Any" is a random one of those held, which no cache of the
+processor has when there are many; its id or address is a text of its own, as one that comes over HTTP is.
+"""
+
+import asyncio
+import gc
+import random
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from itertools import chain, islice
+from typing import TypeAlias
+
+from fastapi import FastAPI
+from pydantic_core import from_json
+
+from benchmarks import held, load
+from benchmarks.harness import Bench, Chart, Figure, Sample
+from taskmanager import Settings, TaskManager
+from taskmanager.models import Task, TaskStatus
+from taskmanager.parameters import SUBMISSION
+
+BATCH = WORKERS = 50  # a batch can be processing all at once
+PAGE = 100  # records of a list's first page
+AT_MOST = 1.3  # times its cost with 100 held
+
+
+class Holding:
+    """An engine, and tasks and clients that it holds."""
+
+    def __init__(self, bench: Bench, app: FastAPI, manager: TaskManager, clients: int = 0) -> None:
+        self.bench, self.app, self.manager, self.store = bench, app, manager, manager._store
+        self.clients = [f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for number in range(clients)]
+        self.random = random.Random(0)
+        self.ids: list[str] = []
+        self.size = 0
+
+    async def hold(self, ids: list[str]) -> None:
+        """Take what the engine has by now as what it holds."""
+        assert self.manager.limiter is not None
+        for client in self.clients:
+            await self.manager.limiter.hit(_copy(client), time.monotonic())
+        self.ids, self.size = [_copy(task_id) for task_id in ids], len(self.store.by_id)
+
+    def any_ids(self) -> list[str]:
+        return self.random.sample(self.ids, BATCH)
+
+    def any_clients(self) -> list[str]:
+        return self.random.sample(self.clients, BATCH)
+
+    def submit(self, submission: dict[str, object] = held.SUM) -> list[Task]:
+        """A batch of tasks: queued until the next await."""
+        return [self.manager.submit(submission) for _ in range(BATCH)]
+
+    async def complete(self, tasks: list[Task]) -> None:
+        await load.until_idle(self.manager)
+        self.bench.check(all(task.result == load.RESULT for task in tasks), "a task has not its result")
+
+    async def occupy(self) -> list[Task]:
+        """Tasks that keep all workers busy until they are cancelled."""
+        tasks = self.submit(held.ENDLESS)
+        while self.manager.stats()["processing"] != WORKERS:
+            await asyncio.sleep(0)
+        return tasks
+
+    async def cancel(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            self.manager.cancel(task.task_id)
+        await asyncio.sleep(0)
+
+    def check_cancelled(self, tasks: Iterable[Task]) -> None:
+        self.bench.check(all(task.status is TaskStatus.CANCELLED for task in tasks), "a task is not cancelled")
+
+    def settle(self) -> None:
+        """Forget what came on top: the newest of the finished ones, not, as the engine would, the oldest."""
+        while len(self.store.by_id) > self.size:
+            self.store.finished.rotate(1)
+            self.store.forget_oldest()
+        self.bench.check(len(self.store.by_id) == self.size, "a task that was to be held is gone")
+
+
+Operation: TypeAlias = Callable[[Holding], Awaitable[float]]  # does it BATCH times, and gives the µs of one
+
+
+def _copy(text: str) -> str:
+    return text.encode().decode()
+
+
+def _since(begun: float, operations: int = BATCH) -> float:
+    return (time.perf_counter() - begun) / operations * 1e6
+
+
+# Of the engine, with finished tasks held
+
+
+async def submit(engine: Holding) -> float:
+    submissions = [SUBMISSION.validate_python(held.SUM) for _ in range(BATCH)]
+    begun = time.perf_counter()
+    tasks = [engine.manager.submit(submission) for submission in submissions]
+    cost = _since(begun)
+    await engine.complete(tasks)
+    return cost
+
+
+async def dispatch(engine: Holding) -> float:
+    tasks = engine.submit()
+    begun = time.perf_counter()
+    await load.until_idle(engine.manager)
+    cost = _since(begun)
+    await engine.complete(tasks)
+    return cost
+
+
+def _poll(engine: Holding, ids: list[str]) -> float:
+    begun = time.perf_counter()
+    found = [engine.manager.describe(engine.manager.get(task_id)) for task_id in ids]
+    cost = _since(begun)
+    engine.bench.check([task["task_id"] for task in found] == ids, "a poll answered another task")
+    return cost
+
+
+async def poll_new(engine: Holding) -> float:
+    tasks = engine.submit()
+    await engine.complete(tasks)
+    return _poll(engine, [_copy(task.task_id) for task in tasks])
+
+
+async def poll_any(engine: Holding) -> float:
+    return _poll(engine, engine.any_ids())
+
+
+async def wake(engine: Holding) -> float:
+    occupying, tasks = await engine.occupy(), engine.submit()
+    pollers = [asyncio.create_task(engine.manager.wait(task.task_id)) for task in tasks]
+    await asyncio.sleep(0)
+    engine.bench.check(engine.manager.stats()["waiting"] == BATCH, "a poller does not wait")
+    begun = time.perf_counter()
+    for task in tasks:
+        engine.manager.cancel(task.task_id)
+    found = await asyncio.gather(*pollers)
+    cost = _since(begun)
+    engine.check_cancelled(found)
+    await engine.cancel(occupying)
+    return cost
+
+
+async def cancel_queued(engine: Holding) -> float:
+    occupying, tasks = await engine.occupy(), engine.submit()
+    engine.random.shuffle(tasks)
+    begun = time.perf_counter()
+    for task in tasks:
+        engine.manager.cancel(task.task_id)
+    cost = _since(begun)
+    engine.check_cancelled(tasks)
+    await engine.cancel(occupying)
+    return cost
+
+
+async def cancel_processing(engine: Holding) -> float:
+    tasks = await engine.occupy()
+    begun = time.perf_counter()
+    for task in tasks:
+        engine.manager.cancel(task.task_id)
+    await load.until_idle(engine.manager)
+    cost = _since(begun)
+    engine.check_cancelled(tasks)
+    return cost
+
+
+async def look_up(engine: Holding) -> float:
+    ids = engine.any_ids()
+    begun = time.perf_counter()
+    found = [engine.store.by_id.get(task_id) for task_id in ids]
+    cost = _since(begun)
+    engine.bench.check(None not in found, "a task that was to be held is gone")
+    return cost
+
+
+async def _hit(engine: Holding, clients: list[str]) -> float:
+    limiter = engine.manager.limiter
+    assert limiter is not None
+    begun = time.perf_counter()
+    decisions = [await limiter.hit(client, time.monotonic()) for client in clients]
+    cost = _since(begun)
+    engine.bench.check(all(decision.allowed for decision in decisions), "a request was refused")
+    return cost
+
+
+async def hit_any(engine: Holding) -> float:
+    return await _hit(engine, engine.any_clients())
+
+
+async def hit_new(engine: Holding) -> float:
+    """The limiter holds as many clients as it may, so each new one is kept in the place of another."""
+    return await _hit(engine, [f"new {engine.random.random()}" for _ in range(BATCH)])
+
+
+async def first_page(engine: Holding) -> float:
+    begun = time.perf_counter()
+    page = list(islice(chain.from_iterable(engine.manager.list_tasks()), PAGE))
+    found = [engine.manager.describe(task) for task in page]
+    cost = _since(begun, 1)
+    engine.bench.check([task["task_id"] for task in found] == engine.ids[:PAGE], "a page has other tasks")
+    return cost
+
+
+async def none_failed(engine: Holding) -> float:
+    begun = time.perf_counter()
+    found = list(chain.from_iterable(engine.manager.list_tasks(TaskStatus.FAILED)))
+    cost = _since(begun, 1)
+    engine.bench.check(not found, "a task has failed")
+    return cost
+
+
+# Through the application, with finished tasks held
+
+
+async def _ask(engine: Holding, method: str, paths: list[str], body: bytes = b"", expect: int = 200) -> list[bytes]:
+    clients = engine.any_clients()
+    answers = [
+        await load.request(engine.app, method, path, body=body, client=client)
+        for path, client in zip(paths, clients, strict=True)
+    ]
+    engine.bench.check(all(status == expect for status, _ in answers), f"a {method} did not answer {expect}")
+    return [body for _, body in answers]
+
+
+async def http_submit(engine: Holding) -> float:
+    begun = time.perf_counter()
+    answers = await _ask(engine, "POST", ["/tasks"] * BATCH, load.BODY, 202)
+    cost = _since(begun)
+    await engine.complete([engine.manager.get(from_json(body)["task_id"]) for body in answers])
+    return cost
+
+
+async def http_poll_any(engine: Holding) -> float:
+    ids = engine.any_ids()
+    paths = [f"/tasks/{task_id}" for task_id in ids]
+    begun = time.perf_counter()
+    answers = await _ask(engine, "GET", paths)
+    cost = _since(begun)
+    engine.bench.check([from_json(body)["task_id"] for body in answers] == ids, "a poll answered another task")
+    return cost
+
+
+async def http_wake(engine: Holding) -> float:
+    occupying, tasks = await engine.occupy(), engine.submit()
+    requests = [
+        asyncio.create_task(
+            load.request(engine.app, "GET", f"/tasks/{task.task_id}", client=client, query="wait=true&since=1")
+        )
+        for task, client in zip(tasks, engine.any_clients(), strict=True)
+    ]
+    while engine.manager.stats()["waiting"] != BATCH:
+        await asyncio.sleep(0)
+    begun = time.perf_counter()
+    for task in tasks:
+        engine.manager.cancel(task.task_id)
+    answers = await asyncio.gather(*requests)
+    cost = _since(begun)
+    engine.bench.check(all(from_json(body)["status"] == "cancelled" for _, body in answers), "a poll was not woken")
+    await engine.cancel(occupying)
+    return cost
+
+
+async def http_cancel_queued(engine: Holding) -> float:
+    occupying, tasks = await engine.occupy(), engine.submit()
+    engine.random.shuffle(tasks)
+    paths = [f"/tasks/{task.task_id}" for task in tasks]
+    begun = time.perf_counter()
+    await _ask(engine, "DELETE", paths)
+    cost = _since(begun)
+    engine.check_cancelled(tasks)
+    await engine.cancel(occupying)
+    return cost
+
+
+async def http_cancel_processing(engine: Holding) -> float:
+    tasks = await engine.occupy()
+    paths = [f"/tasks/{task.task_id}" for task in tasks]
+    begun = time.perf_counter()
+    await _ask(engine, "DELETE", paths)
+    await load.until_idle(engine.manager)
+    cost = _since(begun)
+    engine.check_cancelled(tasks)
+    return cost
+
+
+async def http_first_page(engine: Holding) -> float:
+    client = engine.any_clients()[0]
+    begun = time.perf_counter()
+    _, body = await load.request(engine.app, "GET", "/tasks", client=client, query=f"limit={PAGE}")
+    cost = _since(begun, 1)
+    engine.bench.check([task["task_id"] for task in from_json(body)] == engine.ids[:PAGE], "a page has other tasks")
+    return cost
+
+
+# Of the engine, with queued tasks held
+
+
+async def _submit_beside(engine: Holding, priority: str) -> float:
+    submissions = [SUBMISSION.validate_python(held.ENDLESS | {"priority": priority}) for _ in range(BATCH)]
+    begun = time.perf_counter()
+    tasks = [engine.manager.submit(submission) for submission in submissions]
+    cost = _since(begun)
+    await engine.cancel(tasks)
+    engine.check_cancelled(tasks)
+    return cost
+
+
+async def submit_behind(engine: Holding) -> float:
+    return await _submit_beside(engine, "low")
+
+
+async def submit_before(engine: Holding) -> float:
+    return await _submit_beside(engine, "high")
+
+
+async def cancel_any_queued(engine: Holding) -> float:
+    places = engine.random.sample(range(len(engine.ids)), BATCH)
+    ids = [engine.ids[place] for place in places]
+    begun = time.perf_counter()
+    tasks = [engine.manager.cancel(task_id) for task_id in ids]
+    cost = _since(begun)
+    engine.check_cancelled(tasks)
+    for place, task in zip(places, engine.submit(held.ENDLESS), strict=True):
+        engine.ids[place] = _copy(task.task_id)
+    return cost
+
+
+async def take_next(engine: Holding) -> float:
+    processing = list(islice(chain.from_iterable(engine.manager.list_tasks(TaskStatus.PROCESSING)), WORKERS))
+    queued = int(engine.manager.stats()["queued"])
+    begun = time.perf_counter()
+    for task in processing:
+        engine.manager.cancel(task.task_id)
+    while engine.manager.stats()["queued"] != queued - WORKERS:
+        await asyncio.sleep(0)
+    cost = _since(begun)
+    engine.check_cancelled(processing)
+    engine.submit(held.ENDLESS)
+    return cost
+
+
+ON_NEW: dict[str, Operation] = {
+    "submit": submit,
+    "dispatch, a task that does nothing": dispatch,
+    "poll, a new task": poll_new,
+    "cancel a queued task and wake its poller": wake,
+    "cancel, a queued task": cancel_queued,
+    "cancel, a processing task": cancel_processing,
+}
+ON_ANY: dict[str, Operation] = {
+    "poll, any task": poll_any,
+    "rate limit, any client": hit_any,
+    "rate limit, a new client in place of the oldest": hit_new,
+}
+HTTP: dict[str, Operation] = {
+    "POST": http_submit,
+    "GET, any task": http_poll_any,
+    "cancel a queued task and wake its long poll": http_wake,
+    "DELETE, a queued task": http_cancel_queued,
+    "DELETE, a processing task": http_cancel_processing,
+}
+QUEUED: dict[str, Operation] = {
+    "submit, behind all": submit_behind,
+    "submit, before all (high priority)": submit_before,
+    "poll, any queued task": poll_any,
+    "cancel, any queued task": cancel_any_queued,
+    "cancel a processing task, whose worker takes the next": take_next,  # the last, since what is queued changes
+}
+BESIDE: dict[str, Operation] = {
+    "a dict's look-up, any task": look_up,
+    f"list, the first {PAGE}": first_page,
+    f"GET /tasks, the first {PAGE}": http_first_page,
+    "list, by a status that none has": none_failed,
+}
+DRAWN = ["submit", "poll, any task", "rate limit, any client", *list(ON_NEW)[3:], "dispatch, a task that does nothing"]
+
+
+async def run(bench: Bench) -> None:
+    sizes = bench.pick([100, 300], [100, 1000, 10_000, 100_000])
+    await _memory(bench, bench.pick(200, 20_000))  # first: tracing is faster where little is held
+    with held.instant_work():
+        await _with_finished(bench, sizes)
+        await _with_queued(bench, [sizes[0], sizes[-1]])
+    bench.notes.append(
+        "What is held is out of the garbage collector's reach while operations are measured; its full passes, which "
+        "stop everything and grow with what is held, are shown by themselves. What touches any one of many waits for "
+        "memory where few fit into the processor's caches: see what a plain dict's look-up takes."
+    )
+
+
+async def _with_finished(bench: Bench, sizes: list[int]) -> None:
+    engines, passes = {}, []
+    async with AsyncExitStack() as stack:
+        for size in sizes:
+            bench.say(f"{size:,} tasks are completed, to be held")
+            stack.enter_context(held.frozen())  # the engines before this one
+            settings = {"workers": WORKERS, "rate_limit": 10**9, "max_clients": size}
+            app, manager = await stack.enter_async_context(load.running(**settings))
+            engines[size] = Holding(bench, app, manager, clients=size)
+            await engines[size].hold(await held.fill(manager, size))
+            gc.collect()
+            begun = time.perf_counter()
+            gc.collect()
+            passes.append(_since(begun, 1))
+        stack.enter_context(held.frozen())
+        few, many = sizes[0], sizes[-1]
+        new = await _compare(bench, "The engine, finished tasks held: on new tasks", engines, ON_NEW)
+        await _compare(bench, "The application, finished tasks held", {n: engines[n] for n in (few, many)}, HTTP)
+        old = await _compare(bench, "The engine, finished tasks held: on any", engines, ON_ANY)
+        bench.table(
+            "For comparison, and outside the targets",
+            ["µs", *(f"{size:,}" for size in sizes), f"{many:,} to {few:,}"],
+            [
+                *[_row(name, await _measure(bench, name, engines, operation)) for name, operation in BESIDE.items()],
+                ("a full pass of the garbage collector", *passes, f"{passes[-1] / passes[0]:.2f}"),
+            ],
+        )
+    found = new | old
+    lines = {name: list(zip(sizes, [figure.median for figure in found[name]], strict=True)) for name in DRAWN}
+    title, x_label = "The engine, with finished tasks and clients held", "tasks and clients held"
+    bench.charts.append(Chart("growth", title, "lines", x_label, "µs", lines, True, True))
+
+
+async def _with_queued(bench: Bench, sizes: list[int]) -> None:
+    engines = {}
+    async with AsyncExitStack() as stack:
+        for size in sizes:
+            bench.say(f"{size:,} tasks are queued")
+            app, manager = await stack.enter_async_context(load.running(workers=WORKERS, task_timeout=10**6))
+            engines[size] = Holding(bench, app, manager)
+            await engines[size].occupy()
+            with held.collector_off():
+                await engines[size].hold([manager.submit(held.ENDLESS).task_id for _ in range(size)])
+        stack.enter_context(held.frozen())
+        await _compare(bench, "The engine, queued tasks held", engines, QUEUED)
+
+
+async def _compare(
+    bench: Bench, title: str, engines: dict[int, Holding], operations: dict[str, Operation]
+) -> dict[str, list[Figure]]:
+    """Each operation on each engine in turn: a table, and a target for the one that grows most."""
+    few, *_, many = engines
+    found = {name: await _measure(bench, name, engines, operation) for name, operation in operations.items()}
+    header = ["µs", *(f"{size:,}" for size in engines), f"{many:,} to {few:,}"]
+    bench.table(title, header, [_row(name, figures) for name, figures in found.items()])
+    worst = max(found, key=lambda name: found[name][-1].ratio)
+    bench.target(f"{title}: {many:,} to {few:,} ({worst})", found[worst][-1].ratio, at_most=AT_MOST)
+    return found
+
+
+async def _measure(bench: Bench, name: str, engines: dict[int, Holding], operation: Operation) -> list[Figure]:
+    def sampling(engine: Holding) -> Sample:
+        async def sample() -> float:
+            costs = []
+            for _ in range(bench.pick(1, 4)):
+                costs.append(await operation(engine))
+                engine.settle()
+            return statistics.median(costs)
+
+        return sample
+
+    contestants = {f"{name}, {size:,} held": sampling(engine) for size, engine in engines.items()}
+    return list((await bench.measure(contestants, bench.pick(1, 5, 15))).values())
+
+
+def _row(name: str, figures: list[Figure]) -> list[object]:
+    return [name, *(figure.median for figure in figures), f"{figures[-1].ratio:.2f}"]
+
+
+async def _memory(bench: Bench, count: int) -> None:
+    """What a finished task takes, by tracemalloc; its parameters and its result are the user's own."""
+    settings = Settings(queue_size=count, max_tasks=2 * count, rate_limit=None, work_scale=0)
+    bench.say(f"{count:,} tasks are completed, memory traced")
+
+    def traced() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    async with TaskManager(settings) as manager:
+        await held.fill(manager, BATCH)  # whatever is made once is there
+        tracemalloc.start()
+        try:
+            before = traced()
+            parameters = [SUBMISSION.validate_python(held.SUM).parameters for _ in range(count)]
+            of_parameters = (traced() - before - sys.getsizeof(parameters)) / count
+            before = traced()
+            results = [dict(load.RESULT) for _ in range(count)]
+            of_result = (traced() - before - sys.getsizeof(results)) / count
+            before = traced()
+            ids = await held.fill(manager, count)
+            total = (traced() - before - sys.getsizeof(ids)) / count
+        finally:
+            tracemalloc.stop()
+        bench.check(all(manager.get(task_id).result == load.RESULT for task_id in ids), "a task has not its result")
+    rest = total - of_parameters - of_result
+    bench.table(
+        f"Memory of a finished compute_sum task of three numbers, over {count:,} of them",
+        ["", "bytes"],
+        [("in all", total), ("its parameters", of_parameters), ("its result", of_result), ("the rest", rest)],
+    )
+    bench.target("Memory of a finished task beyond parameters and result, bytes", rest, at_most=1024)
