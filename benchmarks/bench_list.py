@@ -103,7 +103,7 @@ class Contestant:
         self.size = (await self.read(parts.append)).size
         body = b"".join(parts)
         if self.way == NDJSON:
-            body = b"[" + body.replace(b"\n", b",").removesuffix(b",") + b"]"  # a newline inside a record is \n there
+            body = b"[" + body.replace(b"\n", b",").removesuffix(b",") + b"]"  # no record has a newline in it
         records = json.loads(body)
         self.bench.check([record["task_id"] for record in records] == self.ids, f"{self.way}: not all, or not in order")
         self.bench.check(all(record["result"] == load.RESULT for record in records), f"{self.way}: a wrong result")

@@ -18,7 +18,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, StreamingResponse
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
-from starlette.types import Receive
 
 from taskmanager import openapi, problems
 from taskmanager.errors import TaskManagerError
@@ -96,7 +95,7 @@ async def get_task(
     task = manager.get(str(task_id))
     if wait and not task.news_since(task.version if since is None else since):
         # No longer than the client is there; nothing else tells a handler that it has gone.
-        watch = asyncio.create_task(_cancel_at_disconnect(asyncio.current_task(), request.receive))
+        watch = asyncio.create_task(_cancel_at_disconnect(asyncio.current_task(), request))  # type: ignore[arg-type]
         try:
             await manager.wait(task.task_id, since)
         except asyncio.CancelledError:
@@ -134,8 +133,8 @@ async def to_docs(request: Request) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
 
 
-async def _cancel_at_disconnect(waiting: "asyncio.Task[Any]", receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+async def _cancel_at_disconnect(waiting: "asyncio.Task[Any]", request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
         pass  # the body, which nobody reads
     waiting.cancel()
 

@@ -31,13 +31,11 @@ logger = logging.getLogger(__name__)
 
 class TaskManager:
     """Runs tasks in the background: ``async with TaskManager(settings) as manager``, inside a running loop.
-
     CPU-bound work goes to ``executor``, which stays the caller's to shut down, or else to processes of its own.
     """
 
     def __init__(self, settings: Settings, *, executor: Executor | None = None) -> None:
-        self.settings = settings
-        self.stopping = False
+        self.settings, self.stopping, self._waiting = settings, False, 0
         self.limiter: SlidingWindow | None = None
         if settings.rate_limit is not None:
             self.limiter = SlidingWindow(settings.rate_limit, settings.rate_window, settings.max_clients)
@@ -47,15 +45,12 @@ class TaskManager:
         self._pool = WorkerPool(self._queue, self._handle, self._change_status, settings)
         self._executor, self._owns_executor = executor, executor is None
         self._background: list[asyncio.Task[None]] = []
-        self._waiting = 0
         self.body_readers: set[asyncio.Task[object] | None] = set()  # requests that wait for their body, until the stop
 
     async def __aenter__(self) -> "TaskManager":
         sweeping = partial(cleanup.sweep_regularly, self._store, self.limiter, self.settings)
-        self._background = [
-            asyncio.create_task(self._pool.run(self._supervisor)),
-            asyncio.create_task(self._supervisor.keep_alive("cleanup", sweeping)),
-        ]
+        loops = self._pool.run(self._supervisor), self._supervisor.keep_alive("cleanup", sweeping)
+        self._background = [asyncio.create_task(loop) for loop in loops]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -73,8 +68,8 @@ class TaskManager:
         self.stopping = True
         for request in filter(None, self.body_readers):
             request.cancel()
-        for task in [task for page in self._store.pages() for task in page if not task.finished]:
-            self.cancel(task.task_id)
+        for task in reversed([task for page in self._store.pages() for task in page if not task.finished]):
+            self.cancel(task.task_id)  # the last one first: nothing behind it in the queue has to move up
 
     def submit(self, submission: Submission | dict[str, object]) -> Task:
         """Queue a task; a dict is checked first. Raises pydantic.ValidationError, ShuttingDown- or QueueFullError."""
@@ -161,22 +156,21 @@ class TaskManager:
     def stats(self) -> dict[str, str | int]:
         """The live counts; ``waiting`` are open long polls, ``status`` is degraded while a background loop is dead."""
         running = {"queued": self._queue.qsize(), "processing": len(self._pool.processing), "waiting": self._waiting}
-        counts = running | {"tasks": len(self._store.by_id), "restarts": self._supervisor.restarts}
+        kept = {"tasks": len(self._store.by_id), "restarts": self._supervisor.restarts}
         limits = {"workers": self.settings.workers, "queue_size": self.settings.queue_size}
-        return {"status": "degraded" if self._supervisor.dead else "ok"} | counts | limits
+        return {"status": "degraded" if self._supervisor.dead else "ok"} | running | kept | limits
 
     def _change_status(
         self, task: Task, status: TaskStatus, *, result: Result | None = None, error: errors.TaskError | None = None
     ) -> None:
         """The one way to a new status: record, index and log. The first final status wins."""
         before, since, clock = task.status, task.changed_clock, time.monotonic()
-        text = "task %(task_id)s: %(from)s -> %(to)s"
-        if task.finished:
-            text = "task %(task_id)s is %(from)s already: %(to)s is dropped"
-        else:
+        text = "task %(task_id)s is %(from)s already: %(to)s is dropped"
+        if not task.finished:
+            text = "task %(task_id)s: %(from)s -> %(to)s"
             task.change_status(status, timestamp(time.time()), clock, result, error)
             if task.finished:
-                self._store.mark_finished(task)
+                self._store.finished.append(task)
                 self._pool.free(task)
         if logger.isEnabledFor(logging.INFO):  # to make the fields costs more than the change
             fields = {"task_id": task.task_id, "task_type": task.task_type, "from": before.value, "to": status.value}

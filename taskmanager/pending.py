@@ -15,7 +15,6 @@ _place = attrgetter("place")
 
 class PendingQueue(asyncio.Queue[Task]):
     """An asyncio.Queue whose tasks are kept sorted by ``task.place``.
-
     Why a subclass: waiting, waking and the bound are asyncio.Queue's; only the container differs, and ``_init``,
     ``_put`` and ``_get`` are what its source marks as overridable for that. Why a sorted list, not a heap: a task can
     leave from the middle, and its queue position is its index. Closing a gap of 100 tasks takes 0.05 µs.

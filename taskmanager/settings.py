@@ -40,12 +40,10 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value, kinds = getattr(self, field.name), int if isinstance(field.default, int) else (int, float)
-            if isinstance(value, kinds) and not isinstance(value, bool):
-                if field.metadata["low"] <= value <= field.metadata["high"]:  # NaN is not
-                    continue
-            elif field.name == "rate_limit" and value is None:
-                continue
-            raise _unusable(field, value)
+            number = isinstance(value, kinds) and not isinstance(value, bool)
+            fits = number and field.metadata["low"] <= value <= field.metadata["high"]  # NaN does not
+            if not fits and not (field.name == "rate_limit" and value is None):
+                raise _unusable(field, value)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":

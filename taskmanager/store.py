@@ -12,27 +12,6 @@ from taskmanager.models import Task, TaskStatus
 PAGE = 128  # tasks a page; a listing holds two: one that is being sent, and the next
 
 
-class _Book:
-    """Task number n is on page n // PAGE: a reader's page number stays good while tasks come and go."""
-
-    def __init__(self) -> None:
-        self._pages: dict[int, dict[int, Task]] = {}
-
-    def add(self, task: Task) -> None:
-        self._pages.setdefault(task.number // PAGE, {})[task.number] = task
-
-    def remove(self, task: Task) -> None:
-        page = self._pages[task.number // PAGE]
-        del page[task.number]
-        if not page:
-            del self._pages[task.number // PAGE]
-
-    def read(self, end: int) -> Iterator[list[Task]]:
-        """The tasks with a number below ``end``, a page at a time; a page may be empty."""
-        for number in range(next(iter(self._pages), 0), -(-end // PAGE)):
-            yield [task for task in self._pages.get(number, {}).values() if task.number < end]
-
-
 class TaskStore:
     """The records. All but reading pages takes the same time, however many are kept."""
 
@@ -40,7 +19,8 @@ class TaskStore:
         self.next_number, self._max_tasks = 0, max_tasks
         self.by_id: dict[str, Task] = {}
         self.finished: deque[Task] = deque()  # in the order finished
-        self._all, self._unfinished = _Book(), _Book()
+        # Task number n is on page n // PAGE: a reader's page number stays good while tasks come and go.
+        self._pages: dict[int, dict[int, Task]] = {}
 
     @property
     def full(self) -> bool:
@@ -53,21 +33,20 @@ class TaskStore:
             self.forget_oldest()
         self.next_number = task.number + 1
         self.by_id[task.task_id] = task
-        self._all.add(task)
-        self._unfinished.add(task)
-
-    def mark_finished(self, task: Task) -> None:
-        self._unfinished.remove(task)
-        self.finished.append(task)
+        self._pages.setdefault(task.number // PAGE, {})[task.number] = task
 
     def forget_oldest(self) -> None:
         """Remove the task that finished first. Raises IndexError where none is finished."""
         task = self.finished.popleft()
         del self.by_id[task.task_id]
-        self._all.remove(task)
+        page = self._pages[task.number // PAGE]
+        del page[task.number]
+        if not page:
+            del self._pages[task.number // PAGE]
 
     def pages(self, status: TaskStatus | None = None) -> Iterator[list[Task]]:
         """The tasks submitted until now, in that order, in lists of up to PAGE, each as it is when it is reached."""
-        waiting = status in (TaskStatus.QUEUED, TaskStatus.PROCESSING)  # few, whatever else is kept
-        pages = (self._unfinished if waiting else self._all).read(self.next_number)
-        return ([task for task in page if status in (None, task.status)] for page in pages)
+        end = self.next_number
+        numbers = range(next(iter(self._pages), 0), -(-end // PAGE))
+        pages = (self._pages.get(number, {}).values() for number in numbers)
+        return ([task for task in page if task.number < end and status in (None, task.status)] for page in pages)

@@ -15,8 +15,7 @@ class Supervisor:
     """Keeps loops alive; ``dead`` names those that wait for their restart."""
 
     def __init__(self) -> None:
-        self.dead: set[str] = set()
-        self.restarts = 0
+        self.dead, self.restarts = set[str](), 0
 
     async def keep_alive(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run ``loop()`` for ever; after a death wait 1 s, then 2, 4, ... 30 s, until it has lived for 30 s."""

@@ -77,7 +77,9 @@ class WorkerPool:
         run.cancel()
         self.interrupted.add(run)  # the event loop itself keeps only weak references
         run.add_done_callback(self.interrupted.discard)
-        asyncio.get_running_loop().call_later(UNWIND, self._tell_if_stubborn, task, run)
+        text, fields = "task %(task_id)s: its handler ignores its cancellation", {"task_id": task.task_id}
+        warning = asyncio.get_running_loop().call_later(UNWIND, logger.warning, text, fields)
+        run.add_done_callback(lambda _: warning.cancel())
 
     async def _run_handler(self, task: Task) -> None:
         try:
@@ -93,7 +95,3 @@ class WorkerPool:
             if failure is INTERNAL:
                 logger.exception("task %(task_id)s: its handler crashed", {"task_id": task.task_id})
             self._change_status(task, TaskStatus.FAILED, error=failure)
-
-    def _tell_if_stubborn(self, task: Task, run: "asyncio.Task[None]") -> None:
-        if not run.done():
-            logger.warning("task %(task_id)s: its handler ignores its cancellation", {"task_id": task.task_id})

