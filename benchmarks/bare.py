@@ -4,11 +4,12 @@ It validates a submission, makes a task of it, keeps it in a dict, and returns i
 has no queue, no workers, no limiter, no events, no problem documents.
 """
 
+import asyncio
 import time
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Query, Response
 
 from taskmanager.models import TaskDict, timestamp
 from taskmanager.parameters import Submission
@@ -41,8 +42,27 @@ async def submit_task(submission: Submission) -> TaskDict:
 
 
 @app.get("/tasks/{task_id}")
-async def get_task(task_id: uuid.UUID) -> TaskDict:
+async def get_task(
+    task_id: uuid.UUID, wait: bool = False, since: Annotated[int | None, Query(ge=0)] = None
+) -> TaskDict:
+    """With the engine's parameters, and no more done for them than FastAPI does."""
+    return await get_task_plainly(task_id)
+
+
+@app.get("/plainly/{task_id}")
+async def get_task_plainly(task_id: uuid.UUID) -> TaskDict:
     task = tasks.get(str(task_id))
     if task is None:
         raise HTTPException(404)
     return task  # type: ignore[return-value]
+
+
+waiting: list["asyncio.Future[None]"] = []
+
+
+@app.get("/held/{task_id}")
+async def hold(task_id: uuid.UUID, wait: bool = False, since: Annotated[int | None, Query(ge=0)] = None) -> Response:
+    """A request that waits: what FastAPI takes for it, before any long poll is built on it."""
+    waiting.append(asyncio.get_running_loop().create_future())
+    await waiting[-1]
+    return Response()

@@ -172,9 +172,9 @@ async def run(bench: Bench) -> None:
     if pyrate:
         contestants["pyrate-limiter"] = Pyrate
     bench.notes.append(
-        f"After each {A_TURN} hits the event loop gets a turn, for the upkeep that limits does beside them: in a thread,\n"
-        "with async storage by a thread a client. pyrate-limiter's is put off, in its favour. What the garbage\n"
-        "collector takes for 100,000 clients is not in the figures of a hit."
+        f"After each {A_TURN} hits the event loop gets a turn, for the upkeep that limits does beside them: in a\n"
+        "thread, with async storage by a thread a client. pyrate-limiter's is put off, in its favour. What the\n"
+        "garbage collector takes for 100,000 clients is not in the figures of a hit."
     )
     clock = [0.0]
     with _clock_of_limits(clock) if limits else nullcontext():
@@ -336,7 +336,7 @@ async def _hits_of(
     gc.collect()
     gc.freeze()  # else most of the time goes into collecting, between the samples, what is no garbage
     try:
-        return await bench.compare(title, "µs", samples, rounds=bench.pick(1, 11 if clients == 1 else 5, 15))
+        return await bench.compare(title, "µs", samples, rounds=bench.pick(1, 9 if clients == 1 else 4, 15))
     finally:
         gc.unfreeze()
 
@@ -399,7 +399,7 @@ def _parts(snapshot: tracemalloc.Snapshot, clients: int) -> list[tuple[str, floa
 
 
 async def _in_an_application(bench: Bench, limits: bool, slowapi: bool) -> None:
-    requests = bench.pick(20, 400)
+    requests = bench.pick(20, 300)
 
     def asking(app: ASGIApp, limited: bool) -> Sample:
         addresses = load.addresses()

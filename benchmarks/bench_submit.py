@@ -5,10 +5,9 @@ address, so the limit is set high there; the window is kept and counted all the 
 """
 
 import json
-import tempfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
+from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -61,9 +60,9 @@ async def _over_loopback(bench: Bench) -> None:
     seconds = bench.pick(0.2, 1.0, 3.0)
     message = load.http_request("POST", "/tasks", load.BODY)
 
-    def by_wrk(port: int, script: Path) -> Sample:
+    def by_wrk(port: int) -> Sample:
         async def sample() -> float:
-            return 1e6 / load.wrk(port, "POST", "/tasks", load.BODY, script, seconds=round(seconds))
+            return 1e6 / load.wrk(port, "POST", "/tasks", load.BODY, seconds=round(seconds))
 
         return sample
 
@@ -75,15 +74,14 @@ async def _over_loopback(bench: Bench) -> None:
         return sample
 
     with ExitStack() as stack:
-        ours = {"rate_limit": LIMIT, "queue_size": 1_000_000, "work_scale": 0}
+        ours: dict[str, Any] = {"rate_limit": LIMIT, "queue_size": 1_000_000, "work_scale": 0}
         ports = {
             "bare FastAPI": stack.enter_context(load.server("benchmarks.bare:app")),
             "taskmanager": stack.enter_context(load.server(**ours)),
             "taskmanager, log lines on": stack.enter_context(load.server("main:app", **ours)),
         }
         if load.WRK is not None and bench.size != "quick":
-            script = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "post.lua"
-            contestants = {name: by_wrk(port, script) for name, port in ports.items()}
+            contestants = {name: by_wrk(port) for name, port in ports.items()}
         else:
             if load.WRK is None:
                 bench.left_out.append("wrk: not installed (a package of Debian and of Homebrew); measured by our own")

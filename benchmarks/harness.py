@@ -146,6 +146,10 @@ def _figure(samples: list[float], reference: list[float]) -> Figure:
     return Figure(statistics.median(samples), low, high, statistics.median(ratios or [1.0]))
 
 
+def median_of(samples: Iterable[float]) -> float:
+    return statistics.median(samples)
+
+
 def percentile(samples: Iterable[float], percent: float) -> float:
     """The nearest-rank percentile."""
     ordered = sorted(samples)

@@ -161,20 +161,21 @@ async def hammer(
 
 
 WRK = shutil.which("wrk")
-_LUA = """wrk.method, wrk.body = "{method}", '{body}'
+_SCRIPT = """wrk.method, wrk.body = "{method}", '{body}'
 wrk.headers["Content-Type"] = "application/json"
 function done(summary) io.write(string.format("bad %d\\n", summary.errors.status)) end
 """
 
 
-def wrk(
-    port: int, method: str, path: str, body: bytes, script: Path, *, connections: int = 16, seconds: int = 1
-) -> float:
+def wrk(port: int, method: str, path: str, body: bytes = b"", *, connections: int = 16, seconds: int = 1) -> float:
     """Requests/s by wrk, which costs less of this machine than any client in Python. Raises RuntimeError."""
     assert WRK is not None
-    script.write_text(_LUA.format(method=method, body=body.decode()), encoding="utf-8")
-    command = [WRK, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}{path}"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(_SCRIPT.format(method=method, body=body.decode()))
+        script.flush()
+        options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name]
+        command = [WRK, *options, f"http://127.0.0.1:{port}{path}"]
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
     found = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if found is None or "bad 0\n" not in output or "Socket errors" in output or found[1] == "0.00":
         raise RuntimeError(f"wrk: {output}")

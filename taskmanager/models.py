@@ -30,12 +30,12 @@ def new_task_id() -> str:
 
 def timestamp(seconds: float) -> str:
     """RFC 3339 in UTC with milliseconds and a ``Z``, from seconds since the epoch."""
-    return f"{_to_the_second(int(seconds))}.{int(seconds * 1000) % 1000:03}Z"
+    return _to_the_millisecond(int(seconds * 1000))
 
 
-@lru_cache(maxsize=1)  # most timestamps fall into the second of the one before: a quarter of the time
-def _to_the_second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+@lru_cache(maxsize=1)  # under load, most timestamps share their millisecond with the one before
+def _to_the_millisecond(milliseconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000)) + f".{milliseconds % 1000:03}Z"
 
 
 class TaskStatus(str, Enum):
