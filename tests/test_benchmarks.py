@@ -1,4 +1,4 @@
-"""Every benchmark runs, in its smallest size, with all its checks; the reports can be written, and failures are loud."""
+"""Every benchmark runs, in its smallest size, with all its checks; reports are written, and failures are loud."""
 
 import json
 import subprocess
