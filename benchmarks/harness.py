@@ -20,7 +20,7 @@ Size = Literal["quick", "default", "full"]
 Sample = Callable[[], Awaitable[float]]  # measures once, and gives one figure
 T = TypeVar("T")
 
-ROUNDS = {"quick": 1, "default": 7, "full": 15}
+ROUNDS = {"quick": 1, "default": 5, "full": 15}
 HOW_TO_GET = "pip install -r benchmarks/requirements.txt"
 
 

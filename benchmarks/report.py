@@ -72,7 +72,7 @@ def caveats() -> str:
 
 def text_of(bench: Bench) -> str:
     """One benchmark: its notes, then its tables, then its targets."""
-    parts = [f"### {bench.name}", *bench.notes, *map(markdown, bench.tables)]
+    parts = [f"### {bench.name}, {bench.seconds:.0f} s", *bench.notes, *map(markdown, bench.tables)]
     if bench.left_out:
         parts.append("\n".join(f"Left out: {each}" for each in bench.left_out))
     return "\n\n".join(parts)

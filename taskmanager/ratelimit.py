@@ -33,18 +33,18 @@ class SlidingWindow:
     async def hit(self, client: str, now: float) -> Decision:
         """Decide on a request of ``client`` at ``now``, in monotonic seconds, and count it if it is allowed."""
         async with self._lock:
-            times = self._accepted.get(client) or deque()
-            while times and times[0] + self.window <= now:
+            clients, window = self._accepted, self.window
+            if (times := clients.get(client)) is None:
+                clients[client] = times = deque()
+                if len(clients) > self._max_clients:
+                    clients.popitem(last=False)
+            while times and times[0] + window <= now:
                 times.popleft()
-            allowed = len(times) < self.limit
-            if allowed:
+            if allowed := len(times) < self.limit:
                 times.append(now)
-                self._accepted[client] = times
-                self._accepted.move_to_end(client)
-                if len(self._accepted) > self._max_clients:
-                    self._accepted.popitem(last=False)
-            reset = math.ceil(self.window - (now - times[0]))
-            if times[0] + self.window > now + reset:  # the difference was rounded down: waiting would not be enough
+                clients.move_to_end(client)
+            reset = math.ceil(window - (now - times[0]))
+            if times[0] + window > now + reset:  # the difference was rounded down: waiting would not be enough
                 reset += 1
             return Decision(allowed, self.limit - len(times), reset)
 
