@@ -15,7 +15,7 @@ import random
 import time
 import tracemalloc
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,10 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks import load
-from benchmarks.harness import Bench, Chart, Figure, Sample, percentile, rate_per_second
+from benchmarks.harness import Bench, Chart, Figure, Sample, percentile, rate_per_second, shown
 from taskmanager import Settings, TaskManager
 from taskmanager.middleware import TasksMiddleware
-from taskmanager.ratelimit import SlidingWindow
+from taskmanager.ratelimit import Decision, SlidingWindow
 
 LIMIT, WINDOW = 10, 60
 OURS = "taskmanager"
@@ -181,6 +181,7 @@ async def run(bench: Bench) -> None:
         exact = await _exactness(bench, contestants | inexact, clock)
         costs = await _hits(bench, contestants, exact, clock)
         sizes = await _sizes(bench, contestants, clock)
+    await _where_a_hit_goes(bench)
     bench.table(
         "In short",
         ["", *(f"hits/s, {situation}" for situation in costs), "bytes a client", "exact"],
@@ -336,6 +337,50 @@ async def _hits_of(
         return await bench.compare(title, "µs", samples, rounds=bench.pick(1, 5, 15))
     finally:
         gc.unfreeze()
+
+
+async def _where_a_hit_goes(bench: Bench) -> None:
+    """The parts of an accepted hit that are the price of the exercise's tools and of a readable answer."""
+    hits, lock, limiter, now = bench.pick(100, 20_000), asyncio.Lock(), SlidingWindow(LIMIT, 1, 1), itertools.count()
+
+    async def nothing() -> None:
+        pass
+
+    async def locked() -> None:
+        async with lock:
+            pass
+
+    async def a_decision() -> Decision:
+        return Decision(True, 9, 60)
+
+    async def a_hit() -> Decision:
+        return await limiter.hit("10.0.0.1", next(now))
+
+    def alone(function: Callable[[], Awaitable[object]]) -> Sample:
+        async def sample() -> float:
+            begun = time.perf_counter()
+            for _ in range(hits):
+                await function()
+            return (time.perf_counter() - begun) / hits * 1e6
+
+        return sample
+
+    figures = await bench.measure(
+        {"none": alone(nothing), "lock": alone(locked), "decision": alone(a_decision), "hit": alone(a_hit)}
+    )
+    none, lock_too, decision_too, hit = (figure.median for figure in figures.values())
+    parts = {
+        "awaiting a coroutine": none,
+        "async with asyncio.Lock, which nobody else holds": lock_too - none,
+        "making a Decision": decision_too - none,
+        "the rest: look-up, deque, reset": hit - lock_too - decision_too + none,
+        "all": hit,
+    }
+    bench.table(
+        f"Where a hit's time goes, an accepted one of {OURS}",
+        ["", "µs"],
+        [(name, shown(us)) for name, us in parts.items()],
+    )
 
 
 async def _sizes(bench: Bench, contestants: dict[str, Make], clock: list[float]) -> dict[str, float]:
