@@ -1,0 +1,35 @@
+"""Checks of the exercises, a module a notebook: each takes an answer and says what is still wrong with it.
+
+Rule: a check is a function whose asserts carry the words that a learner reads; ``exercise`` makes them printed lines.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+CHECKS: dict[str, Callable[[Any], str | None]] = {}  # "module.name": the complaint about an answer, or None
+
+
+def exercise(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Turn a function that asserts into one that prints "Right." or "Not yet: ..."."""
+
+    def complaint(answer: Any) -> str | None:
+        try:
+            check(answer)
+        except AssertionError as error:
+            return str(error)
+        except (TimeoutError, asyncio.TimeoutError):
+            return "it waits for ever."
+        except Exception as error:
+            return f"it raises {type(error).__name__}: {error}"
+        return None
+
+    CHECKS[f"{check.__module__.rpartition('.')[2]}.{check.__name__}"] = complaint
+
+    @functools.wraps(check)
+    def printed(answer: Any) -> None:
+        wrong = complaint(answer)
+        print("Right." if wrong is None else f"Not yet: {wrong}")
+
+    return printed

@@ -1,0 +1,125 @@
+"""Every notebook runs in order from a new kernel and shows what is committed; every exercise's check can tell."""
+
+import asyncio
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from notebooks import checks, refresh
+from tests.conftest import project_root
+
+MEASURED = {"08-streaming", "09-load", "10-shutdown-and-faults"}  # they show times of this machine
+MODULES = sorted(
+    path.stem for path in (project_root() / "notebooks" / "checks").glob("*.py") if path.stem != "__init__"
+)
+for module in MODULES:
+    importlib.import_module(f"notebooks.checks.{module}")
+
+
+@pytest.fixture(scope="session")
+def runs() -> dict[str, Any]:
+    """Each notebook after a run from a new kernel, or the error that ended it; two at a time."""
+
+    async def run_all() -> list[Any]:
+        two = asyncio.Semaphore(2)
+
+        async def one(name: str) -> Any:
+            async with two:
+                return await refresh.executed(name)
+
+        return await asyncio.gather(*(one(name) for name in refresh.names()), return_exceptions=True)
+
+    return dict(zip(refresh.names(), asyncio.run(run_all()), strict=True))
+
+
+def shape(cell: Any) -> list[Any]:
+    """What kinds of output a cell has."""
+    return [(output.output_type, *sorted(output.get("data", {}))) for output in cell.get("outputs", [])]
+
+
+def printed(cell: Any) -> str:
+    return "".join(output.get("text", "") for output in cell.get("outputs", []))
+
+
+@pytest.mark.filterwarnings("default")  # Jupyter's own
+@pytest.mark.parametrize("name", refresh.names())
+def test_a_run_shows_what_is_committed(name: str, runs: dict[str, Any]) -> None:
+    if isinstance(runs[name], BaseException):
+        raise runs[name]
+    for committed, run in zip(refresh.read(name).cells, runs[name].cells, strict=True):
+        assert shape(committed) == shape(run), committed.source
+        if name not in MEASURED:
+            assert printed(committed) == printed(run), committed.source
+
+
+@pytest.mark.parametrize("name", refresh.names())
+def test_it_is_committed_executed_in_order_small_and_with_a_picture(name: str) -> None:
+    notebook, path = refresh.read(name), project_root() / "notebooks" / f"{name}.ipynb"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not [cell.source for cell in code for output in cell.outputs if output.output_type == "error"]
+    assert any("image/svg+xml" in output.get("data", {}) for cell in code for output in cell.outputs)
+    assert len(notebook.cells) <= 35
+    assert path.stat().st_size <= 150_000
+    assert nbformat.writes(refresh.normalised(notebook)) + "\n" == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", refresh.names())
+def test_no_stub_passes_its_check(name: str) -> None:
+    cells = [cell for cell in refresh.read(name).cells if re.search(r"^check\.\w+\(", cell.source, re.MULTILINE)]
+    assert cells
+    for cell in cells:
+        assert printed(cell).startswith("Not yet: "), cell.source
+
+
+@pytest.mark.parametrize("name", refresh.names())
+def test_links_lead_somewhere_and_line_counts_are_true(name: str) -> None:
+    text = "\n".join(cell.source for cell in refresh.read(name).cells if cell.cell_type == "markdown")
+    folder = project_root() / "notebooks"
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (folder / target).exists(), target
+    for target, lines in re.findall(r"\]\((\.\./\w+/\w+\.py)\)`?,? \(?(\d+) lines", text):
+        assert int(lines) == len((folder / target).read_text(encoding="utf-8").splitlines()), target
+
+
+def test_every_check_is_asked_for_in_its_notebook_and_has_its_answers() -> None:
+    asked = []
+    for name in refresh.names():
+        text = "\n".join(cell.source for cell in refresh.read(name).cells)
+        module = re.search(r"from notebooks\.checks import (\w+) as check", text)
+        assert module, name
+        asked += [f"{module[1]}.{check}" for check in re.findall(r"^check\.(\w+)\(", text, re.MULTILINE)]
+    assert sorted(asked) == sorted(checks.CHECKS)
+    for module_name in MODULES:
+        names = {key.partition(".")[2] for key in checks.CHECKS if key.startswith(f"{module_name}.")}
+        assert set(importlib.import_module(f"tests.wrong_answers.{module_name}").WRONG) == names
+
+
+@pytest.mark.parametrize("key", sorted(checks.CHECKS))
+def test_a_check_accepts_the_solution_and_tells_wrong_answers(key: str) -> None:
+    module, _, name = key.partition(".")
+    solution = getattr(importlib.import_module(f"notebooks.solutions.{module}"), name)
+    assert checks.CHECKS[key](solution) is None
+    wrong = importlib.import_module(f"tests.wrong_answers.{module}").WRONG[name]
+    assert wrong
+    for answer, words in wrong:
+        complaint = checks.CHECKS[key](answer)
+        assert complaint is not None, answer
+        assert words in complaint
+        assert str(Path.cwd()) not in complaint
+
+
+def test_what_a_learner_sees(capsys: pytest.CaptureFixture[str]) -> None:
+    @checks.exercise
+    def is_two(answer: int) -> None:
+        if answer != 2:  # no assert: pytest would add its own words to it
+            raise AssertionError(f"{answer} is not two.")
+
+    del checks.CHECKS[f"{__name__.rpartition('.')[2]}.is_two"]
+    for answer in (2, 3):
+        is_two(answer)
+    assert capsys.readouterr().out == "Right.\nNot yet: 3 is not two.\n"

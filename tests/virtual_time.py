@@ -1,0 +1,50 @@
+"""Virtual time: an event loop that jumps to its next timer when nothing is ready, and clocks that jump with it.
+
+Rule: a sleep of ten minutes takes no time, and exactly ten minutes by every clock. Threads, processes and real sockets
+do not hold virtual time back: what waits for them needs real time. Notebook: 07-cleanup-and-frozen-time.
+"""
+
+import asyncio
+import contextlib
+import selectors
+import time
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+EPOCH = 1_767_225_600.0  # 2026-01-01T00:00:00Z: what the wall clock shows when a VirtualLoop is new
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose ``time()`` starts at 0 and moves only when all that could run has run."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        return self._now
+
+    def jump(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready; where nothing is, jump instead of waiting. Without any timer, really wait."""
+        ready = super().select(0 if timeout is not None else None)
+        if not ready and timeout is not None and timeout > 0:
+            self._loop.jump(timeout)
+        return ready
+
+
+@contextlib.contextmanager
+def clocks_of(loop: VirtualLoop) -> Iterator[None]:
+    """Let ``time.time()`` and ``time.monotonic()`` show the loop's time, to whoever calls them by these names."""
+    clocks: dict[str, Any] = {"time": lambda: EPOCH + loop.time(), "monotonic": loop.time}
+    with mock.patch.multiple(time, **clocks):
+        yield
