@@ -1,7 +1,8 @@
 """Virtual time: an event loop that jumps to its next timer when nothing is ready, and clocks that jump with it.
 
-Rule: a sleep of ten minutes takes no time, and exactly ten minutes by every clock. Threads, processes and real sockets
-do not hold virtual time back: what waits for them needs real time. Notebook: 07-cleanup-and-frozen-time.
+Rule: a sleep of ten minutes takes no time, and exactly ten minutes by every clock. Time stands still while an executor
+works for the loop; threads and processes of other kinds, and sockets, do not hold it back. Notebook:
+07-cleanup-and-frozen-time.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._now = 0.0
+        self.busy = 0  # jobs that executors have not finished
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
@@ -27,6 +29,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self, seconds: float) -> None:
         self._now += seconds
+
+    def run_in_executor(self, *args: Any) -> Any:  # type: ignore[override]
+        future = super().run_in_executor(*args)
+        self.busy += 1
+        future.add_done_callback(self._job_done)
+        return future
+
+    def _job_done(self, future: Any) -> None:
+        self.busy -= 1
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -36,8 +47,12 @@ class _JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready; where nothing is, jump instead of waiting. Without any timer, really wait."""
-        ready = super().select(0 if timeout is not None else None)
-        if not ready and timeout is not None and timeout > 0:
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        ready = super().select(0)
+        while not ready and self._loop.busy:
+            ready = super().select(0.01)
+        if not ready:
             self._loop.jump(timeout)
         return ready
 

@@ -1,0 +1,12 @@
+"""Grades any solution of the exercise: one command, one score card.
+
+solution      what is graded, and what its author chose where the exercise leaves it open
+clock         virtual time for anybody's code
+api           what a requirement does to a solution, in the words of the exercise
+source        the files of a solution, for what cannot be seen from outside
+requirement   one line of the card; the four groups of them are in
+              endpoints, core, features, constraints
+play          each requirement in a process of its own
+card          the score card, as text, Markdown and HTML
+wrong_turns   a gallery: an honest solution, and its neighbours with one bug each
+"""

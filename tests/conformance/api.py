@@ -1,0 +1,229 @@
+"""Api: what a requirement does to a solution, and sees of it, in the words of the exercise.
+
+Rules: it calls the ASGI application itself, so that it sees each piece of a stream and can hang up. Each request comes
+from an address of its own unless told otherwise, so that the rate limit is in the way only where it is the subject.
+"""
+
+import asyncio
+import dataclasses
+import itertools
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.conformance.clock import Loop
+from tests.conformance.solution import Solution
+
+
+class UnmetError(Exception):
+    """A requirement is not met: what was expected, and what happened."""
+
+    def __init__(self, expected: str, happened: str) -> None:
+        super().__init__(f"expected {expected}; {happened}")
+        self.expected, self.happened = expected, happened
+
+
+class NotGradedError(Exception):
+    """A requirement cannot be judged; the message says what is missing."""
+
+
+def expect(condition: object, expected: str, happened: str) -> None:
+    if not condition:
+        raise UnmetError(expected, happened)
+
+
+@dataclasses.dataclass
+class Answer:
+    """One response, and how it came."""
+
+    asked: str  # method and path, for messages
+    status: int = 0
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    body: bytes = b""
+    pieces: int = 0  # messages with a part of the body
+    seconds: float = 0.0  # of virtual time
+    raised: str = ""  # what came out of the application instead
+
+    def json(self) -> Any:
+        """The body. NDJSON becomes a list. Raises UnmetError where it is not JSON."""
+        text = self.body.decode("utf-8", "replace")
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass
+        try:
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError:
+            raise UnmetError(f"JSON from {self.asked}", f"the body was {text!r:.120}") from None
+
+    def __str__(self) -> str:
+        if self.raised:
+            return f"{self.asked} raised {self.raised}"
+        return f"{self.asked} was answered {self.status} {self.body.decode('utf-8', 'replace'):.160}".rstrip()
+
+
+class Api:
+    """A running solution."""
+
+    def __init__(self, app: Any, solution: Solution, loop: Loop) -> None:
+        self.app, self.solution, self.loop = app, solution, loop
+        self._addresses = (f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in itertools.count(1))
+
+    # Requests
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        raw: bytes | None = None,
+        address: str | None = None,
+        headers: dict[str, str] | None = None,
+        hang_up: float | None = None,
+        **query: Any,
+    ) -> Answer:
+        """Send one request; ``hang_up`` is after how many seconds the client goes away."""
+        content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        sent = {"host": "testserver", "accept": "*/*"}
+        if content:
+            sent |= {"content-type": "application/json", "content-length": str(len(content))}
+        sent |= headers or {}
+        query_string = urlencode(query)
+        answer = Answer(f"{method} {path}" + (f"?{query_string}" if query else ""))
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": query_string.encode(),
+            "root_path": "",
+            "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
+            "client": (address or next(self._addresses), 50000),
+            "server": ("testserver", 80),
+            "state": {},
+        }
+        to_receive = [{"type": "http.request", "body": content, "more_body": False}]
+        gone = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if to_receive:
+                return to_receive.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                answer.status = message["status"]
+                answer.headers = {k.decode().lower(): v.decode("latin-1") for k, v in message.get("headers", [])}
+            elif message["type"] == "http.response.body" and message.get("body"):
+                answer.pieces += 1
+                answer.body += message["body"]
+            await asyncio.sleep(0)  # as a socket would: others may run between two pieces
+
+        begun = self.loop.time()
+        timer = self.loop.call_later(hang_up, gone.set) if hang_up is not None else None
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:  # a server would log it, and answer 500
+            answer.raised = f"{type(error).__name__}: {error}"
+            answer.status = answer.status or 500
+        finally:
+            if timer is not None:
+                timer.cancel()
+        answer.seconds = self.loop.time() - begun
+        return answer
+
+    async def post(self, body: Any, *, address: str | None = None, priority: Any = None) -> Answer:
+        if priority is not None:
+            body = {**body, self.solution.priority: priority}
+        return await self.request("POST", "/tasks", body=body, address=address)
+
+    async def submit(self, body: Any, *, priority: Any = None) -> str:
+        """Hand in a task that has to be accepted; its id."""
+        answer = await self.post(body, priority=priority)
+        expect(
+            answer.status == 202,
+            "202 for a valid task (which tasks are valid can be named in a TOML file)",
+            str(answer),
+        )
+        return self.id_of(answer)
+
+    def id_of(self, answer: Answer) -> str:
+        task = answer.json()
+        name = self.solution.task_id
+        expect(isinstance(task, dict) and task.get(name), f"a {name!r} in the answer to POST /tasks", str(answer))
+        return str(task[name])
+
+    async def get(self, task_id: str) -> Any:
+        """The task, which has to exist."""
+        answer = await self.request("GET", f"/tasks/{task_id}")
+        return self.task_of(answer)
+
+    def task_of(self, answer: Answer) -> Any:
+        expect(answer.status == 200, "200 for a task that exists", str(answer))
+        task = answer.json()
+        expect(isinstance(task, dict), "the task as a JSON object", str(answer))
+        return task
+
+    async def status(self, task_id: str) -> Any:
+        return (await self.get(task_id)).get(self.solution.status)
+
+    async def wait(self, task_id: str, *, hang_up: float | None = None) -> Answer:
+        return await self.request("GET", f"/tasks/{task_id}", wait="true", hang_up=hang_up)
+
+    async def cancel(self, task_id: str) -> Answer:
+        return await self.request("DELETE", f"/tasks/{task_id}")
+
+    async def list_tasks(self, **query: Any) -> list[Any]:
+        answer = await self.request("GET", "/tasks", **query)
+        expect(answer.status == 200, f"200 for {answer.asked}", str(answer))
+        return self.tasks_in(answer)
+
+    def tasks_in(self, answer: Answer) -> list[Any]:
+        tasks = answer.json()
+        if isinstance(tasks, dict):
+            key = self.solution.tasks_key
+            lists = [value for name, value in tasks.items() if isinstance(value, list) and name == (key or name)]
+            tasks = lists[0] if lists else tasks
+        expect(isinstance(tasks, list), f"a list of tasks from {answer.asked}", str(answer))
+        return tasks
+
+    # What happens over time
+
+    def now(self) -> float:
+        return self.loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def done(self, status: Any) -> bool:
+        return status in (self.solution.completed, self.solution.failed, self.solution.cancelled)
+
+    async def until(self, task_id: str, *statuses: Any, within: float = 120.0) -> float:
+        """Poll every 0.1 s until the task has one of these statuses; after how many seconds that was."""
+        begun = self.now()
+        seen = await self.status(task_id)
+        while seen not in statuses:
+            wanted = " or ".join(map(repr, statuses))
+            expect(
+                self.now() - begun < within, f"a task to become {wanted} within {within:g} s", f"it is still {seen!r}"
+            )
+            ended = self.done(seen)
+            expect(not ended, f"a task to become {wanted}", f"it ended as {seen!r}")
+            await self.sleep(0.1)
+            seen = await self.status(task_id)
+        return self.now() - begun
+
+    async def fill(self, body: Any, most: int = 130) -> tuple[list[str], Answer]:
+        """Submit until a task is refused: the ids of those accepted, and the refusal."""
+        accepted: list[str] = []
+        for _ in range(most):
+            answer = await self.post(body)
+            if answer.status != 202:
+                return accepted, answer
+            accepted.append(self.id_of(answer))
+        raise UnmetError("503 once 100 tasks are queued", f"{most} were accepted one after the other")

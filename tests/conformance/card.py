@@ -1,0 +1,111 @@
+"""The score card: a line for each requirement, as text, Markdown or HTML.
+
+Rule: a line that is not passed says what was expected, what happened, and what explains it.
+"""
+
+import html
+from collections import Counter
+from pathlib import Path
+
+from tests.conformance.requirement import GROUPS, Requirement, Verdict
+
+Graded = list[tuple[Requirement, Verdict]]
+SIGNS = {"passed": "✓", "failed": "✗", "remark": "~", "not graded": "?"}
+
+
+def summary(graded: Graded) -> str:
+    """Such as "86 passed, 2 failed, 1 remark"; a remark is no failure."""
+    counts = Counter(verdict.mark for _, verdict in graded)
+    plural = {"remark": "remarks"}
+    words = [f"{n} {plural.get(mark, mark) if n != 1 else mark}" for mark in SIGNS if (n := counts[mark])]
+    return ", ".join(words)
+
+
+def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
+    """The lines below one that is not passed."""
+    if verdict.mark == "passed":
+        return []
+    lines = [f"expected: {verdict.expected}"] if verdict.expected else []
+    lines.append(f"{'because' if verdict.mark == 'not graded' else 'happened'}: {verdict.happened}")
+    if verdict.mark == "remark":
+        lines.append("the exercise leaves this open: no failure")
+    return [*lines, f"explained by: {requirement.learn}"]
+
+
+def warnings_in(graded: Graded) -> list[str]:
+    """What the solution warned of, each once."""
+    return sorted({warning for _, verdict in graded for warning in verdict.warnings})
+
+
+def text(graded: Graded, app: str) -> str:
+    lines = []
+    for group in GROUPS:
+        lines += ["", group.upper()]
+        for requirement, verdict in graded:
+            if requirement.group == group:
+                lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
+                lines += [f"      {line}" for line in reasons(requirement, verdict)]
+    if warned := warnings_in(graded):
+        lines += ["", "WARNINGS of the solution, which cost nothing", *(f"  {line}" for line in warned)]
+    return "\n".join([*lines, "", f"{app}: {summary(graded)}"])
+
+
+def markdown(graded: Graded, app: str) -> str:
+    lines = [f"# Score card of `{app}`", "", f"{summary(graded)}."]
+    for group in GROUPS:
+        lines += ["", f"## {group.capitalize()}", "", "| | requirement | notes |", "|---|---|---|"]
+        for requirement, verdict in graded:
+            if requirement.group == group:
+                notes = "<br>".join(_escaped(line) for line in reasons(requirement, verdict))
+                lines.append(f"| {SIGNS[verdict.mark]} | {_escaped(requirement.text)} | {notes} |")
+    if warned := warnings_in(graded):
+        lines += ["", "## Warnings of the solution", "", *(f"- {_escaped(line)}" for line in warned)]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(line: str) -> str:
+    return html.escape(line, quote=False).replace("|", "\\|").replace("\n", " ")
+
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Score card of {app}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+ul {{ list-style: none; padding: 0 }} li {{ padding: .3rem 0 .3rem 2rem; text-indent: -1.6rem }}
+li b {{ display: inline-block; width: 1.6rem; text-indent: 0 }}
+li small {{ display: block; text-indent: 0; color: #555 }}
+.passed b {{ color: #0072b2 }}
+.failed {{ background: #fdf0ee }} .failed b {{ color: #8b1a1a }} .remark b {{ color: #b37700 }}
+</style>
+<h1>Score card of <code>{app}</code></h1>
+<p>{summary}.</p>
+{groups}
+</html>
+"""
+
+
+def page(graded: Graded, app: str) -> str:
+    """One HTML file without anything from elsewhere."""
+    groups = []
+    for group in GROUPS:
+        items = [_item(requirement, verdict) for requirement, verdict in graded if requirement.group == group]
+        groups.append(f"<h2>{group.capitalize()}</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>")
+    if warned := warnings_in(graded):
+        items = [f"<li>{html.escape(line)}</li>" for line in warned]
+        groups.append("<h2>Warnings of the solution</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>")
+    return PAGE.format(app=html.escape(app), summary=summary(graded), groups="\n".join(groups))
+
+
+def _item(requirement: Requirement, verdict: Verdict) -> str:
+    notes = "".join(f"<small>{html.escape(line)}</small>" for line in reasons(requirement, verdict))
+    sign, kind = SIGNS[verdict.mark], verdict.mark.replace(" ", "-")
+    return f'<li class="{kind}"><b title="{verdict.mark}">{sign}</b>{html.escape(requirement.text)}{notes}</li>'
+
+
+def write(path: Path, graded: Graded, app: str) -> None:
+    """By the file's ending: .md or .html. Raises ValueError for another, and OSError."""
+    kinds = {".md": markdown, ".html": page}
+    if path.suffix not in kinds:
+        raise ValueError(f"--report {path}: the ending is to be .md or .html")
+    path.write_text(kinds[path.suffix](graded, app), encoding="utf-8")

@@ -1,0 +1,178 @@
+"""Constraints and tools: what only the source shows."""
+
+import ast
+from typing import Any
+
+from tests.conformance.api import NotGradedError, expect
+from tests.conformance.requirement import requirement
+from tests.conformance.source import Source
+
+DATABASES = {
+    "sqlite3", "sqlalchemy", "sqlmodel", "databases", "asyncpg", "psycopg", "psycopg2", "aiosqlite", "pymongo", "motor",
+    "redis", "aioredis", "peewee", "tortoise", "tinydb", "shelve", "dbm",
+}  # fmt: skip
+QUEUES = {
+    "celery",
+    "rq",
+    "arq",
+    "huey",
+    "dramatiq",
+    "taskiq",
+    "kombu",
+    "pika",
+    "aio_pika",
+    "kafka",
+    "aiokafka",
+    "apscheduler",
+}
+
+
+def tool(text: str, learn: str, *, open: bool = False) -> Any:
+    return requirement("constraints", text, learn, open=open, source=True)
+
+
+@tool("No database", "README, on limits")
+def no_database(source: Source) -> None:
+    found = sorted(source.imports() & DATABASES)
+    expect(not found, "no database", f"it imports {', '.join(found)}")
+
+
+@tool("No external task queue", "README, on limits")
+def no_external_queue(source: Source) -> None:
+    found = sorted(source.imports() & QUEUES)
+    expect(not found, "no external task queue", f"it imports {', '.join(found)}")
+
+
+@tool("FastAPI", "taskmanager/api.py")
+def uses_fastapi(source: Source) -> None:
+    expect("fastapi" in source.imports(), "FastAPI imported", "it is not")
+
+
+@tool("An asyncio.Queue, or one of its kind", "taskmanager/pending.py")
+def uses_queue(source: Source) -> None:
+    expect(source.mentions("Queue", "PriorityQueue"), "asyncio.Queue or asyncio.PriorityQueue", "neither is used")
+
+
+@tool("asyncio.create_task starts the background work", "taskmanager/manager.py")
+def uses_create_task(source: Source) -> None:
+    expect(source.mentions("create_task", "ensure_future"), "asyncio.create_task", "it is not used")
+
+
+@tool("asyncio.gather", "taskmanager/workers.py")
+def uses_gather(source: Source) -> None:
+    expect(source.mentions("gather"), "asyncio.gather", "it is not used")
+
+
+@tool("An asyncio.Event for each task", "taskmanager/models.py")
+def uses_event(source: Source) -> None:
+    expect(source.mentions("Event"), "asyncio.Event", "it is not used")
+
+
+@tool("The rate limit keeps timestamps in a collections.deque", "taskmanager/ratelimit.py")
+def uses_deque(source: Source) -> None:
+    expect(source.mentions("deque"), "collections.deque", "it is not used")
+
+
+@tool("The rate limit is guarded by an asyncio.Lock", "taskmanager/ratelimit.py")
+def uses_lock(source: Source) -> None:
+    expect(source.mentions("Lock"), "asyncio.Lock", "it is not used")
+
+
+@tool("Work is simulated with asyncio.sleep", "taskmanager/handlers.py")
+def uses_sleep(source: Source) -> None:
+    calls = [
+        node for node in source.nodes(ast.Await) if isinstance(node, ast.Await) and "sleep" in ast.unparse(node.value)
+    ]
+    expect(calls, "await asyncio.sleep(...)", "there is none")
+    blocking = [ast.unparse(node) for node in source.nodes(ast.Call) if ast.unparse(node).startswith("time.sleep(")]
+    expect(not blocking, "no time.sleep, which blocks all", f"there is {', '.join(blocking)}")
+
+
+@tool("match chooses by task type", "taskmanager/handlers.py")
+def uses_match(source: Source) -> None:
+    expect(source.nodes(ast.Match), "a match statement", "there is none")
+
+
+@tool("Errors are classified with match", "taskmanager/errors.py", open=True)
+def classifies_with_match(source: Source) -> None:
+    matched = [ast.unparse(node) for node in source.nodes(ast.Match)]
+    expect(
+        any("Error" in text or "Exception" in text for text in matched), "a match over exceptions", "no match names one"
+    )
+
+
+@tool("asyncio.CancelledError is dealt with", "taskmanager/workers.py")
+def handles_cancelled_error(source: Source) -> None:
+    expect(source.mentions("CancelledError"), "asyncio.CancelledError", "it is not mentioned")
+
+
+@tool("The list is an async generator", "taskmanager/api.py")
+def uses_async_generator(source: Source) -> None:
+    found = [
+        node
+        for node in source.nodes(ast.AsyncFunctionDef)
+        if any(isinstance(inner, ast.Yield) for inner in ast.walk(node))
+        and "asynccontextmanager" not in ast.unparse(node)[:200]
+    ]
+    expect(found and source.mentions("StreamingResponse"), "an async generator in a StreamingResponse", "there is none")
+
+
+@tool("Custom exceptions", "taskmanager/errors.py")
+def has_custom_exceptions(source: Source) -> None:
+    classes = [node for node in source.nodes(ast.ClassDef) if isinstance(node, ast.ClassDef)]
+    own = [
+        node.name for node in classes if any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
+    ]
+    expect(own, "a class of exceptions", "there is none")
+
+
+@tool("Type hints on every function", "taskmanager/")
+def has_type_hints(source: Source) -> None:
+    bare = []
+    for node in source.nodes(ast.FunctionDef, ast.AsyncFunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            missing = [each for each in arguments if each.annotation is None and each.arg not in ("self", "cls")]
+            if missing or (node.returns is None and node.name != "__init__"):
+                bare.append(node.name)
+    total = len(source.nodes(ast.FunctionDef, ast.AsyncFunctionDef))
+    expect(
+        len(bare) <= total // 10,
+        "type hints on nine of ten functions",
+        f"missing on {len(bare)} of {total}: {', '.join(bare[:5])}",
+    )
+
+
+@tool("Logging with the logging module", "taskmanager/manager.py")
+def uses_logging(source: Source) -> None:
+    expect("logging" in source.imports(), "logging imported", "it is not")
+
+
+@tool("Lines of at most 120 characters, as PEP 8 allows at the utmost", "pyproject.toml", open=True)
+def lines_are_short(source: Source) -> None:
+    long = [line for line in source.text.splitlines() if len(line) > 120]
+    expect(not long, "no line over 120 characters", f"{len(long)} are longer")
+
+
+@tool("A README with setup and assumptions", "README.md")
+def has_readme(source: Source) -> None:
+    found = [path for path in source.folder.glob("*") if path.name.lower().startswith("readme")]
+    expect(found, "a README", f"there is none in {source.folder.name}/")
+    text = found[0].read_text(encoding="utf-8", errors="replace").lower()
+    expect("install" in text or "uvicorn" in text, "how to install and run it", "the README does not say")
+    expect(
+        "assum" in text or "decision" in text or "design" in text, "its assumptions explained", "the README does not"
+    )
+
+
+@tool("Asynchronous tests that mock time", "tests/, notebook 07-cleanup-and-frozen-time")
+def has_tests(source: Source) -> None:
+    files = [
+        path for path in source.folder.rglob("test*.py") if not {".venv", "venv", "site-packages"} & set(path.parts)
+    ]
+    if not files:
+        raise NotGradedError(f"no tests beside the source in {source.folder.name}/")
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+    expect("async def test" in text or "asyncio" in text, "asynchronous tests", "there are none")
+    ways = ("freez", "time_machine", "time-machine", "monkeypatch", "mock", "patch")
+    expect(any(way in text for way in ways), "time that is mocked", "nothing in the tests mocks it")

@@ -1,0 +1,394 @@
+"""Core functionality: queue and workers, rate limit, cleanup, failures, stop."""
+
+import asyncio
+import gc
+from typing import Any
+
+from tests.conformance.api import Api, NotGradedError, UnmetError, expect
+from tests.conformance.endpoints import processing_for
+from tests.conformance.requirement import requirement
+
+
+def core(text: str, learn: str, *, open: bool = False) -> Any:
+    return requirement("core functionality", text, learn, open=open)
+
+
+async def statuses(api: Api, ids: list[str]) -> list[Any]:
+    return [await api.status(task_id) for task_id in ids]
+
+
+async def quick_seconds(api: Api) -> float:
+    task_id = await api.submit(api.solution.quick)
+    return await api.until(task_id, api.solution.completed)
+
+
+# Queue and workers
+
+
+@core("Tasks are processed in the background, with nobody asking", "taskmanager/manager.py")
+async def works_unasked(api: Api) -> None:
+    task_id = await api.submit(api.solution.quick)
+    await api.sleep(40)
+    status = await api.status(task_id)
+    expect(
+        status == api.solution.completed,
+        "a task completed after 40 s in which nobody asked",
+        f"its status was {status!r}",
+    )
+
+
+@core("Simulated work takes 5 to 30 s, by task type", "taskmanager/handlers.py")
+async def work_takes_its_time(api: Api) -> None:
+    for name, body in (("quick", api.solution.quick), ("slow", api.solution.slow)):
+        seconds = await api.until(await api.submit(body), api.solution.completed)
+        expect(4.5 <= seconds <= 31, f"the {name} task to take 5 to 30 s", f"it took {seconds:.1f} s")
+
+
+@core("Five tasks are processed in parallel", "notebook 02-queue-and-workers")
+async def five_in_parallel(api: Api) -> None:
+    ids = [await api.submit(api.solution.slow) for _ in range(5)]
+    await api.sleep(1)
+    seen = await statuses(api, ids)
+    count = seen.count(api.solution.processing)
+    expect(count == 5, "five of five tasks in process after 1 s", f"{count} were")
+
+
+@core("Never more than five tasks are processed", "notebook 02-queue-and-workers")
+async def never_more_than_five(api: Api) -> None:
+    ids = [await api.submit(api.solution.quick if index % 2 else api.solution.slow) for index in range(14)]
+    await api.sleep(0.37)  # not at a moment at which tasks end and begin
+    for _ in range(60):
+        count = (await statuses(api, ids)).count(api.solution.processing)
+        expect(count <= 5, "at most five in process", f"{count} were")
+        await api.sleep(1)
+
+
+@core("A free worker takes the next task, without waiting for the other four", "notebook 02-queue-and-workers")
+async def no_head_of_line_blocking(api: Api) -> None:
+    quick = await quick_seconds(api)
+    await api.submit(api.solution.slow)
+    for _ in range(4):
+        await api.submit(api.solution.quick)
+    sixth = await api.submit(api.solution.quick)
+    await api.sleep(quick + 1)
+    status = await api.status(sixth)
+    happened = f"it was {status!r} while a slow task was still in process"
+    expect(
+        status in (api.solution.processing, api.solution.completed),
+        "the sixth task taken when the quick ones are done",
+        happened,
+    )
+
+
+@core("All that was accepted is completed in the end", "taskmanager/workers.py")
+async def nothing_is_lost(api: Api) -> None:
+    ids = [await api.submit(api.solution.quick) for _ in range(23)]
+    await api.sleep(5 * 31 + 10)
+    seen = await statuses(api, ids)
+    count = seen.count(api.solution.completed)
+    expect(
+        count == 23,
+        "23 of 23 tasks completed",
+        f"{count} were; the others: {sorted({str(s) for s in seen} - {api.solution.completed})}",
+    )
+
+
+# Failures
+
+
+@core("A task that fails shows the status failed, and an error", "notebook 06-cancellation-and-failure")
+async def failure_is_shown(api: Api) -> None:
+    task_id = await failed_task(api)
+    task = await api.get(task_id)
+    expect(task.get(api.solution.error), "an error", f"it was {task.get(api.solution.error)!r}")
+    result = task.get(api.solution.result_field)
+    expect(not result, "no result", f"it was {result!r:.100}")
+
+
+@core("After failures, all five workers go on", "notebook 10-shutdown-and-faults")
+async def workers_survive_failures(api: Api) -> None:
+    for _ in range(7):
+        await failed_task(api)
+    ids = [await api.submit(api.solution.slow) for _ in range(5)]
+    await api.sleep(1)
+    count = (await statuses(api, ids)).count(api.solution.processing)
+    expect(count == 5, "five tasks in process after seven failures", f"{count} were")
+
+
+async def failed_task(api: Api) -> str:
+    body = api.solution.failing
+    if body is None:
+        raise NotGradedError("no task that fails is named: see `failing` in the README")
+    answer = await api.post(body)
+    if answer.status in (400, 404, 422):
+        raise NotGradedError(f"{body} is refused; name a task that fails as `failing`: see the README")
+    expect(answer.status == 202, "202", str(answer))
+    task_id = api.id_of(answer)
+    await api.until(task_id, api.solution.failed)
+    return task_id
+
+
+# Rate limit
+
+
+async def ask(api: Api, count: int, address: str, **options: Any) -> list[int]:
+    """The statuses of so many requests from one address."""
+    return [(await api.request("GET", "/tasks", address=address, **options)).status for _ in range(count)]
+
+
+@core("Ten requests a minute are accepted, and the eleventh is answered 429", "notebook 05-rate-limiting")
+async def eleventh_is_429(api: Api) -> None:
+    seen = await ask(api, 12, "192.0.2.1")
+    refused = [number for number, status in enumerate(seen, 1) if status == 429]
+    expect(
+        refused == [11, 12],
+        "the first ten of twelve requests accepted, the others answered 429",
+        f"they were answered {seen}",
+    )
+
+
+@core("Each client address has its own limit", "taskmanager/ratelimit.py")
+async def limit_is_per_address(api: Api) -> None:
+    await ask(api, 12, "192.0.2.1")
+    seen = await ask(api, 10, "192.0.2.2")
+    expect(429 not in seen, "another address unaffected", f"it was answered {seen}")
+
+
+@core("All four routes share the limit", "taskmanager/middleware.py")
+async def limit_covers_all_routes(api: Api) -> None:
+    address = "192.0.2.1"
+    task_id = await api.submit(api.solution.slow)
+    for _ in range(3):
+        await api.post(api.solution.quick, address=address)
+        await api.request("GET", f"/tasks/{task_id}", address=address)
+        await api.request("GET", "/tasks", address=address)
+    await api.request("DELETE", f"/tasks/{task_id}", address=address)
+    for method, path in (("GET", "/tasks"), ("GET", f"/tasks/{task_id}"), ("DELETE", f"/tasks/{task_id}")):
+        answer = await api.request(method, path, address=address)
+        expect(answer.status == 429, "429 after three of each and a DELETE", str(answer))
+    answer = await api.post(api.solution.quick, address=address)
+    expect(answer.status == 429, "429 after three of each and a DELETE", str(answer))
+
+
+@core("The limit is of any 60 s, not of each minute on the clock", "notebook 05-rate-limiting, on the double burst")
+async def window_slides(api: Api) -> None:
+    address = "192.0.2.1"
+    for _ in range(6):  # the second of each minute at which it begins is another one each time
+        begun = api.now()
+        first = await ask(api, 10, address)
+        await api.sleep(10.5)
+        second = await ask(api, 1, address)
+        expect(429 not in first, "ten accepted after a quiet time", f"they were answered {first}")
+        expect(
+            second == [429], "an eleventh within 11 s refused, whatever the clock shows", f"it was answered {second[0]}"
+        )
+        await api.sleep(190 - (api.now() - begun))
+
+
+@core("Requests leave the window one by one, 60 s after each was made", "notebook 05-rate-limiting")
+async def window_is_a_log(api: Api) -> None:
+    address = "192.0.2.1"
+    await ask(api, 5, address)
+    await api.sleep(50)
+    await ask(api, 5, address)
+    await api.sleep(11)
+    seen = await ask(api, 6, address)
+    expect(seen.count(429) == 1, "at 61 s, five accepted again and the sixth refused", f"they were answered {seen}")
+
+
+@core("A minute later, a client is accepted again", "taskmanager/ratelimit.py")
+async def limit_ends(api: Api) -> None:
+    await ask(api, 10, "192.0.2.1")
+    await api.sleep(61)
+    seen = await ask(api, 10, "192.0.2.1")
+    expect(429 not in seen, "ten accepted again after 61 s", f"they were answered {seen}")
+
+
+@core("A client that keeps asking while it is refused is accepted again", "taskmanager/ratelimit.py", open=True)
+async def refusals_do_not_count(api: Api) -> None:
+    await ask(api, 10, "192.0.2.1")
+    for _ in range(30):
+        await api.sleep(2)
+        seen = await ask(api, 1, "192.0.2.1")
+    await api.sleep(2)
+    seen = await ask(api, 1, "192.0.2.1")
+    expect(
+        seen != [429],
+        "a request accepted once the ten accepted ones are over a minute old",
+        "it was still refused: refusals count",
+    )
+
+
+@core("A client cannot choose its address by a header", "taskmanager/middleware.py")
+async def header_is_not_trusted(api: Api) -> None:
+    seen = []
+    for number in range(12):
+        forged = f"203.0.113.{number}"
+        headers = {"x-forwarded-for": forged, "x-real-ip": forged, "forwarded": f"for={forged}"}
+        seen += await ask(api, 1, "192.0.2.1", headers=headers)
+    expect(
+        seen.count(429) == 2,
+        "the last two of twelve refused, whatever X-Forwarded-For says",
+        f"they were answered {seen}",
+    )
+
+
+@core("Malformed requests count as well: the limit comes before the body", "taskmanager/middleware.py", open=True)
+async def limit_comes_before_the_body(api: Api) -> None:
+    seen = [(await api.request("POST", "/tasks", raw=b"{", address="192.0.2.1")).status for _ in range(12)]
+    expect(seen.count(429) == 2, "the last two of twelve malformed requests answered 429", f"they were answered {seen}")
+
+
+# Cleanup
+
+
+async def exists(api: Api, task_id: str) -> bool:
+    return (await api.request("GET", f"/tasks/{task_id}")).status == 200
+
+
+@core("A completed task can be read for ten minutes after its end", "notebook 07-cleanup-and-frozen-time")
+async def kept_for_ten_minutes(api: Api) -> None:
+    ids = [await api.submit(api.solution.slow) for _ in range(15)]
+    await api.until(ids[-1], api.solution.completed, within=200)
+    begun = api.now()
+    while api.now() - begun < 590:
+        expect(
+            await exists(api, ids[-1]),
+            "the task for ten minutes after its end",
+            f"it was gone after {api.now() - begun:.0f} s",
+        )
+        await api.sleep(5)
+
+
+@core("A completed task is removed after ten minutes", "notebook 07-cleanup-and-frozen-time")
+async def removed_after_ten_minutes(api: Api) -> None:
+    task_id = await api.submit(api.solution.quick)
+    await api.until(task_id, api.solution.completed)
+    await api.sleep(725)
+    expect(not await exists(api, task_id), "404 twelve minutes after the end", "it was still there")
+    expect(not await api.list_tasks(), "an empty list", "it was still in the list")
+
+
+@core("The removal comes within half a minute of its time", "taskmanager/cleanup.py", open=True)
+async def removal_is_punctual(api: Api) -> None:
+    task_id = await api.submit(api.solution.quick)
+    await api.until(task_id, api.solution.completed)
+    await api.sleep(631)
+    expect(not await exists(api, task_id), "404 after ten and a half minutes", "it was still there")
+
+
+@core("A failed task is removed as well", "taskmanager/cleanup.py")
+async def failed_is_removed(api: Api) -> None:
+    task_id = await failed_task(api)
+    await api.sleep(725)
+    expect(not await exists(api, task_id), "404 twelve minutes after the failure", "it was still there")
+
+
+@core("A cancelled task is removed as well", "README, on assumptions", open=True)
+async def cancelled_is_removed(api: Api) -> None:
+    task_id = await processing_for(api, 1)
+    await api.cancel(task_id)
+    await api.sleep(725)
+    expect(not await exists(api, task_id), "404 twelve minutes after it was cancelled", "it was still there")
+
+
+@core("A task that is queued or in process is never removed", "notebook 07-cleanup-and-frozen-time")
+async def unfinished_is_not_removed(api: Api) -> None:
+    accepted: list[str] = []
+    begun, ended = api.now(), set[str]()
+    while api.now() - begun < 1000:
+        while (answer := await api.post(api.solution.slow)).status == 202:
+            accepted.append(api.id_of(answer))
+        await api.sleep(20)
+        oldest = [task_id for task_id in accepted if task_id not in ended][:6]
+        for task_id in oldest:
+            answer = await api.request("GET", f"/tasks/{task_id}")
+            happened = f"after {api.now() - begun:.0f} s one was answered {answer.status}"
+            expect(answer.status == 200, "no unfinished task removed", happened)
+            if api.done(answer.json().get(api.solution.status)):
+                ended.add(task_id)
+    expect(len(ended) > 20, "tasks to be completed meanwhile", f"{len(ended)} were")
+
+
+# Stop
+
+
+@core("The application stops within seconds, with work under way", "notebook 10-shutdown-and-faults")
+async def stops_with_work_under_way(api: Api) -> None:
+    for _ in range(8):
+        await api.submit(api.solution.slow)
+    await api.sleep(2)
+    await api.lifespan.stop(within=5)
+
+
+@core(
+    "The application stops within seconds after tasks in process were cancelled", "notebook 06-cancellation-and-failure"
+)
+async def stops_after_cancellations(api: Api) -> None:
+    for _ in range(3):
+        await api.cancel(await processing_for(api, 1))
+    await api.lifespan.stop(within=5)
+
+
+@core("After the stop, no task of asyncio is left behind", "taskmanager/manager.py", open=True)
+async def nothing_runs_after_the_stop(api: Api) -> None:
+    for _ in range(8):
+        await api.submit(api.solution.slow)
+    await api.sleep(2)
+    await api.lifespan.stop(within=60)
+    await api.sleep(2)
+    left = [task for task in asyncio.all_tasks() if not task.done() and task is not asyncio.current_task()]
+    names = sorted(getattr(task.get_coro(), "__qualname__", "?") for task in left)
+    names = [name for name in names if not name.startswith(("_scenario", "wait_for", "Lifespan"))]
+    expect(not names, "every background task ended", f"still there: {', '.join(names)}")
+
+
+# Memory
+
+
+def containers_with(prefix: str) -> int:
+    """How many keys that begin so are in dicts, as texts or first in tuples."""
+    gc.collect()
+    count = 0
+    for found in gc.get_objects():
+        if isinstance(found, dict):
+            for key in list(found):
+                text = key[0] if isinstance(key, tuple) and key else key
+                count += isinstance(text, str) and text.startswith(prefix)
+    return count
+
+
+@core("The limiter forgets clients that have gone", "taskmanager/ratelimit.py: forget_idle")
+async def limiter_forgets(api: Api) -> None:
+    for number in range(400):
+        await api.request("GET", "/tasks", address=f"172.30.{number >> 8}.{number & 255}")
+    held = containers_with("172.30.")
+    if not held:
+        raise NotGradedError("no dict with client addresses was found in memory")
+    await api.sleep(800)
+    for _ in range(20):
+        await api.request("GET", "/tasks")
+    await api.sleep(100)
+    left = containers_with("172.30.")
+    expect(
+        left <= 40,
+        "most of 400 clients forgotten a quarter of an hour after their only request",
+        f"{left} are still held",
+    )
+
+
+@core("Nothing of a removed task stays in memory", "taskmanager/store.py")
+async def store_forgets(api: Api) -> None:
+    ids = []
+    for _ in range(3):
+        accepted, _ = await api.fill(api.solution.quick)
+        ids += accepted
+        await api.sleep(150)
+    await api.sleep(800)
+    gc.collect()
+    wanted = set(ids)
+    holders = [found for found in gc.get_objects() if isinstance(found, dict) and found is not wanted]
+    left = {key for found in holders for key in list(found) if isinstance(key, str) and key in wanted}
+    if await api.list_tasks():
+        raise UnmetError("an empty list a quarter of an hour later", "there are still tasks in it")
+    expect(len(left) < 30, f"none of {len(ids)} removed tasks in any dict", f"{len(left)} are still there")

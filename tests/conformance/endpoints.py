@@ -1,0 +1,447 @@
+"""Endpoints: what each of the four routes answers."""
+
+import asyncio
+from typing import Any
+
+from tests.conformance.api import Answer, Api, NotGradedError, expect
+from tests.conformance.requirement import requirement
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+
+def endpoint(text: str, learn: str, *, open: bool = False) -> Any:
+    return requirement("endpoints", text, learn, open=open)
+
+
+def holds(result: Any, value: Any) -> bool:
+    """Whether a result is this value or contains it."""
+    if result == value:
+        return True
+    if isinstance(result, dict):
+        return any(holds(part, value) for part in result.values())
+    return isinstance(result, list) and any(holds(part, value) for part in result)
+
+
+async def processing_for(api: Api, seconds: float) -> str:
+    """A slow task that has been processing for so long."""
+    task = await api.submit(api.solution.slow)
+    await api.until(task, api.solution.processing)
+    await api.sleep(seconds)
+    return task
+
+
+async def rest_of_slow(api: Api) -> float:
+    """How long a slow task processes in all."""
+    task = await processing_for(api, 0)
+    seconds = await api.until(task, api.solution.completed)
+    expect(seconds > 9, "a slow task that takes at least 9 s (name one in a TOML file)", f"it took {seconds:.1f} s")
+    return seconds
+
+
+# POST /tasks
+
+
+@endpoint("POST /tasks answers 202 with a task_id and the status queued", "notebook 00-tour, taskmanager/api.py")
+async def submit_answers_202(api: Api) -> None:
+    answer = await api.post(api.solution.quick)
+    expect(answer.status == 202, "202", str(answer))
+    api.id_of(answer)
+    status = answer.json().get(api.solution.status)
+    expect(status == api.solution.queued, f"the status {api.solution.queued!r}", f"it was {status!r}")
+
+
+@endpoint("POST /tasks answers at once, before the work is done", "notebook 00-tour")
+async def submit_does_not_wait(api: Api) -> None:
+    answer = await api.post(api.solution.quick)
+    expect(answer.seconds < 1, "an answer at once", f"it came after {answer.seconds:.1f} s")
+
+
+@endpoint("Each task has an id of its own", "taskmanager/models.py")
+async def ids_differ(api: Api) -> None:
+    ids = [await api.submit(api.solution.quick) for _ in range(5)]
+    expect(len(set(ids)) == 5, "five different ids", f"they were {ids}")
+
+
+@endpoint("POST /tasks answers 400 where the body is invalid", "taskmanager/problems.py")
+async def invalid_is_400(api: Api) -> None:
+    for body in api.solution.invalid:
+        answer = await api.post(body) if isinstance(body, dict) else await api.request("POST", "/tasks", body=body)
+        expect(answer.status == 400, f"400 for {body!r}", str(answer))
+
+
+@endpoint("POST /tasks answers 400 where the body is not JSON", "taskmanager/problems.py")
+async def no_json_is_400(api: Api) -> None:
+    answer = await api.request("POST", "/tasks", raw=b'{"task_type": ')
+    expect(answer.status == 400, "400 for half a JSON document", str(answer))
+
+
+@endpoint("An invalid submission leaves no task behind", "taskmanager/manager.py")
+async def invalid_leaves_nothing(api: Api) -> None:
+    for body in api.solution.invalid:
+        await api.request("POST", "/tasks", body=body)
+    tasks = await api.list_tasks()
+    expect(not tasks, "no task after refused submissions alone", f"the list has {len(tasks)}")
+
+
+@endpoint("POST /tasks answers 503 when 100 tasks are queued", "notebook 03-backpressure-and-priorities")
+async def full_is_503(api: Api) -> None:
+    accepted, refusal = await api.fill(api.solution.slow)
+    expect(refusal.status == 503, "503 for one too many", str(refusal))
+    expect(100 <= len(accepted) <= 105, "100 to 105 tasks accepted in one go", f"{len(accepted)} were")
+
+
+@endpoint("A task in process takes none of the 100 places in the queue", "taskmanager/pending.py", open=True)
+async def processing_takes_no_place(api: Api) -> None:
+    for _ in range(5):
+        await api.until(await api.submit(api.solution.slow), api.solution.processing)
+    accepted, _ = await api.fill(api.solution.slow)
+    expect(len(accepted) == 100, "100 accepted while five are processed", f"{len(accepted)} were")
+
+
+@endpoint("A submission that the full queue refuses leaves no task behind", "taskmanager/manager.py")
+async def refusal_leaves_nothing(api: Api) -> None:
+    accepted, _ = await api.fill(api.solution.slow)
+    for _ in range(3):
+        await api.post(api.solution.slow)
+    tasks = await api.list_tasks()
+    expect(len(tasks) == len(accepted), f"{len(accepted)} tasks in the list", f"there are {len(tasks)}")
+
+
+@endpoint("A full queue accepts again as soon as a task has left it", "notebook 03-backpressure-and-priorities")
+async def full_recovers(api: Api) -> None:
+    accepted, _ = await api.fill(api.solution.slow)
+    await api.until(accepted[0], api.solution.completed)
+    await api.sleep(1)
+    answer = await api.post(api.solution.slow)
+    expect(answer.status == 202, "202 once a task has been completed", str(answer))
+
+
+# GET /tasks/{task_id}
+
+
+@endpoint("GET /tasks/{task_id} shows status, result and error", "notebook 00-tour")
+async def get_shows_fields(api: Api) -> None:
+    task = await api.get(await api.submit(api.solution.quick))
+    wanted = (api.solution.status, api.solution.result_field, api.solution.error)
+    missing = [name for name in wanted if name not in task]
+    expect(not missing, f"the fields {', '.join(wanted)}", f"missing: {', '.join(missing)}")
+
+
+@endpoint("A completed task shows its result, and no error", "taskmanager/handlers.py")
+async def completed_shows_result(api: Api) -> None:
+    task_id = await api.submit(api.solution.quick)
+    await api.until(task_id, api.solution.completed)
+    task = await api.get(task_id)
+    result, error = task.get(api.solution.result_field), task.get(api.solution.error)
+    expect(holds(result, api.solution.result), f"a result with {api.solution.result!r}", f"it was {result!r:.100}")
+    expect(not error, "no error", f"it was {error!r:.100}")
+
+
+@endpoint("A task shows no result before it is completed", "taskmanager/models.py")
+async def no_early_result(api: Api) -> None:
+    task = await api.get(await processing_for(api, 1))
+    result = task.get(api.solution.result_field)
+    expect(result in (None, "", {}, []), "no result while it is processed", f"it was {result!r:.100}")
+
+
+@endpoint("GET /tasks/{task_id} answers 404 where there is no such task", "taskmanager/manager.py")
+async def unknown_is_404(api: Api) -> None:
+    answer = await api.request("GET", f"/tasks/{UNKNOWN}")
+    expect(answer.status == 404, "404", str(answer))
+
+
+# GET /tasks/{task_id}?wait=true
+
+
+@endpoint("A long poll is answered at the moment the task is completed", "notebook 04-polling")
+async def wait_ends_at_completion(api: Api) -> None:
+    whole = await rest_of_slow(api)
+    task_id = await processing_for(api, whole - 5)
+    answer = await api.wait(task_id)
+    status = api.task_of(answer).get(api.solution.status)
+    expect(
+        status == api.solution.completed,
+        "the completed task",
+        f"its status was {status!r}, after {answer.seconds:.1f} s",
+    )
+    expect(
+        answer.seconds < 6.5,
+        "an answer after about 5 s, when the task is completed",
+        f"it came after {answer.seconds:.1f} s",
+    )
+
+
+@endpoint("A long poll without news is answered after 10 s, with the task as it is then", "notebook 04-polling")
+async def wait_ends_after_ten_seconds(api: Api) -> None:
+    for _ in range(5):
+        await api.submit(api.solution.slow)
+    queued = await api.submit(api.solution.slow)
+    expect(
+        await rest_of_queue(api) > 10.5, "a slow task that takes over 11 s (name one in a TOML file)", "it takes less"
+    )
+    answer = await asyncio.wait_for(api.wait(queued), 120)
+    expect(answer.status == 200, "200", str(answer))
+    expect(9.5 <= answer.seconds <= 11, "an answer after 10 s", f"it came after {answer.seconds:.1f} s")
+    status = api.task_of(answer).get(api.solution.status)
+    expect(status == api.solution.queued, "the task, still queued", f"its status was {status!r}")
+
+
+async def rest_of_queue(api: Api) -> float:
+    """How long until the first of the tasks in process ends: more than a long poll takes, or this cannot be graded."""
+    return 11.0
+
+
+@endpoint("A long poll of a finished task is answered at once", "taskmanager/models.py: news_since")
+async def wait_on_finished_is_immediate(api: Api) -> None:
+    task_id = await api.submit(api.solution.quick)
+    await api.until(task_id, api.solution.completed)
+    for nth in ("first", "second"):
+        answer = await api.wait(task_id)
+        expect(
+            answer.seconds < 1,
+            f"the {nth} long poll of a finished task answered at once",
+            f"it took {answer.seconds:.1f} s",
+        )
+
+
+@endpoint("All long polls of one task are answered when it is completed", "notebook 04-polling, on lost wake-ups")
+async def every_waiter_wakes(api: Api) -> None:
+    whole = await rest_of_slow(api)
+    task_id = await processing_for(api, whole - 8)
+
+    async def later(seconds: float) -> Answer:
+        await api.sleep(seconds)
+        return await api.wait(task_id)
+
+    begun = api.now()
+    answers = await asyncio.gather(*(later(seconds) for seconds in (0, 0, 1, 2, 3)))
+    statuses = [api.task_of(answer).get(api.solution.status) for answer in answers]
+    expect(statuses == [api.solution.completed] * 5, "five times the completed task", f"the statuses were {statuses}")
+    late = api.now() - begun
+    expect(late < 9.5, "all answered after about 8 s", f"the last one came after {late:.1f} s")
+
+
+@endpoint("A long poll is not disturbed by another one that was there before", "notebook 04-polling, on lost wake-ups")
+async def waiters_do_not_disturb_each_other(api: Api) -> None:
+    whole = await rest_of_slow(api)
+    task_id = await processing_for(api, whole - 5)
+    other = asyncio.create_task(api.wait(task_id, hang_up=2))
+    await api.sleep(3)
+    answer = await api.wait(task_id)
+    other.cancel()
+    status = api.task_of(answer).get(api.solution.status)
+    expect(
+        status == api.solution.completed,
+        "the completed task, though another client hung up",
+        f"its status was {status!r}",
+    )
+
+
+@endpoint("A long poll of a queued task is answered when its status changes", "notebook 04-polling", open=True)
+async def wait_ends_at_any_change(api: Api) -> None:
+    whole = await rest_of_slow(api)
+    for _ in range(5):
+        await api.until(await api.submit(api.solution.slow), api.solution.processing)
+    queued = await api.submit(api.solution.slow)
+    await api.sleep(whole - 5)
+    answer = await api.wait(queued)
+    expect(
+        answer.seconds < 6.5,
+        "an answer when a worker takes the task, after 5 s",
+        f"it came after {answer.seconds:.1f} s",
+    )
+
+
+@endpoint("A long poll sleeps on an event, and does not look again and again", "notebook 04-polling, on busy polling")
+async def wait_is_not_busy(api: Api) -> None:
+    whole = await rest_of_slow(api)
+    task_id = await processing_for(api, 1)
+    window = min(10.0, whole - 3)
+
+    async def wakes_in(seconds: float) -> int:
+        before = api.loop.wakes
+        await api.sleep(seconds)
+        return api.loop.wakes - before
+
+    alone = await wakes_in(window / 3)
+    polls = [asyncio.create_task(api.wait(task_id)) for _ in range(3)]
+    with_polls = await wakes_in(window / 3)
+    for poll in polls:
+        poll.cancel()
+    more = with_polls - alone
+    expect(
+        more <= 6,
+        "no timers of a long poll's own, but for its time-out",
+        f"three of them woke {more} times in {window / 3:.1f} s",
+    )
+
+
+# GET /tasks
+
+
+@endpoint("GET /tasks lists all tasks", "notebook 08-streaming")
+async def list_has_all(api: Api) -> None:
+    ids = [await api.submit(api.solution.slow) for _ in range(7)]
+    listed = [task.get(api.solution.task_id) for task in await api.list_tasks()]
+    expect(sorted(listed) == sorted(ids), "the seven tasks, each once", f"there were {len(listed)}")
+
+
+@endpoint("GET /tasks?status= lists the tasks in that status", "taskmanager/store.py")
+async def list_by_status(api: Api) -> None:
+    for _ in range(8):
+        await api.submit(api.solution.slow)
+    await api.sleep(1)
+    for status, count in ((api.solution.processing, 5), (api.solution.queued, 3), (api.solution.completed, 0)):
+        listed = [task.get(api.solution.status) for task in await api.list_tasks(status=status)]
+        expect(listed == [status] * count, f"{count} tasks for ?status={status}", f"their statuses were {listed}")
+
+
+@endpoint("GET /tasks?limit= lists no more than so many", "taskmanager/api.py")
+async def list_with_limit(api: Api) -> None:
+    for _ in range(4):
+        await api.submit(api.solution.slow)
+    listed = await api.list_tasks(limit=3)
+    expect(len(listed) == 3, "three tasks for ?limit=3", f"there were {len(listed)}")
+
+
+@endpoint("GET /tasks answers 400 for a status or a limit that makes no sense", "taskmanager/problems.py")
+async def bad_query_is_400(api: Api) -> None:
+    for query in ({"status": "no-such-status"}, {"limit": "many"}, {"limit": -1}):
+        answer = await api.request("GET", "/tasks", **query)
+        expect(answer.status == 400, f"400 for {answer.asked}", str(answer))
+
+
+@endpoint("GET /tasks is streamed, in pieces", "notebook 08-streaming")
+async def list_is_streamed(api: Api) -> None:
+    for _ in range(3):
+        await api.fill(api.solution.quick)
+        await api.sleep(150)
+    answer = await api.request("GET", "/tasks")
+    tasks = api.tasks_in(answer)
+    expect(len(tasks) > 250, "all of the tasks that were accepted", f"there were {len(tasks)}")
+    expect(answer.pieces > 1, f"{len(tasks)} tasks in more than one piece", "all came in one")
+
+
+@endpoint("The list stays well-formed while a task comes during it", "notebook 08-streaming")
+async def list_survives_changes(api: Api) -> None:
+    for _ in range(3):
+        await api.fill(api.solution.quick)
+        await api.sleep(150)
+    listing = asyncio.create_task(api.request("GET", "/tasks"))
+    for _ in range(12):
+        await asyncio.sleep(0)
+        await api.post(api.solution.quick)
+    answer = await listing
+    expect(not answer.raised and answer.status == 200, "a whole list", f"{answer.asked} raised {answer.raised}")
+    ids = [task.get(api.solution.task_id) for task in api.tasks_in(answer)]
+    expect(len(ids) == len(set(ids)), "each task once", f"{len(ids) - len(set(ids))} came twice")
+
+
+# DELETE /tasks/{task_id}
+
+
+@endpoint("DELETE cancels a queued task, which then never runs", "notebook 06-cancellation-and-failure")
+async def cancel_queued(api: Api) -> None:
+    for _ in range(5):
+        await api.submit(api.solution.quick)
+    task_id = await api.submit(api.solution.quick)
+    answer = await api.cancel(task_id)
+    expect(answer.status in (200, 202, 204), "success", str(answer))
+    for _ in range(30):
+        status = await api.status(task_id)
+        expect(
+            status == api.solution.cancelled, f"{api.solution.cancelled!r} from then on", f"its status was {status!r}"
+        )
+        await api.sleep(1)
+
+
+@endpoint("DELETE cancels a task in process", "notebook 06-cancellation-and-failure")
+async def cancel_processing(api: Api) -> None:
+    task_id = await processing_for(api, 2)
+    answer = await api.cancel(task_id)
+    expect(answer.status in (200, 202, 204), "success", str(answer))
+    await api.sleep(0.5)
+    status = await api.status(task_id)
+    expect(status == api.solution.cancelled, f"{api.solution.cancelled!r}", f"its status was {status!r}")
+
+
+@endpoint(
+    "A cancelled task stays cancelled, and has no result, when its work would have ended", "notebook 01-task-lifecycle"
+)
+async def cancelled_stays_cancelled(api: Api) -> None:
+    task_id = await processing_for(api, 2)
+    await api.cancel(task_id)
+    await api.sleep(60)
+    task = await api.get(task_id)
+    status, result = task.get(api.solution.status), task.get(api.solution.result_field)
+    expect(status == api.solution.cancelled, f"{api.solution.cancelled!r} a minute later", f"its status was {status!r}")
+    expect(not result, "no result", f"it was {result!r:.100}")
+
+
+@endpoint("Cancelling a queued task frees its place in the queue at once", "notebook 03-backpressure-and-priorities")
+async def cancel_frees_place(api: Api) -> None:
+    accepted, _ = await api.fill(api.solution.slow)
+    await api.cancel(accepted[-1])
+    answer = await api.post(api.solution.slow)
+    expect(answer.status == 202, "202 for a new task in its place", str(answer))
+
+
+@endpoint("Cancelling a task in process frees its worker at once", "notebook 02-queue-and-workers")
+async def cancel_frees_worker(api: Api) -> None:
+    running = [await api.submit(api.solution.slow) for _ in range(5)]
+    for task_id in running:
+        await api.until(task_id, api.solution.processing)
+    waiting = await api.submit(api.solution.slow)
+    await api.cancel(running[2])
+    await api.sleep(1)
+    status = await api.status(waiting)
+    expect(status == api.solution.processing, "the next task in process within a second", f"its status was {status!r}")
+
+
+@endpoint("A long poll is answered when its task is cancelled", "notebook 04-polling")
+async def cancel_wakes_waiters(api: Api) -> None:
+    task_id = await processing_for(api, 1)
+    poll = asyncio.create_task(api.wait(task_id))
+    await api.sleep(1)
+    await api.cancel(task_id)
+    answer = await poll
+    expect(
+        answer.seconds < 2.5, "an answer when the task is cancelled, after 1 s", f"it came after {answer.seconds:.1f} s"
+    )
+
+
+@endpoint("DELETE answers 404 where there is no such task", "taskmanager/manager.py")
+async def cancel_unknown_is_404(api: Api) -> None:
+    answer = await api.cancel(UNKNOWN)
+    expect(answer.status == 404, "404", str(answer))
+
+
+@endpoint("DELETE of a completed task changes nothing", "notebook 01-task-lifecycle")
+async def cancel_finished_changes_nothing(api: Api) -> None:
+    task_id = await api.submit(api.solution.quick)
+    await api.until(task_id, api.solution.completed)
+    before = await api.get(task_id)
+    answer = await api.cancel(task_id)
+    if answer.status in (200, 202, 204):
+        gone = await api.request("GET", f"/tasks/{task_id}")
+        if gone.status == 404:
+            raise NotGradedError("DELETE removes a finished task, which the exercise leaves open")
+    expect(answer.status < 500, "an answer such as 409", str(answer))
+    after = await api.get(task_id)
+    expect(
+        after.get(api.solution.status) == before.get(api.solution.status),
+        "the status as it was",
+        f"it became {after.get(api.solution.status)!r}",
+    )
+
+
+@endpoint(
+    "DELETE of a completed task says that it cannot be cancelled: 409, or 404 or 400",
+    "taskmanager/errors.py",
+    open=True,
+)
+async def cancel_finished_is_refused(api: Api) -> None:
+    task_id = await api.submit(api.solution.quick)
+    await api.until(task_id, api.solution.completed)
+    answer = await api.cancel(task_id)
+    expect(answer.status in (409, 404, 400), "409", str(answer))

@@ -1,0 +1,189 @@
+"""Additional features: progress, priorities, errors, logging, documentation."""
+
+import logging
+from typing import Any
+
+from tests.conformance.api import Answer, Api, NotGradedError, expect
+from tests.conformance.endpoints import UNKNOWN
+from tests.conformance.requirement import requirement
+
+
+def feature(text: str, learn: str, *, open: bool = False) -> Any:
+    return requirement("additional features", text, learn, open=open)
+
+
+# Progress
+
+
+@feature("A task in process shows its progress", "taskmanager/handlers.py: simulate")
+async def progress_is_shown(api: Api) -> None:
+    task_id = await api.submit(api.solution.slow)
+    await api.until(task_id, api.solution.processing)
+    seen = []
+    while (task := await api.get(task_id)).get(api.solution.status) == api.solution.processing:
+        expect(
+            api.solution.progress in task,
+            f"a field {api.solution.progress!r} (its name can be set in a TOML file)",
+            "there is none",
+        )
+        seen.append(task[api.solution.progress])
+        await api.sleep(1)
+    distinct = sorted({repr(value) for value in seen})
+    expect(len(distinct) >= 3, "several steps of progress on the way", f"it showed {', '.join(distinct)}")
+    numbers = [value for value in seen if isinstance(value, int | float)]
+    expect(numbers == sorted(numbers), "progress that never goes back", f"it went {numbers}")
+
+
+# Priorities
+
+
+async def order_of(api: Api, submissions: list[tuple[Any, Any]]) -> list[int]:
+    """In which order such tasks, by body and priority, are begun, once all workers were busy; indexes from 0."""
+    blockers = [await api.submit(api.solution.slow) for _ in range(5)]
+    for task_id in blockers:
+        await api.until(task_id, api.solution.processing)
+    ids = [await api.submit(body, priority=priority) for body, priority in submissions]
+    await api.cancel(blockers[0])  # one worker takes them one by one
+    begun: list[int] = []
+    for _ in range(4000):
+        # The last one first: one that begins while the others are looked at is then seen with the next round.
+        new = [
+            i for i in reversed(range(len(ids))) if i not in begun and await api.status(ids[i]) != api.solution.queued
+        ]
+        begun += reversed(new)
+        if len(begun) == len(ids):
+            return begun
+        await api.sleep(0.5)
+    raise NotGradedError("the tasks were not begun within 2000 s")
+
+
+async def has_priorities(api: Api) -> None:
+    answer = await api.post(api.solution.quick, priority=api.solution.high)
+    expect(
+        answer.status == 202, f"202 for a submission with {api.solution.priority!r}: {api.solution.high!r}", str(answer)
+    )
+    await api.sleep(60)
+
+
+@feature("A task of high priority is begun before one of low priority", "notebook 03-backpressure-and-priorities")
+async def high_goes_first(api: Api) -> None:
+    await has_priorities(api)
+    low, high = api.solution.low, api.solution.high
+    order = await order_of(api, [(api.solution.quick, low), (api.solution.quick, low), (api.solution.quick, high)])
+    expect(
+        order[0] == 2,
+        "the third task, of high priority, begun first",
+        f"they were begun in the order {[i + 1 for i in order]}",
+    )
+
+
+@feature("Of equal priority, the one submitted first is begun first", "taskmanager/pending.py", open=True)
+async def equal_priorities_keep_their_order(api: Api) -> None:
+    await has_priorities(api)
+    order = await order_of(api, [(api.solution.quick, api.solution.low)] * 6)
+    expect(
+        order == sorted(order),
+        "six equal tasks begun in the order submitted",
+        f"the order was {[i + 1 for i in order]}",
+    )
+
+
+# Errors
+
+
+def is_detailed(answer: Answer) -> None:
+    kind = answer.headers.get("content-type", "")
+    expect("json" in kind, f"JSON for {answer.status}", f"the content type is {kind!r}")
+    body = answer.json()
+    texts = [value for value in _texts(body) if len(value) >= 5]
+    expect(isinstance(body, dict) and texts, "an object that says what is wrong", str(answer))
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [text for part in parts for text in _texts(part)]
+
+
+@feature("400 and 404 are detailed JSON", "taskmanager/problems.py")
+async def client_errors_are_json(api: Api) -> None:
+    for answer in (
+        await api.post(api.solution.invalid[0]),
+        await api.request("GET", f"/tasks/{UNKNOWN}"),
+        await api.cancel(UNKNOWN),
+    ):
+        expect(answer.status in (400, 404), "400 or 404", str(answer))
+        is_detailed(answer)
+
+
+@feature("429 is detailed JSON", "taskmanager/middleware.py")
+async def too_many_is_json(api: Api) -> None:
+    for _ in range(11):
+        answer = await api.request("GET", "/tasks", address="192.0.2.1")
+    expect(answer.status == 429, "429 for the eleventh request", str(answer))
+    is_detailed(answer)
+
+
+@feature("503 is detailed JSON", "taskmanager/problems.py")
+async def full_is_json(api: Api) -> None:
+    _, answer = await api.fill(api.solution.slow)
+    expect(answer.status == 503, "503", str(answer))
+    is_detailed(answer)
+
+
+@feature("Answers are JSON, not Python's way of writing values", "taskmanager/api.py")
+async def answers_are_json(api: Api) -> None:
+    posted = await api.post(api.solution.quick)
+    for answer in (posted, await api.request("GET", f"/tasks/{api.id_of(posted)}"), await api.request("GET", "/tasks")):
+        answer.json()
+
+
+# Logging and documentation
+
+
+@feature("What happens to a task is logged", "taskmanager/manager.py: _change_status")
+async def tasks_are_logged(api: Api) -> None:
+    records: list[logging.LogRecord] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    listener = Listener(level=logging.DEBUG)
+    for logger in (logging.getLogger(), *_loggers_with_handlers()):
+        logger.addHandler(listener)
+        logger.setLevel(logging.DEBUG)
+    for name in list(logging.Logger.manager.loggerDict):
+        if not name.startswith(("asyncio", "uvicorn", "fastapi", "starlette", "concurrent")):
+            logging.getLogger(name).setLevel(logging.DEBUG)
+    task_id = await api.submit(api.solution.quick)
+    await api.until(task_id, api.solution.completed)
+    own = [
+        record
+        for record in records
+        if not record.name.startswith(("asyncio", "uvicorn", "httpx", "fastapi", "concurrent"))
+    ]
+    expect(own, "a log record while a task is submitted and completed", "there was none")
+
+
+def _loggers_with_handlers() -> list[logging.Logger]:
+    loggers = [logging.getLogger(name) for name in list(logging.Logger.manager.loggerDict)]
+    return [logger for logger in loggers if not logger.propagate]
+
+
+@feature("The API is documented: /docs, and /openapi.json with all four routes", "taskmanager/openapi.py")
+async def api_is_documented(api: Api) -> None:
+    docs = await api.request("GET", "/docs")
+    expect(
+        docs.status == 200 and b"swagger" in docs.body.lower(),
+        "Swagger's page at /docs",
+        f"it was answered {docs.status}",
+    )
+    document = await api.request("GET", "/openapi.json")
+    expect(document.status == 200, "200", str(document)[:160])
+    paths = document.json().get("paths", {})
+    routes = {f"{method.upper()} {path.rstrip('/')}" for path, methods in paths.items() for method in methods}
+    plain = {route.partition("{")[0] for route in routes}
+    for wanted in ("POST /tasks", "GET /tasks", "GET /tasks/", "DELETE /tasks/"):
+        expect(wanted in plain, f"{wanted} in /openapi.json", f"there are {', '.join(sorted(routes))}")

@@ -1,0 +1,78 @@
+"""Solution: which application is graded, and what its author chose where the exercise leaves it open.
+
+Rule: every default is what the exercise's own examples say; ``--solution file.toml`` changes what differs.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+try:
+    import tomllib
+except ImportError:  # Python 3.10, where pytest brings it
+    import tomli as tomllib
+
+
+class SolutionError(ValueError):
+    """The TOML file cannot be used; the message names the key."""
+
+
+def _sum(*numbers: int) -> dict[str, Any]:
+    return {"task_type": "compute_sum", "parameters": {"numbers": list(numbers)}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """All that a requirement may know of a solution; each field can be set in the TOML file."""
+
+    app: str = "main:app"  # module:attribute
+    app_dir: str = "."
+    quick: dict[str, Any] = dataclasses.field(default_factory=lambda: _sum(1, 2, 3))  # the body of the shortest task
+    result: Any = 6  # what the quick task's result is, or contains
+    slow: dict[str, Any] = dataclasses.field(  # the body of a task that takes at least 10 s
+        default_factory=lambda: {"task_type": "generate_report", "parameters": {"title": "Tides"}}
+    )
+    failing: dict[str, Any] | None = dataclasses.field(  # the body of a task that fails by itself; none: not graded
+        default_factory=lambda: {"task_type": "simulate_failure", "parameters": {}}
+    )
+    invalid: list[Any] = dataclasses.field(  # bodies that must be refused
+        default_factory=lambda: [
+            {},
+            {"task_type": "no_such_type", "parameters": {}},
+            {"task_type": "compute_sum"},
+            {"task_type": "compute_sum", "parameters": {"numbers": "three"}},
+            [],
+        ]
+    )
+    task_id: str = "task_id"  # names of fields
+    status: str = "status"
+    result_field: str = "result"
+    error: str = "error"
+    progress: str = "progress"
+    priority: str = "priority"
+    high: Any = "high"  # values of the priority
+    low: Any = "low"
+    queued: str = "queued"  # names of the states
+    processing: str = "processing"
+    completed: str = "completed"
+    failed: str = "failed"
+    cancelled: str = "cancelled"
+    tasks_key: str = ""  # where GET /tasks answers an object, the key under which the list is
+
+    @classmethod
+    def read(cls, path: Path | None, **given: str) -> "Solution":
+        """From a TOML file, where there is one, and the command line, which wins. Raises SolutionError."""
+        try:
+            chosen = {} if path is None else tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SolutionError(f"{path}: {error}") from None
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(chosen) - known):
+            raise SolutionError(f"{path}: unknown key {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        if path is not None and "app_dir" in chosen:
+            chosen["app_dir"] = str((path.parent / chosen["app_dir"]).resolve())
+        return cls(**(chosen | given))
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.app_dir).resolve()

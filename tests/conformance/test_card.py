@@ -1,0 +1,14 @@
+"""Each requirement of the exercise, played against the application that ``--app`` names."""
+
+import pytest
+
+from tests.conformance.requirement import Requirement, Verdict, load_all
+
+
+@pytest.mark.parametrize("requirement", load_all(), ids=lambda requirement: requirement.name)
+def test_requirement(requirement: Requirement, verdicts: dict[str, Verdict]) -> None:
+    verdict = verdicts[requirement.name]
+    if verdict.mark == "not graded":
+        pytest.skip(verdict.happened)
+    if verdict.mark == "failed":
+        pytest.fail(f"expected {verdict.expected}; {verdict.happened}", pytrace=False)

@@ -1,0 +1,19 @@
+"""Bug: what a task raises is caught by nobody who would change its status.
+
+Symptom: a task that fails stays in process for ever.
+Cure: every end of the work changes the status, whatever it raises.
+"""
+
+from typing import Any
+
+from tests.conformance.wrong_turns.honest import Honest
+
+CAUGHT_BY = ["failure_is_shown"]
+
+
+class Wrong(Honest):
+    def fail(self, task: dict[str, Any], error: Exception) -> None:
+        pass
+
+
+app = Wrong().app

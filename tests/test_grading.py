@@ -1,0 +1,190 @@
+"""The grading itself: the map has no hole, foreign code may be odd, and what is wrong with a command is said."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conformance import card
+from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
+from tests.conformance.requirement import REQUIREMENTS, Verdict, load_all
+from tests.conformance.solution import Solution, SolutionError
+from tests.conftest import project_root
+
+load_all()
+pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
+
+
+def played(folder: Path, source: str, *names: str, app: str = "solution:app") -> list[Verdict]:
+    """The verdicts on an application whose source this is."""
+    (folder / "solution.py").write_text(source, encoding="utf-8")
+    jobs = [(Solution(app=app, app_dir=str(folder)), REQUIREMENTS[name]) for name in names]
+    verdicts = dict(grade(jobs))
+    return [verdicts[index] for index in range(len(jobs))]
+
+
+def test_the_map_of_the_exercise_has_no_hole() -> None:
+    text = (project_root() / "tests" / "conformance" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!the exercise says|---)(.+) \| (.+) \|$", text.partition("<!-- map -->")[2], re.MULTILINE)
+    mapped = [name for _, names in rows for name in re.findall(r"`(\w+)`", names)]
+    assert sorted(mapped) == sorted(REQUIREMENTS)
+
+
+def test_what_explains_a_requirement_exists() -> None:
+    root = project_root()
+    for requirement in REQUIREMENTS.values():
+        for notebook in re.findall(r"notebook (\d\d-[\w-]+)", requirement.learn):
+            assert (root / "notebooks" / f"{notebook}.ipynb").exists(), requirement.name
+        for path in re.findall(r"\w+/\w+\.py|README\.md|pyproject\.toml", requirement.learn):
+            assert (root / path).exists(), requirement.name
+
+
+def test_the_readme_explains_each_key_of_the_toml_file_with_its_default(tmp_path: Path) -> None:
+    text = (project_root() / "tests" / "conformance" / "README.md").read_text(encoding="utf-8")
+    file = tmp_path / "solution.toml"
+    file.write_text(re.findall(r"```toml\n(.+?)```", text, re.DOTALL)[0], encoding="utf-8")
+    shown, default = Solution.read(file), Solution()
+    assert (shown.app, shown.app_dir) == ("your.module:app", str(tmp_path / "path/to/your/project"))
+    for field in vars(default):
+        if field not in ("app", "app_dir", "invalid"):
+            assert getattr(shown, field) == getattr(default, field), field
+
+
+def test_a_toml_file_that_cannot_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "solution.toml"
+    file.write_text("quik = 1")
+    with pytest.raises(SolutionError, match="unknown key 'quik'; there are app, app_dir, "):
+        Solution.read(file)
+    file.write_text("quick = ")
+    with pytest.raises(SolutionError, match=re.escape(str(file))):
+        Solution.read(file)
+    with pytest.raises(SolutionError, match="No such file"):
+        Solution.read(tmp_path / "missing.toml")
+    file.write_text('app = "a:b"')
+    assert Solution.read(file, app="c:d").app == "c:d"
+
+
+def test_an_application_that_cannot_be_imported(tmp_path: Path) -> None:
+    broken, missing, nothing = (
+        played(tmp_path, source, "submit_answers_202")[0]
+        for source in ("import no_such_module", "x = 1", "raise SystemExit(3)")
+    )
+    assert broken.mark == missing.mark == nothing.mark == "failed"
+    assert "No module named 'no_such_module'" in broken.happened
+    assert "has no attribute 'app'" in missing.happened
+    assert "SystemExit: 3" in nothing.happened
+
+
+def test_a_solution_that_blocks_or_waits_for_ever_fails_and_hangs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONFORMANCE_REAL_SECONDS", "1")
+    spins = (
+        "from fastapi import FastAPI\napp = FastAPI()\n@app.post('/tasks')\nasync def submit():\n    while True: pass"
+    )
+    waits = spins.replace("while True: pass", "import asyncio; await asyncio.Event().wait()")
+    dies = spins.replace("while True: pass", "import os; os._exit(7)")
+    assert "came to no rest within 1 real seconds" in played(tmp_path, spins, "submit_answers_202")[0].happened
+    assert "still waiting after a virtual day" in played(tmp_path, waits, "submit_answers_202")[0].happened
+    assert "its process ended with status" in played(tmp_path, dies, "submit_answers_202")[0].happened
+
+
+ODD = """
+import asyncio, time, uuid, warnings
+from datetime import datetime, timedelta
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+app = FastAPI()
+tasks = {}
+queue = asyncio.Queue(maxsize=100)
+started = datetime.now
+warnings.warn("this is old-fashioned", DeprecationWarning)
+
+@app.on_event("startup")
+async def start():
+    app.state.worker = asyncio.create_task(work())
+
+async def work():
+    loop = asyncio.get_running_loop()
+    while True:
+        task = await queue.get()
+        task["status"] = "processing"
+        await loop.run_in_executor(None, time.sleep, 5)
+        task["status"], task["result"] = "completed", 6
+
+@app.post("/tasks", status_code=202)
+def submit(request: dict):
+    task = {"task_id": str(uuid.uuid4()), "status": "queued", "result": None, "error": None, "at": started()}
+    tasks[task["task_id"]] = task
+    queue.put_nowait(task)
+    return {**task, "status": "queued"}
+
+@app.get("/tasks/{task_id}")
+def read(task_id: str):
+    if task_id in tasks and datetime.now() - tasks[task_id]["at"] > timedelta(minutes=10):
+        del tasks[task_id]
+    return tasks[task_id] if task_id in tasks else JSONResponse({"detail": "no such task"}, 404)
+
+@app.get("/tasks")
+def read_all():
+    return list(tasks.values())
+"""
+
+
+def test_threads_startup_events_globals_and_captured_clocks_run_on_virtual_time(tmp_path: Path) -> None:
+    names = ["submit_answers_202", "completed_shows_result", "unknown_is_404", "five_in_parallel", "has_type_hints"]
+    verdicts = dict(zip(names, played(tmp_path, ODD, *names), strict=True))
+    assert {name: verdict.mark for name, verdict in verdicts.items()} == dict.fromkeys(names[:3], "passed") | {
+        "five_in_parallel": "failed",
+        "has_type_hints": "failed",
+    }
+    assert any("this is old-fashioned" in warning for warning in verdicts["submit_answers_202"].warnings)
+    removed = played(tmp_path, ODD.replace("return list(tasks.values())", "return []"), "removed_after_ten_minutes")
+    assert removed[0].mark == "passed"
+
+
+def test_the_command_writes_reports_and_explains_a_failing_line(tmp_path: Path) -> None:
+    (tmp_path / "solution.py").write_text(ODD, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "tests/conformance",
+        "--app",
+        "solution:app",
+        "--app-dir",
+        str(tmp_path),
+    ]
+    report = tmp_path / "card.html"
+    done = subprocess.run(
+        [*command, "-k", "five_in_parallel or submit_answers_202", "--report", str(report)],
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "✗ Five tasks are processed in parallel" in done.stdout
+    assert "happened: 1 were" in done.stdout
+    assert "solution:app: 1 passed, 1 failed" in done.stdout
+    assert "Five tasks are processed in parallel" in report.read_text(encoding="utf-8")
+    wrong = subprocess.run(
+        [*command, "--report", "card.pdf"], cwd=project_root(), capture_output=True, text=True, timeout=60
+    )
+    assert wrong.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "the ending is to be .md or .html" in wrong.stderr
+
+
+def test_a_card_escapes_what_a_solution_says() -> None:
+    requirement = REQUIREMENTS["submit_answers_202"]
+    graded = [(requirement, Verdict("failed", "a | b", "<script>", ["Warning: <b>"]))]
+    assert "<script>" not in card.page(graded, "<app>")
+    assert "a \\| b" in card.markdown(graded, "app")
+    assert (
+        card.summary([*graded, (requirement, Verdict("remark")), (requirement, Verdict("remark"))])
+        == "1 failed, 2 remarks"
+    )
