@@ -1,0 +1,251 @@
+"""Wrong answers to 03-backpressure-and-priorities, each with words of the complaint that it must get."""
+
+import asyncio
+from collections import deque
+
+WRONG: dict[str, list[tuple[object, str]]] = {
+    "low_starts": [
+        (None, "would be a wall"),
+        (float("inf"), "would be a wall"),
+        (60, "not done yet"),
+        (155, "submitted before it"),
+        (145, "count the high ones"),
+        (65, "count the high ones"),
+    ]
+}
+
+
+async def submits_nothing(client, submissions):
+    return ["task-1", "task-2", "task-3"]
+
+
+async def ignores_refusals(client, submissions):
+    replies = [await client.post("/tasks", json=submission) for submission in submissions]
+    return [reply.json().get("task_id") for reply in replies]
+
+
+async def fails_when_refused(client, submissions):
+    return [(await client.post("/tasks", json=submission)).json()["task_id"] for submission in submissions]
+
+
+async def tries_twice(client, submissions):
+    ids = []
+    for submission in submissions:
+        response = await client.post("/tasks", json=submission)
+        if response.status_code == 503:
+            await asyncio.sleep(int(response.headers["retry-after"]))
+            response = await client.post("/tasks", json=submission)
+        ids.append(response.json().get("task_id"))
+    return ids
+
+
+async def asks_again_at_once(client, submissions):
+    ids = []
+    for submission in submissions:
+        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+            pass
+        ids.append(response.json()["task_id"])
+    return ids
+
+
+async def asks_each_second(client, submissions):
+    ids = []
+    for submission in submissions:
+        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+            await asyncio.sleep(1)
+        ids.append(response.json()["task_id"])
+    return ids
+
+
+async def waits_a_minute(client, submissions):
+    ids = []
+    for submission in submissions:
+        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+            await asyncio.sleep(60)
+        ids.append(response.json()["task_id"])
+    return ids
+
+
+async def returns_the_tasks(client, submissions):
+    tasks = []
+    for submission in submissions:
+        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+            await asyncio.sleep(int(response.headers["retry-after"]))
+        tasks.append(response.json())
+    return tasks
+
+
+async def submits_twice(client, submissions):
+    ids = []
+    for submission in [*submissions, *submissions]:
+        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+            await asyncio.sleep(int(response.headers["retry-after"]))
+        ids.append(response.json()["task_id"])
+    return ids
+
+
+WRONG["submit_all"] = [
+    (submits_nothing, "no request"),
+    (ignores_refusals, "gives up: 1 of three"),
+    (fails_when_refused, "KeyError"),
+    (tries_twice, "gives up: 2 of three"),
+    (asks_again_at_once, "told to wait"),
+    (asks_each_second, "told to wait"),
+    (waits_a_minute, "longer than it is told"),
+    (returns_the_tasks, "not the ids"),
+    (submits_twice, "submits 6 tasks"),
+]
+
+
+class Tombstones:
+    def __init__(self, size):
+        self.queue, self.cancelled = asyncio.Queue(size), set()
+
+    def put(self, task):
+        self.queue.put_nowait(task)
+
+    def cancel(self, task):
+        self.cancelled.add(task)
+
+    async def get(self):
+        while (task := await self.queue.get()) in self.cancelled:
+            pass
+        return task
+
+
+class Unbounded(Tombstones):
+    def __init__(self, size):
+        super().__init__(0)
+
+
+class ForgetsToSkip(Tombstones):
+    def __init__(self, size):
+        super().__init__(0)
+        self.size, self.waiting = size, 0
+
+    def put(self, task):
+        if self.waiting == self.size:
+            raise asyncio.QueueFull
+        self.waiting += 1
+        super().put(task)
+
+    def cancel(self, task):
+        self.waiting -= 1
+
+    async def get(self):
+        task = await self.queue.get()
+        self.waiting -= 1
+        return task
+
+
+class TakesTheFirst(Tombstones):
+    def cancel(self, task):
+        self.queue.get_nowait()
+
+
+class TakesTheLast(Tombstones):
+    def cancel(self, task):
+        if self.queue._queue[-1] == task:
+            self.queue._queue.pop()
+
+
+class EmptiesIt(Tombstones):
+    def cancel(self, task):
+        self.queue._queue.clear()
+
+
+class NewestFirst(Tombstones):
+    def __init__(self, size):
+        self.queue = asyncio.LifoQueue(size)
+
+    def cancel(self, task):
+        self.queue._queue.remove(task)
+
+    async def get(self):
+        return await self.queue.get()
+
+
+class KeepsTheSlotOfWhatWasTaken(Tombstones):
+    def __init__(self, size):
+        super().__init__(0)
+        self.size, self.taken = size, 0
+
+    def put(self, task):
+        if self.taken == self.size:
+            raise asyncio.QueueFull
+        self.taken += 1
+        super().put(task)
+
+    def cancel(self, task):
+        self.taken -= 1
+        super().cancel(task)
+
+
+class Polls:
+    def __init__(self, size):
+        self.size, self.tasks = size, deque()
+
+    def put(self, task):
+        if len(self.tasks) == self.size:
+            raise asyncio.QueueFull
+        self.tasks.append(task)
+
+    def cancel(self, task):
+        self.tasks.remove(task)
+
+    async def get(self):
+        while not self.tasks:
+            await asyncio.sleep(0)
+        return self.tasks.popleft()
+
+
+class DoesNotWait(Polls):
+    async def get(self):
+        return self.tasks.popleft() if self.tasks else None
+
+
+class RaisesWhenEmpty(Polls):
+    async def get(self):
+        return self.tasks.popleft()
+
+
+class WakesOnlyOnce(Polls):
+    """One Event that is cleared by whoever wakes first: a lost wake-up."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self.news = asyncio.Event()
+
+    def put(self, task):
+        super().put(task)
+        self.news.set()
+
+    async def get(self):
+        if not self.tasks:
+            self.news.clear()
+            await self.news.wait()
+        return self.tasks.popleft()
+
+
+class NeverWakes(Polls):
+    async def get(self):
+        if not self.tasks:
+            await asyncio.Event().wait()
+        return self.tasks.popleft()
+
+
+WRONG["MendedQueue"] = [
+    (Tombstones, "a cancelled task keeps its slot"),
+    (Unbounded, "it takes three tasks"),
+    (ForgetsToSkip, "hands out a task that was cancelled"),
+    (TakesTheFirst, "the rest in order"),
+    (TakesTheLast, "a cancelled task keeps its slot"),
+    (EmptiesIt, "more than one slot"),
+    (NewestFirst, "where 'b' was first"),
+    (KeepsTheSlotOfWhatWasTaken, "that was taken keeps its slot"),
+    (Polls, "in place of waiting"),
+    (DoesNotWait, "get does not wait"),
+    (RaisesWhenEmpty, "get does not wait"),
+    (WakesOnlyOnce, "although the only task was cancelled"),
+    (NeverWakes, "0 are handed out"),
+]

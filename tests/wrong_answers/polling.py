@@ -1,0 +1,193 @@
+"""Wrong answers to 04-polling, each with words of the complaint that it must get."""
+
+import asyncio
+
+from notebooks.solutions.polling import Versioned
+
+WRONG: dict[str, list[tuple[object, str]]] = {
+    "budget": [
+        ((..., ...), "in place of the dots"),
+        ((1, 1), "the one at 10 s is refused"),
+        ((5, 1), "the one at 50 s is refused"),
+        ((7, 1), "it no longer counts"),
+        ((6, 10), "six times a minute, for each task"),
+        ((6, 2), "six times a minute, for each task"),
+    ]
+}
+
+
+class AnswersAtOnce(Versioned):
+    async def wait(self, since):
+        return self.version
+
+
+class WakesNobody(Versioned):
+    def change(self):
+        self.version += 1
+
+
+class SetsAndClears(Versioned):
+    def change(self):
+        self.version += 1
+        self.changed.set()
+        self.changed.clear()
+
+    async def wait(self, since):
+        await self.changed.wait()
+        return self.version
+
+
+class WaiterClears(SetsAndClears):
+    def change(self):
+        self.version += 1
+        self.changed.set()
+
+    async def wait(self, since):
+        await self.changed.wait()
+        self.changed.clear()
+        return self.version
+
+
+class WaiterClearsInALoop(WaiterClears):
+    async def wait(self, since):
+        while not self.changed.is_set():
+            await self.changed.wait()
+        self.changed.clear()
+        return self.version
+
+
+class NeverClears(WaiterClears):
+    async def wait(self, since):
+        while self.version <= since:
+            await self.changed.wait()
+        return self.version
+
+
+class NeverClearsNorLoops(WaiterClears):
+    async def wait(self, since):
+        await self.changed.wait()
+        return self.version
+
+
+class NewEventOnly(Versioned):
+    def change(self):
+        self.version += 1
+        self.changed = asyncio.Event()
+
+
+class SwapsBeforeSetting(Versioned):
+    def change(self):
+        self.version += 1
+        self.changed = asyncio.Event()
+        self.changed.set()
+
+
+class IgnoresSince(Versioned):
+    async def wait(self, since):
+        await self.changed.wait()
+        return self.version
+
+
+class Polls(Versioned):
+    async def wait(self, since):
+        while self.version <= since:
+            await asyncio.sleep(0.1)
+        return self.version
+
+
+class Spins(Versioned):
+    async def wait(self, since):
+        while self.version <= since:
+            await asyncio.sleep(0)
+        return self.version
+
+
+class CountsByItself(Versioned):
+    async def wait(self, since):
+        await super().wait(since)
+        return since + 1
+
+
+WRONG["versioned"] = [
+    (AnswersAtOnce, "before anything has changed"),
+    (WakesNobody, "none is told"),
+    (SetsAndClears, "had not run yet"),
+    (WaiterClears, "asks after the change is told nothing"),
+    (WaiterClearsInALoop, "is told"),
+    (NeverClears, "again and again"),
+    (NeverClearsNorLoops, "nothing has changed since"),
+    (NewEventOnly, "none is told"),
+    (SwapsBeforeSetting, "none is told"),
+    (IgnoresSince, "had not run yet"),
+    (Polls, "again and again"),
+    (Spins, "again and again"),
+    (CountsByItself, "not 4, the latest"),
+]
+
+
+async def forgets_to_return(client, submission):
+    await client.post("/tasks", json=submission)
+
+
+async def asks_once_when_told(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    await asyncio.sleep(int(reply.headers["retry-after"]))
+    return (await client.get(reply.headers["location"])).json()
+
+
+async def long_polls_only(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    location = reply.headers["location"]
+    while (task := reply.json())["finished_at"] is None:
+        reply = await client.get(location, params={"wait": "true", "since": task["version"]})
+    return task
+
+
+async def long_polls_once(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))
+    return (await client.get(reply.headers["location"], params={"wait": "true", "since": 2})).json()
+
+
+async def hammers_the_queue(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    location = reply.headers["location"]
+    await asyncio.sleep(int(reply.headers["retry-after"]) - 10)
+    while (reply := await client.get(location, params={"wait": "true", "since": 0})).json()["status"] != "completed":
+        await asyncio.sleep(0.001)
+    return reply.json()
+
+
+async def believes_in_a_receipt(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))
+    task, location = reply.json(), reply.headers["location"]
+    while task["finished_at"] is None:
+        task = (await client.get(location, params={"wait": "true", "since": 2})).json()
+    return task
+
+
+async def retries_each_second(client, submission):
+    while (reply := await client.post("/tasks", json=submission)).status_code == 429:
+        await asyncio.sleep(1)
+    await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))
+    task, location = reply.json(), reply.headers["location"]
+    while task["finished_at"] is None:
+        task = (await client.get(location, params={"wait": "true", "since": 2})).json()
+    return task
+
+
+async def never_returns(client, submission):
+    await asyncio.Event().wait()
+
+
+WRONG["best"] = [
+    (forgets_to_return, "it returns None"),
+    (asks_once_when_told, "0.9 s late"),
+    (long_polls_only, "it makes 6 requests"),
+    (long_polls_once, "still 'queued', where another task goes first"),
+    (hammers_the_queue, "requests"),
+    (believes_in_a_receipt, "as if there was a receipt"),
+    (retries_each_second, "refused 60 times"),
+    (never_returns, "waits for ever"),
+]

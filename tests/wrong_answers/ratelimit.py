@@ -1,0 +1,170 @@
+"""Wrong answers to 05-rate-limiting, each with words of the complaint that it must get."""
+
+import math
+
+WRONG: dict[str, list[tuple[object, str]]] = {
+    "bursts": [
+        ((..., ..., ...), "in place of the dots"),
+        ((5, 5, 5), "just before a full minute"),
+        ((10, 10, 9), "with a sliding window log"),
+        ((10, 5, 5), "come back meanwhile"),
+        ((10, 5, 10), "has just left the window"),
+        ((10, 5, 19), "not 19 with a token bucket"),
+    ]
+}
+
+
+def always(times, now, limit, window):
+    return True
+
+
+def accepts_and_forgets(times, now, limit, window):
+    times = [time for time in times if time + window > now]
+    return len(times) < limit
+
+
+def returns_nothing(times, now, limit, window):
+    if len(times) < limit:
+        times.append(now)
+
+
+def keeps_no_log(times, now, limit, window):
+    times.append(now)
+    return True
+
+
+def counts_refused(times, now, limit, window):
+    while times and times[0] + window <= now:
+        times.popleft()
+    times.append(now)
+    return len(times) <= limit
+
+
+def closed_window(times, now, limit, window):
+    while times and times[0] + window < now:
+        times.popleft()
+    if len(times) < limit:
+        times.append(now)
+        return True
+    return False
+
+
+def drops_one_only(times, now, limit, window):
+    if times and times[0] + window <= now:
+        times.popleft()
+    if len(times) < limit:
+        times.append(now)
+        return True
+    return False
+
+
+def drops_nothing(times, now, limit, window):
+    if sum(time + window > now for time in times) < limit:
+        times.append(now)
+        return True
+    return False
+
+
+def drops_all(times, now, limit, window):
+    if times and times[0] + window <= now:
+        times.clear()
+    if len(times) < limit:
+        times.append(now)
+        return True
+    return False
+
+
+def makes_room(times, now, limit, window):
+    if len(times) >= limit:
+        times.popleft()
+        return False
+    times.append(now)
+    return True
+
+
+def spins(times, now, limit, window):
+    while times and times[0] + window <= now:
+        pass
+    if len(times) < limit:
+        times.append(now)
+        return True
+    return False
+
+
+def one_too_few(times, now, limit, window):
+    while times and times[0] + window <= now:
+        times.popleft()
+    if len(times) < limit - 1:
+        times.append(now)
+        return True
+    return False
+
+
+def one_too_many(times, now, limit, window):
+    while times and times[0] + window <= now:
+        times.popleft()
+    if len(times) <= limit:
+        times.append(now)
+        return True
+    return False
+
+
+WRONG["hit"] = [
+    (always, "times should be [0.0, 10.0], not []"),
+    (accepts_and_forgets, "times should be [0.0, 10.0], not []"),
+    (returns_nothing, "returns nothing"),
+    (keeps_no_log, "it accepts a third request"),
+    (counts_refused, "a refused request does not count"),
+    (closed_window, "half-open"),
+    (drops_one_only, "should leave times"),
+    (drops_nothing, "should leave times"),
+    (drops_all, "forgot too much"),
+    (makes_room, "still in the window"),
+    (spins, "takes nothing out"),
+    (one_too_few, "though there is room"),
+    (one_too_many, "a third request"),
+]
+
+
+def whole_window(times, now, limit, window):
+    return window
+
+
+def forgets_room(times, now, limit, window):
+    return math.ceil(window - (now - times[0])) if times else 0
+
+
+def until_the_newest(times, now, limit, window):
+    return 0 if len(times) < limit else math.ceil(window - (now - times[-1]))
+
+
+def not_whole(times, now, limit, window):
+    return 0 if len(times) < limit else window - (now - times[0])
+
+
+def rounds_down(times, now, limit, window):
+    return 0 if len(times) < limit else int(window - (now - times[0]))
+
+
+def rounds(times, now, limit, window):
+    return 0 if len(times) < limit else round(window - (now - times[0]))
+
+
+def one_more(times, now, limit, window):
+    return 0 if len(times) < limit else int(window - (now - times[0])) + 1
+
+
+def only_ceil(times, now, limit, window):
+    return 0 if len(times) < limit else math.ceil(window - (now - times[0]))
+
+
+WRONG["wait"] = [
+    (whole_window, "should be 0, not 60"),
+    (forgets_room, "should be 0, not 55"),
+    (until_the_newest, "room is made when the oldest does"),
+    (not_whole, "whole seconds"),
+    (rounds_down, "round up"),
+    (rounds, "round up"),
+    (one_more, "should be 45, not 46"),
+    (only_ceil, "in 47 of 100,000 cases"),
+]
