@@ -182,8 +182,8 @@ def test_the_command_writes_reports_and_explains_a_failing_line(tmp_path: Path) 
 def test_a_card_escapes_what_a_solution_says() -> None:
     requirement = REQUIREMENTS["submit_answers_202"]
     graded = [(requirement, Verdict("failed", "a | b", "<script>", ["Warning: <b>"]))]
-    assert "<script>" not in card.page(graded, "<app>")
-    assert "a \\| b" in card.markdown(graded, "app")
+    assert "<script>" not in card.page(graded, Solution(app="<script>"))
+    assert "a \\| b" in card.markdown(graded, Solution())
     assert (
         card.summary([*graded, (requirement, Verdict("remark")), (requirement, Verdict("remark"))])
         == "1 failed, 2 remarks"

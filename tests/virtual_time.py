@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+PATIENCE = 0.3  # real seconds that a job in an executor may hold time back: it may itself be waiting for the loop
 EPOCH = 1_767_225_600.0  # 2026-01-01T00:00:00Z: what the wall clock shows when a VirtualLoop is new
 
 
@@ -49,9 +50,10 @@ class _JumpingSelector(selectors.DefaultSelector):
         """What is ready; where nothing is, jump instead of waiting. Without any timer, really wait."""
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        ready = super().select(0)
-        while not ready and self._loop.busy:
+        ready, patience = super().select(0), PATIENCE
+        while not ready and self._loop.busy and patience > 0:
             ready = super().select(0.01)
+            patience -= 0.01
         if not ready:
             self._loop.jump(timeout)
         return ready

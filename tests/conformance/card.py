@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.conformance.requirement import GROUPS, Requirement, Verdict
+from tests.conformance.solution import Solution
 
 Graded = list[tuple[Requirement, Verdict]]
 SIGNS = {"passed": "✓", "failed": "✗", "remark": "~", "not graded": "?"}
@@ -29,7 +30,7 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
     lines.append(f"{'because' if verdict.mark == 'not graded' else 'happened'}: {verdict.happened}")
     if verdict.mark == "remark":
         lines.append("the exercise leaves this open: no failure")
-    return [*lines, f"explained by: {requirement.learn}"]
+    return [*lines, f"explained by: {requirement.learn}; played alone by: -k {requirement.name}"]
 
 
 def warnings_in(graded: Graded) -> list[str]:
@@ -37,8 +38,19 @@ def warnings_in(graded: Graded) -> list[str]:
     return sorted({warning for _, verdict in graded for warning in verdict.warnings})
 
 
-def text(graded: Graded, app: str) -> str:
-    lines = []
+def title(solution: Solution) -> str:
+    return f"{solution.app} in {solution.folder}"
+
+
+def adopted(solution: Solution) -> str:
+    """What its states are called, where the preflight or a TOML file says so."""
+    names = {name: getattr(solution, name) for name in ("queued", "processing", "completed")}
+    other = [f"{name} is called {value!r}" for name, value in names.items() if value != name]
+    return f"In this solution, {', '.join(other)}." if other else ""
+
+
+def text(graded: Graded, solution: Solution) -> str:
+    lines = [title(solution), *filter(None, [adopted(solution)])]
     for group in GROUPS:
         lines += ["", group.upper()]
         for requirement, verdict in graded:
@@ -47,11 +59,11 @@ def text(graded: Graded, app: str) -> str:
                 lines += [f"      {line}" for line in reasons(requirement, verdict)]
     if warned := warnings_in(graded):
         lines += ["", "WARNINGS of the solution, which cost nothing", *(f"  {line}" for line in warned)]
-    return "\n".join([*lines, "", f"{app}: {summary(graded)}"])
+    return "\n".join([*lines, "", f"{solution.app}: {summary(graded)}"])
 
 
-def markdown(graded: Graded, app: str) -> str:
-    lines = [f"# Score card of `{app}`", "", f"{summary(graded)}."]
+def markdown(graded: Graded, solution: Solution) -> str:
+    lines = [f"# Score card of `{solution.app}`", "", f"{summary(graded)}. {adopted(solution)}".rstrip()]
     for group in GROUPS:
         lines += ["", f"## {group.capitalize()}", "", "| | requirement | notes |", "|---|---|---|"]
         for requirement, verdict in graded:
@@ -79,13 +91,13 @@ li small {{ display: block; text-indent: 0; color: #555 }}
 .failed {{ background: #fdf0ee }} .failed b {{ color: #8b1a1a }} .remark b {{ color: #b37700 }}
 </style>
 <h1>Score card of <code>{app}</code></h1>
-<p>{summary}.</p>
+<p>{summary}</p>
 {groups}
 </html>
 """
 
 
-def page(graded: Graded, app: str) -> str:
+def page(graded: Graded, solution: Solution) -> str:
     """One HTML file without anything from elsewhere."""
     groups = []
     for group in GROUPS:
@@ -94,18 +106,21 @@ def page(graded: Graded, app: str) -> str:
     if warned := warnings_in(graded):
         items = [f"<li>{html.escape(line)}</li>" for line in warned]
         groups.append("<h2>Warnings of the solution</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>")
-    return PAGE.format(app=html.escape(app), summary=summary(graded), groups="\n".join(groups))
+    line = html.escape(f"{summary(graded)}. {adopted(solution)}".rstrip())
+    return PAGE.format(app=html.escape(solution.app), summary=line, groups="\n".join(groups))
 
 
 def _item(requirement: Requirement, verdict: Verdict) -> str:
-    notes = "".join(f"<small>{html.escape(line)}</small>" for line in reasons(requirement, verdict))
+    notes = "".join(
+        f"<small>{html.escape(line).replace(chr(10), '<br>')}</small>" for line in reasons(requirement, verdict)
+    )
     sign, kind = SIGNS[verdict.mark], verdict.mark.replace(" ", "-")
     return f'<li class="{kind}"><b title="{verdict.mark}">{sign}</b>{html.escape(requirement.text)}{notes}</li>'
 
 
-def write(path: Path, graded: Graded, app: str) -> None:
-    """By the file's ending: .md or .html. Raises ValueError for another, and OSError."""
-    kinds = {".md": markdown, ".html": page}
-    if path.suffix not in kinds:
-        raise ValueError(f"--report {path}: the ending is to be .md or .html")
-    path.write_text(kinds[path.suffix](graded, app), encoding="utf-8")
+KINDS = {".md": markdown, ".html": page}
+
+
+def write(path: Path, graded: Graded, solution: Solution) -> None:
+    """By the file's ending, one of KINDS."""
+    path.write_text(KINDS[path.suffix](graded, solution), encoding="utf-8")

@@ -17,14 +17,15 @@ import time_machine
 from tests.virtual_time import VirtualLoop
 
 _START = 1000.0  # monotonic clocks begin here: a solution may well take 0 for "never"
+_SPINS, _STEP = 500, 0.5  # after so many turns without rest, time moves on by so many seconds all the same
 
 
 class Loop(VirtualLoop):
-    """The loop that a solution runs on; ``wakes`` counts how often time had to move on."""
+    """The loop that a solution runs on; ``wakes`` counts how often time had to move on, ``spun`` how often it spun."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wakes = 0
+        self.wakes = self.spun = self.turns = 0
         self._traveller = time_machine.travel(time.time(), tick=False)
         self._wall = self._traveller.start()
         self._began = time.time()
@@ -32,7 +33,16 @@ class Loop(VirtualLoop):
     def jump(self, seconds: float) -> None:
         super().jump(seconds)
         self.wakes += 1
+        self.turns = 0
         self._wall.move_to(self._began + self.time())
+
+    def _run_once(self) -> None:
+        """A turn of the loop. In a ``while True: await sleep(0)`` time would stand still: something is always ready."""
+        super()._run_once()  # type: ignore[misc]
+        self.turns += 1
+        if self.turns > _SPINS:
+            self.spun += 1
+            self.jump(_STEP)
 
 
 def install() -> Loop:

@@ -1,30 +1,51 @@
 """``pytest tests/conformance --app their.module:app --app-dir path``: options, and the card at the end."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conformance import card
-from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
+from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, ROOT, grade
+from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import Requirement, Verdict, load_all
 from tests.conformance.solution import Solution, SolutionError
 
+SOLUTION = pytest.StashKey[Solution]()
 GRADED = pytest.StashKey[card.Graded]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "grading a solution of the exercise")
-    group.addoption("--app", metavar="MODULE:NAME", help="the ASGI application to grade (default: main:app)")
-    group.addoption("--app-dir", metavar="FOLDER", help="the folder of its project (default: this one)")
+    group.addoption("--app", metavar="MODULE:NAME", help="the ASGI application to grade (default: this project's)")
+    group.addoption("--app-dir", metavar="FOLDER", type=Path, help="the folder of its project (default: where you are)")
     group.addoption("--solution", metavar="FILE", type=Path, help="a TOML file with its task types and names")
     group.addoption("--report", metavar="FILE", type=Path, help="write the card to FILE, .md or .html")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    report = config.getoption("--report", None)
-    if report is not None and report.suffix not in (".md", ".html"):
-        raise pytest.UsageError(f"--report {report}: the ending is to be .md or .html")
+    """Look at the options before anything is played. Raises UsageError."""
+    app, folder, file, report = (
+        config.getoption(f"--{name}", None) for name in ("app", "app-dir", "solution", "report")
+    )
+    here = config.invocation_params.dir
+    given = {} if app is None else {"app": app, "app_dir": str(here)}
+    if folder is not None:
+        given["app_dir"] = str(here / folder)
+    try:
+        solution = Solution.read(None if file is None else here / file, **given)
+    except SolutionError as error:
+        raise pytest.UsageError(str(error)) from None
+    if not given and (file is None or solution.app_dir == "."):
+        solution = dataclasses.replace(solution, app_dir=str(ROOT if file is None else (here / file).parent))
+    if not solution.folder.is_dir():
+        raise pytest.UsageError(f"{solution.folder} is no folder")
+    if report is not None and report.suffix not in card.KINDS:
+        raise pytest.UsageError(f"--report {report}: the ending is to be {' or '.join(card.KINDS)}")
+    if report is not None and not (here / report).parent.is_dir():
+        raise pytest.UsageError(f"--report {report}: there is no folder {(here / report).parent}")
+    config.stash[SOLUTION] = solution
     if _grades_only(config):
         config.option.tbstyle = "no"  # the card says it all
 
@@ -34,20 +55,7 @@ def _grades_only(config: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def solution(request: pytest.FixtureRequest) -> Solution:
-    return solution_of(request.config)
-
-
-def solution_of(config: pytest.Config) -> Solution:
-    given = {key: config.getoption(f"--{key.replace('_', '-')}", None) for key in ("app", "app_dir")}
-    try:
-        return Solution.read(config.getoption("--solution", None), **{k: v for k, v in given.items() if v is not None})
-    except SolutionError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-@pytest.fixture(scope="session")
-def verdicts(request: pytest.FixtureRequest, solution: Solution) -> dict[str, Verdict]:
+def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
     """The verdict on each requirement that was chosen, by name; all are played before the first is reported."""
     if not CAN_GRADE:
         pytest.skip(NEEDS_POSIX)
@@ -56,6 +64,13 @@ def verdicts(request: pytest.FixtureRequest, solution: Solution) -> dict[str, Ve
         for item in request.session.items
         if "verdicts" in getattr(item, "fixturenames", ())
     ]
+    solution = request.config.stash[SOLUTION]
+    [(_, first)] = grade([(solution, PREFLIGHT)])
+    if first.mark != "passed" and any(not requirement.source for requirement in chosen):
+        reason = f"{solution.app} in {solution.folder} cannot be graded: expected {first.expected}; {first.happened}"
+        pytest.exit(reason, returncode=pytest.ExitCode.USAGE_ERROR)
+    solution = dataclasses.replace(solution, **first.found)
+    request.config.stash[SOLUTION] = solution
     found: dict[str, Verdict] = {}
     for count, (index, verdict) in enumerate(grade([(solution, requirement) for requirement in chosen]), 1):
         found[chosen[index].name] = verdict
@@ -70,10 +85,11 @@ def verdicts(request: pytest.FixtureRequest, solution: Solution) -> dict[str, Ve
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if (graded := config.stash.get(GRADED, None)) is None:
         return
-    app, report = solution_of(config).app, config.getoption("--report", None)
+    solution, report = config.stash[SOLUTION], config.getoption("--report", None)
     if _grades_only(config):
         terminalreporter.section("score card")
-        terminalreporter.write_line(card.text(graded, app))
+        terminalreporter.write_line(card.text(graded, solution))
     if report is not None:
-        card.write(report, graded, app)
-        terminalreporter.write_line(f"written to {report}")
+        path = config.invocation_params.dir / report
+        card.write(path, graded, solution)
+        terminalreporter.write_line(f"written to {path}")

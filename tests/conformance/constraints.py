@@ -1,9 +1,10 @@
 """Constraints and tools: what only the source shows."""
 
 import ast
+import re
 from typing import Any
 
-from tests.conformance.api import NotGradedError, expect
+from tests.conformance.api import UnmetError, expect
 from tests.conformance.requirement import requirement
 from tests.conformance.source import Source
 
@@ -55,7 +56,8 @@ def uses_queue(source: Source) -> None:
 
 @tool("asyncio.create_task starts the background work", "taskmanager/manager.py")
 def uses_create_task(source: Source) -> None:
-    expect(source.mentions("create_task", "ensure_future"), "asyncio.create_task", "it is not used")
+    found = re.search(r"asyncio\.create_task|(?<![.\w])create_task\(|\btg\.create_task|TaskGroup", source.code)
+    expect(found, "asyncio.create_task", "it is not used")
 
 
 @tool("asyncio.gather", "taskmanager/workers.py")
@@ -128,13 +130,14 @@ def has_custom_exceptions(source: Source) -> None:
 
 @tool("Type hints on every function", "taskmanager/")
 def has_type_hints(source: Source) -> None:
-    bare = []
+    bare, where = [], set()
     for node in source.nodes(ast.FunctionDef, ast.AsyncFunctionDef):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             missing = [each for each in arguments if each.annotation is None and each.arg not in ("self", "cls")]
             if missing or (node.returns is None and node.name != "__init__"):
                 bare.append(node.name)
+                where |= {"arguments"} if missing else {"results"}
     total = len(source.nodes(ast.FunctionDef, ast.AsyncFunctionDef))
     expect(
         len(bare) <= total // 10,
@@ -171,8 +174,11 @@ def has_tests(source: Source) -> None:
         path for path in source.folder.rglob("test*.py") if not {".venv", "venv", "site-packages"} & set(path.parts)
     ]
     if not files:
-        raise NotGradedError(f"no tests beside the source in {source.folder.name}/")
+        raise UnmetError("tests", f"there are no test files in {source.folder.name}/")
     text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
-    expect("async def test" in text or "asyncio" in text, "asynchronous tests", "there are none")
+    count = text.count("def test")
+    expect(
+        "async def test" in text or "asyncio" in text, "asynchronous tests", f"{count} tests, none of them asynchronous"
+    )
     ways = ("freez", "time_machine", "time-machine", "monkeypatch", "mock", "patch")
     expect(any(way in text for way in ways), "time that is mocked", "nothing in the tests mocks it")

@@ -3,10 +3,8 @@
 import asyncio
 from typing import Any
 
-from tests.conformance.api import Answer, Api, NotGradedError, expect
+from tests.conformance.api import Api, NotGradedError, UnmetError, expect
 from tests.conformance.requirement import requirement
-
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 def endpoint(text: str, learn: str, *, open: bool = False) -> Any:
@@ -30,12 +28,24 @@ async def processing_for(api: Api, seconds: float) -> str:
     return task
 
 
-async def rest_of_slow(api: Api) -> float:
-    """How long a slow task processes in all."""
-    task = await processing_for(api, 0)
-    seconds = await api.until(task, api.solution.completed)
-    expect(seconds > 9, "a slow task that takes at least 9 s (name one in a TOML file)", f"it took {seconds:.1f} s")
-    return seconds
+async def learns_in_time(api: Api, task_id: str, *waits: float) -> None:
+    """Clients that long-poll again and again, from so many seconds on: all learn of the end at the end."""
+    solution, known = api.solution, []
+
+    async def client(after: float) -> None:
+        await api.sleep(after)
+        while not api.done(api.task_of(await api.wait(task_id)).get(solution.status)):
+            pass
+        known.append(api.now())
+
+    clients = [asyncio.create_task(client(after)) for after in waits]
+    await api.until(task_id, solution.completed)
+    end = api.now()
+    await asyncio.wait(clients, timeout=30)
+    expect(len(known) == len(waits), f"{len(waits)} clients to learn of the end", f"{len(known)} did within 30 s")
+    await asyncio.gather(*clients)
+    late = max(known) - end
+    expect(late < 0.6, "each long poll answered at the moment the task is completed", f"one came {late:.1f} s later")
 
 
 # POST /tasks
@@ -53,7 +63,8 @@ async def submit_answers_202(api: Api) -> None:
 @endpoint("POST /tasks answers at once, before the work is done", "notebook 00-tour")
 async def submit_does_not_wait(api: Api) -> None:
     answer = await api.post(api.solution.quick)
-    expect(answer.seconds < 1, "an answer at once", f"it came after {answer.seconds:.1f} s")
+    expect(answer.status == 202, "202", str(answer))
+    expect(answer.seconds < 0.3, "an answer at once", f"it came after {answer.seconds:.1f} s")
 
 
 @endpoint("Each task has an id of its own", "taskmanager/models.py")
@@ -64,9 +75,9 @@ async def ids_differ(api: Api) -> None:
 
 @endpoint("POST /tasks answers 400 where the body is invalid", "taskmanager/problems.py")
 async def invalid_is_400(api: Api) -> None:
-    for body in api.solution.invalid:
-        answer = await api.post(body) if isinstance(body, dict) else await api.request("POST", "/tasks", body=body)
-        expect(answer.status == 400, f"400 for {body!r}", str(answer))
+    answers = [(body, await api.request("POST", "/tasks", body=body)) for body in api.solution.invalid]
+    wrong = [f"{answer.status} for {body!r}" for body, answer in answers if answer.status != 400]
+    expect(not wrong, f"400 for each of {len(answers)} invalid bodies", "; ".join(wrong))
 
 
 @endpoint("POST /tasks answers 400 where the body is not JSON", "taskmanager/problems.py")
@@ -77,15 +88,19 @@ async def no_json_is_400(api: Api) -> None:
 
 @endpoint("An invalid submission leaves no task behind", "taskmanager/manager.py")
 async def invalid_leaves_nothing(api: Api) -> None:
-    for body in api.solution.invalid:
-        await api.request("POST", "/tasks", body=body)
-    tasks = await api.list_tasks()
-    expect(not tasks, "no task after refused submissions alone", f"the list has {len(tasks)}")
+    answers = [(body, await api.request("POST", "/tasks", body=body)) for body in api.solution.invalid]
+    accepted = [repr(body) for body, answer in answers if answer.status < 300]
+    tasks = await api.everything()
+    what = f"accepted were {', '.join(accepted)}" if accepted else "all were refused"
+    expect(not tasks, "no task after invalid submissions alone", f"the list has {len(tasks)}; {what}")
 
 
 @endpoint("POST /tasks answers 503 when 100 tasks are queued", "notebook 03-backpressure-and-priorities")
 async def full_is_503(api: Api) -> None:
-    accepted, refusal = await api.fill(api.solution.slow)
+    try:
+        accepted, refusal = await api.fill(api.solution.slow)
+    except NotGradedError:
+        raise UnmetError("503 once 100 tasks are queued", "130 were accepted one after the other") from None
     expect(refusal.status == 503, "503 for one too many", str(refusal))
     expect(100 <= len(accepted) <= 105, "100 to 105 tasks accepted in one go", f"{len(accepted)} were")
 
@@ -103,7 +118,7 @@ async def refusal_leaves_nothing(api: Api) -> None:
     accepted, _ = await api.fill(api.solution.slow)
     for _ in range(3):
         await api.post(api.solution.slow)
-    tasks = await api.list_tasks()
+    tasks = await api.everything()
     expect(len(tasks) == len(accepted), f"{len(accepted)} tasks in the list", f"there are {len(tasks)}")
 
 
@@ -146,7 +161,8 @@ async def no_early_result(api: Api) -> None:
 
 @endpoint("GET /tasks/{task_id} answers 404 where there is no such task", "taskmanager/manager.py")
 async def unknown_is_404(api: Api) -> None:
-    answer = await api.request("GET", f"/tasks/{UNKNOWN}")
+    unknown = api.unlike(await api.submit(api.solution.quick))
+    answer = await api.request("GET", f"/tasks/{unknown}")
     expect(answer.status == 404, "404", str(answer))
 
 
@@ -155,40 +171,19 @@ async def unknown_is_404(api: Api) -> None:
 
 @endpoint("A long poll is answered at the moment the task is completed", "notebook 04-polling")
 async def wait_ends_at_completion(api: Api) -> None:
-    whole = await rest_of_slow(api)
-    task_id = await processing_for(api, whole - 5)
-    answer = await api.wait(task_id)
-    status = api.task_of(answer).get(api.solution.status)
-    expect(
-        status == api.solution.completed,
-        "the completed task",
-        f"its status was {status!r}, after {answer.seconds:.1f} s",
-    )
-    expect(
-        answer.seconds < 6.5,
-        "an answer after about 5 s, when the task is completed",
-        f"it came after {answer.seconds:.1f} s",
-    )
+    await learns_in_time(api, await processing_for(api, 0), 1.0)
 
 
 @endpoint("A long poll without news is answered after 10 s, with the task as it is then", "notebook 04-polling")
 async def wait_ends_after_ten_seconds(api: Api) -> None:
-    for _ in range(5):
+    for _ in range(20):
         await api.submit(api.solution.slow)
-    queued = await api.submit(api.solution.slow)
-    expect(
-        await rest_of_queue(api) > 10.5, "a slow task that takes over 11 s (name one in a TOML file)", "it takes less"
-    )
+    queued = await api.submit(api.solution.slow)  # four rounds of five go first
     answer = await asyncio.wait_for(api.wait(queued), 120)
     expect(answer.status == 200, "200", str(answer))
     expect(9.5 <= answer.seconds <= 11, "an answer after 10 s", f"it came after {answer.seconds:.1f} s")
     status = api.task_of(answer).get(api.solution.status)
     expect(status == api.solution.queued, "the task, still queued", f"its status was {status!r}")
-
-
-async def rest_of_queue(api: Api) -> float:
-    """How long until the first of the tasks in process ends: more than a long poll takes, or this cannot be graded."""
-    return 11.0
 
 
 @endpoint("A long poll of a finished task is answered at once", "taskmanager/models.py: news_since")
@@ -206,74 +201,46 @@ async def wait_on_finished_is_immediate(api: Api) -> None:
 
 @endpoint("All long polls of one task are answered when it is completed", "notebook 04-polling, on lost wake-ups")
 async def every_waiter_wakes(api: Api) -> None:
-    whole = await rest_of_slow(api)
-    task_id = await processing_for(api, whole - 8)
-
-    async def later(seconds: float) -> Answer:
-        await api.sleep(seconds)
-        return await api.wait(task_id)
-
-    begun = api.now()
-    answers = await asyncio.gather(*(later(seconds) for seconds in (0, 0, 1, 2, 3)))
-    statuses = [api.task_of(answer).get(api.solution.status) for answer in answers]
-    expect(statuses == [api.solution.completed] * 5, "five times the completed task", f"the statuses were {statuses}")
-    late = api.now() - begun
-    expect(late < 9.5, "all answered after about 8 s", f"the last one came after {late:.1f} s")
+    await learns_in_time(api, await processing_for(api, 0), 0.0, 0.0, 1.0, 2.0, 3.0)
 
 
-@endpoint("A long poll is not disturbed by another one that was there before", "notebook 04-polling, on lost wake-ups")
+@endpoint("A long poll is not disturbed by another client that hangs up", "notebook 04-polling, on lost wake-ups")
 async def waiters_do_not_disturb_each_other(api: Api) -> None:
-    whole = await rest_of_slow(api)
-    task_id = await processing_for(api, whole - 5)
-    other = asyncio.create_task(api.wait(task_id, hang_up=2))
-    await api.sleep(3)
-    answer = await api.wait(task_id)
-    other.cancel()
-    status = api.task_of(answer).get(api.solution.status)
-    expect(
-        status == api.solution.completed,
-        "the completed task, though another client hung up",
-        f"its status was {status!r}",
-    )
+    task_id = await processing_for(api, 0)
+    others = [asyncio.create_task(api.wait(task_id, hang_up=seconds)) for seconds in (1.0, 3.0)]
+    await learns_in_time(api, task_id, 0.5, 2.0)
+    await asyncio.gather(*others)
 
 
 @endpoint("A long poll of a queued task is answered when its status changes", "notebook 04-polling", open=True)
 async def wait_ends_at_any_change(api: Api) -> None:
-    whole = await rest_of_slow(api)
-    for _ in range(5):
-        await api.until(await api.submit(api.solution.slow), api.solution.processing)
+    running = [await api.submit(api.solution.slow) for _ in range(5)]
+    for task_id in running:
+        await api.until(task_id, api.solution.processing)
     queued = await api.submit(api.solution.slow)
-    await api.sleep(whole - 5)
-    answer = await api.wait(queued)
-    expect(
-        answer.seconds < 6.5,
-        "an answer when a worker takes the task, after 5 s",
-        f"it came after {answer.seconds:.1f} s",
-    )
+    poll = asyncio.create_task(api.wait(queued))
+    await api.sleep(2)
+    await api.cancel(running[0])
+    answer = await poll
+    happened = f"it came after {answer.seconds:.1f} s"
+    expect(answer.seconds < 3.5, "an answer when a worker takes the task, after 2 s", happened)
 
 
 @endpoint("A long poll sleeps on an event, and does not look again and again", "notebook 04-polling, on busy polling")
 async def wait_is_not_busy(api: Api) -> None:
-    whole = await rest_of_slow(api)
-    task_id = await processing_for(api, 1)
-    window = min(10.0, whole - 3)
+    task_id = await processing_for(api, 0.25)
 
     async def wakes_in(seconds: float) -> int:
         before = api.loop.wakes
         await api.sleep(seconds)
         return api.loop.wakes - before
 
-    alone = await wakes_in(window / 3)
+    alone = await wakes_in(2)
     polls = [asyncio.create_task(api.wait(task_id)) for _ in range(3)]
-    with_polls = await wakes_in(window / 3)
+    more = await wakes_in(2) - alone
     for poll in polls:
         poll.cancel()
-    more = with_polls - alone
-    expect(
-        more <= 6,
-        "no timers of a long poll's own, but for its time-out",
-        f"three of them woke {more} times in {window / 3:.1f} s",
-    )
+    expect(more <= 6, "no timers of a long poll's own, but for its time-out", f"three of them woke {more} times in 2 s")
 
 
 # GET /tasks
@@ -282,17 +249,18 @@ async def wait_is_not_busy(api: Api) -> None:
 @endpoint("GET /tasks lists all tasks", "notebook 08-streaming")
 async def list_has_all(api: Api) -> None:
     ids = [await api.submit(api.solution.slow) for _ in range(7)]
-    listed = [task.get(api.solution.task_id) for task in await api.list_tasks()]
-    expect(sorted(listed) == sorted(ids), "the seven tasks, each once", f"there were {len(listed)}")
+    listed = [api.id_in(task) for task in await api.list_tasks()]
+    expect(sorted(listed) == sorted(ids), "the seven tasks, each once", f"there were {len(listed)}: {listed}")
 
 
 @endpoint("GET /tasks?status= lists the tasks in that status", "taskmanager/store.py")
 async def list_by_status(api: Api) -> None:
-    for _ in range(8):
-        await api.submit(api.solution.slow)
-    await api.sleep(1)
-    for status, count in ((api.solution.processing, 5), (api.solution.queued, 3), (api.solution.completed, 0)):
+    ids = [await api.submit(api.solution.slow) for _ in range(8)]
+    await api.sleep(1.37)  # not at a moment at which tasks end and begin
+    statuses = [await api.status(task_id) for task_id in ids]
+    for status in (api.solution.processing, api.solution.queued, api.solution.completed):
         listed = [task.get(api.solution.status) for task in await api.list_tasks(status=status)]
+        count = statuses.count(status)
         expect(listed == [status] * count, f"{count} tasks for ?status={status}", f"their statuses were {listed}")
 
 
@@ -313,27 +281,23 @@ async def bad_query_is_400(api: Api) -> None:
 
 @endpoint("GET /tasks is streamed, in pieces", "notebook 08-streaming")
 async def list_is_streamed(api: Api) -> None:
-    for _ in range(3):
-        await api.fill(api.solution.quick)
-        await api.sleep(150)
+    await api.many()
     answer = await api.request("GET", "/tasks")
-    tasks = api.tasks_in(answer)
-    expect(len(tasks) > 250, "all of the tasks that were accepted", f"there were {len(tasks)}")
-    expect(answer.pieces > 1, f"{len(tasks)} tasks in more than one piece", "all came in one")
+    count = len(api.tasks_in(answer))
+    expect(count > 9, "a list of the 60 tasks that were accepted", f"it has {count}")
+    expect(answer.pieces > 1, f"{count} tasks in more than one piece", "all came in one")
 
 
 @endpoint("The list stays well-formed while a task comes during it", "notebook 08-streaming")
 async def list_survives_changes(api: Api) -> None:
-    for _ in range(3):
-        await api.fill(api.solution.quick)
-        await api.sleep(150)
+    await api.many()
     listing = asyncio.create_task(api.request("GET", "/tasks"))
     for _ in range(12):
         await asyncio.sleep(0)
         await api.post(api.solution.quick)
     answer = await listing
     expect(not answer.raised and answer.status == 200, "a whole list", f"{answer.asked} raised {answer.raised}")
-    ids = [task.get(api.solution.task_id) for task in api.tasks_in(answer)]
+    ids = [api.id_in(task) for task in api.tasks_in(answer)]
     expect(len(ids) == len(set(ids)), "each task once", f"{len(ids) - len(set(ids))} came twice")
 
 
@@ -398,6 +362,19 @@ async def cancel_frees_worker(api: Api) -> None:
     expect(status == api.solution.processing, "the next task in process within a second", f"its status was {status!r}")
 
 
+@endpoint("A DELETE at any moment leaves all workers at work", "notebook 06-cancellation-and-failure")
+async def cancel_at_any_moment(api: Api) -> None:
+    for turns in range(16):  # around the moment at which a worker takes the task
+        task_id = await api.submit(api.solution.slow)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await api.cancel(task_id)
+    running = [await api.submit(api.solution.slow) for _ in range(5)]
+    await api.sleep(1)
+    count = [await api.status(task_id) for task_id in running].count(api.solution.processing)
+    expect(count == 5, "five tasks in process after 16 others were cancelled as they began", f"{count} were")
+
+
 @endpoint("A long poll is answered when its task is cancelled", "notebook 04-polling")
 async def cancel_wakes_waiters(api: Api) -> None:
     task_id = await processing_for(api, 1)
@@ -412,7 +389,7 @@ async def cancel_wakes_waiters(api: Api) -> None:
 
 @endpoint("DELETE answers 404 where there is no such task", "taskmanager/manager.py")
 async def cancel_unknown_is_404(api: Api) -> None:
-    answer = await api.cancel(UNKNOWN)
+    answer = await api.cancel(api.unlike(await api.submit(api.solution.quick)))
     expect(answer.status == 404, "404", str(answer))
 
 

@@ -32,6 +32,7 @@ class Verdict:
     expected: str = ""
     happened: str = ""
     warnings: list[str] = dataclasses.field(default_factory=list)  # what the solution warned of meanwhile
+    found: dict[str, str] = dataclasses.field(default_factory=dict)  # fields of the Solution, as the preflight saw them
 
 
 REQUIREMENTS: dict[str, Requirement] = {}  # by name, in the order of the card

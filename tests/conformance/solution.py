@@ -13,6 +13,9 @@ except ImportError:  # Python 3.10, where pytest brings it
     import tomli as tomllib
 
 
+NAMES = {str: "text", dict: "table", list: "list"}
+
+
 class SolutionError(ValueError):
     """The TOML file cannot be used; the message names the key."""
 
@@ -29,7 +32,7 @@ class Solution:
     app_dir: str = "."
     quick: dict[str, Any] = dataclasses.field(default_factory=lambda: _sum(1, 2, 3))  # the body of the shortest task
     result: Any = 6  # what the quick task's result is, or contains
-    slow: dict[str, Any] = dataclasses.field(  # the body of a task that takes at least 10 s
+    slow: dict[str, Any] = dataclasses.field(  # the body of a task that takes longer
         default_factory=lambda: {"task_type": "generate_report", "parameters": {"title": "Tides"}}
     )
     failing: dict[str, Any] | None = dataclasses.field(  # the body of a task that fails by itself; none: not graded
@@ -41,6 +44,7 @@ class Solution:
             {"task_type": "no_such_type", "parameters": {}},
             {"task_type": "compute_sum"},
             {"task_type": "compute_sum", "parameters": {"numbers": "three"}},
+            {"task_type": "compute_sum", "parameters": {"numbers": ["three"]}},
             [],
         ]
     )
@@ -69,6 +73,11 @@ class Solution:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(chosen) - known):
             raise SolutionError(f"{path}: unknown key {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        default = cls()
+        for key, value in chosen.items():
+            kind = type(getattr(default, key))
+            if key not in ("result", "high", "low") and not isinstance(value, kind):
+                raise SolutionError(f"{path}: {key} is to be a {NAMES[kind]}, not {value!r}")
         if path is not None and "app_dir" in chosen:
             chosen["app_dir"] = str((path.parent / chosen["app_dir"]).resolve())
         return cls(**(chosen | given))

@@ -139,7 +139,7 @@ class Honest:
     def check(self, submission: Submission) -> None:
         numbers = submission.parameters.get("numbers")
         match submission.task_type:
-            case "compute_sum" if not isinstance(numbers, list) or not numbers:
+            case "compute_sum" if not numbers or not all(type(number) in (int, float) for number in numbers):
                 raise HTTPException(400, "parameters.numbers is to be a list of numbers")
             case "compute_sum" | "generate_report" | "simulate_failure":
                 pass
