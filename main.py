@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {"time": timestamp(record.created), "level": record.levelname.lower()}
+        line: dict[str, object] = {"time": timestamp(int(record.created * 1000)), "level": record.levelname.lower()}
         line |= {"logger": record.name, "message": record.getMessage()}
         if isinstance(record.args, Mapping):
             line |= record.args

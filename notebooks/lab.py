@@ -31,7 +31,7 @@ DAY = 86_400.0
 
 _loop = VirtualLoop()
 _random = random.Random(2026)
-manager.new_task_id = lambda name=None: str(uuid.UUID(int=_random.getrandbits(128), version=4))  # type: ignore[attr-defined]
+manager.new_task_id = lambda: str(uuid.UUID(int=_random.getrandbits(128), version=4))  # type: ignore[attr-defined]
 logging.getLogger("taskmanager").addHandler(logging.NullHandler())  # a Trace shows the log where it matters
 
 

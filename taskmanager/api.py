@@ -25,6 +25,7 @@ from taskmanager.manager import TaskManager
 from taskmanager.middleware import TasksMiddleware
 from taskmanager.models import Task, TaskDict, TaskStatus
 from taskmanager.parameters import Submission
+from taskmanager.ratelimit import client_key
 from taskmanager.settings import Settings
 from taskmanager.stopping import at_server_stop
 
@@ -42,10 +43,8 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with (
-            TaskManager(settings, executor=executor) as app.state.manager,
-            at_server_stop(app.state.manager.begin_stop),
-        ):
+        async with TaskManager(settings, executor=executor) as manager, at_server_stop(manager.begin_stop):
+            app.state.manager = manager
             yield
 
     app: FastAPI = FastAPIOffline(
@@ -58,7 +57,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     )
     app.add_middleware(TasksMiddleware, settings=settings)
     route, responses = app.add_api_route, openapi.responses
-    route("/tasks", submit_task, methods=["POST"], status_code=202, responses=responses(202, 400, 413, 503))
+    route("/tasks", submit_task, methods=["POST"], status_code=202, **openapi.SUBMIT)
     route("/tasks", list_tasks, methods=["GET"], responses=responses(200, 400, model=list[TaskDict]))
     route("/tasks/{task_id}", get_task, methods=["GET"], responses=responses(200, 400, 404))
     route("/tasks/{task_id}", cancel_task, methods=["DELETE"], responses=responses(200, 400, 404, 409))
@@ -79,7 +78,11 @@ async def submit_task(
 ) -> Response:
     """Queue a task. Poll it at `Location`; `Retry-After` tells when it can be expected to finish."""
     manager: TaskManager = request.app.state.manager
-    task = manager.submit(submission)
+    keys = request.headers.getlist("idempotency-key")  # as a parameter of the route it would take a quarter longer
+    if keys and (len(keys) > 1 or not openapi.KEY.fullmatch(keys[0])):
+        return problems.invalid({"detail": "Input should be a string in double quotes", "parameter": "Idempotency-Key"})
+    client = client_key(request.client.host if request.client else None)
+    task = manager.submit(submission, client + keys[0] if keys else None)
     where = f"{request.scope.get('root_path', '')}/tasks/{task.task_id}"
     return _answer(manager, task, 202, {"Location": where, "Retry-After": str(manager.retry_after(task))})
 
@@ -112,9 +115,9 @@ async def list_tasks(
     """Stream the tasks in the order submitted, as a JSON array or, if you accept that, as NDJSON."""
     manager: TaskManager = request.app.state.manager
     accepted = request.headers.get("accept", "").lower().split(",")
-    media_type = NDJSON if NDJSON in (item.split(";")[0].strip() for item in accepted) else JSON
-    stream = _stream(manager, manager.list_tasks(status), limit or sys.maxsize, media_type)
-    return StreamingResponse(stream, media_type=media_type)
+    ndjson = NDJSON in (item.split(";")[0].strip() for item in accepted)
+    stream = _stream(manager, manager.list_tasks(status), limit or sys.maxsize, ndjson)
+    return StreamingResponse(stream, media_type=NDJSON if ndjson else JSON)
 
 
 async def cancel_task(request: Request, task_id: UUID) -> Response:
@@ -139,13 +142,11 @@ async def _cancel_at_disconnect(waiting: "asyncio.Task[Any]", request: Request) 
     waiting.cancel()
 
 
-async def _stream(
-    manager: TaskManager, pages: Iterator[list[Task]], left: int, media_type: str
-) -> AsyncIterator[bytes]:
+async def _stream(manager: TaskManager, pages: Iterator[list[Task]], left: int, ndjson: bool) -> AsyncIterator[bytes]:
     before = b"["
     for page in pages:
         records = [to_json(manager.describe(task)) for task in page[:left]]
-        if records and media_type == NDJSON:
+        if records and ndjson:
             yield b"\n".join([*records, b""])
         elif records:
             yield before + b",".join(records)
@@ -154,5 +155,5 @@ async def _stream(
         if left == 0:
             break
         await asyncio.sleep(0)  # others run between two pages, even where sending one does not wait
-    if media_type == JSON:
+    if not ndjson:
         yield b"]" if before == b"," else b"[]"

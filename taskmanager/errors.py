@@ -5,6 +5,7 @@ knowing the engine. Notebook: 06-cancellation-and-failure.
 """
 
 import asyncio
+from concurrent.futures import BrokenExecutor
 from typing import Literal, TypeAlias
 
 TaskError: TypeAlias = dict[Literal["code", "message"], str]  # the error of a failed task
@@ -26,6 +27,10 @@ class TaskNotFoundError(TaskManagerError):  # unknown, or cleaned up after it fi
 
 class TaskFinishedError(TaskManagerError):  # completed or failed, so it cannot be cancelled
     status, code = 409, "task_finished"
+
+
+class KeyReusedError(TaskManagerError):  # an Idempotency-Key stands for one submission
+    status, code = 422, "idempotency_key_reused"
 
 
 class QueueFullError(TaskManagerError):  # backpressure: refused rather than remembered
@@ -54,5 +59,7 @@ def classify_failure(error: Exception) -> TaskError:
             return {"code": "task_failed", "message": str(error)}
         case asyncio.TimeoutError() | TimeoutError():  # on Python 3.10 these are two classes
             return {"code": "timeout", "message": str(error) or "The task ran out of time."}
+        case BrokenExecutor():
+            return {"code": "executor_lost", "message": "Whoever did the work is gone; submit the task again."}
         case _:
             return INTERNAL

@@ -28,7 +28,7 @@ def simulated_seconds(parameters: Parameters) -> int:
     """How long the work is simulated to take, before WORK_SCALE; 0 for real work."""
     match parameters:
         case GenerateReport(sections=sections):
-            return 10 + sections
+            return 10 + sections  # ten of preparation, then one for each section
         case CountPrimes():
             return 0
         case _:
@@ -36,38 +36,29 @@ def simulated_seconds(parameters: Parameters) -> int:
 
 
 async def run(task_type: str, parameters: Parameters, tools: Tools) -> Result:
-    """Do the work of one task. Raises TaskFailedError where it cannot be done."""
+    """Take the simulated time, with progress at each second, and do the work. Raises TaskFailedError if it cannot."""
+    seconds = simulated_seconds(parameters)
+    for second in range(1, seconds + 1):
+        await asyncio.sleep(tools.work_scale)
+        tools.report_progress(100 * second // seconds)
     match task_type, parameters:
         case "compute_sum", ComputeSum(numbers=numbers):
-            await simulate(parameters, tools)
             return {"sum": add(numbers)}
         case "generate_report", GenerateReport(title=title, sections=sections):
-            await simulate(parameters, tools)  # ten seconds of preparation, then one for each section
             headings = (f"## Section {n} of {sections}\n\nWhat there is to say." for n in range(1, sections + 1))
             return {"title": title, "report": "\n\n".join([title, *headings])}
         case "count_primes", CountPrimes(limit=limit):
             return {"count": await count_primes(limit, tools)}
         case "simulate_failure", SimulateFailure(kind=kind, message=message):
-            await simulate(parameters, tools)
             raise FAILURES[kind](message)
         case _:
             raise NotImplementedError(f"no handler for {task_type}")
 
 
-async def simulate(parameters: Parameters, tools: Tools) -> None:
-    """Take the simulated time of a task, and show progress at each simulated second."""
-    seconds = simulated_seconds(parameters)
-    for second in range(1, seconds + 1):
-        await asyncio.sleep(tools.work_scale)
-        tools.report_progress(100 * second // seconds)
-
-
 def add(numbers: list[int | float]) -> int | float:
     """The exact sum of integers, else the ``math.fsum``. Raises TaskFailedError where that is not finite."""
-    if all(isinstance(number, int) for number in numbers):
-        return sum(numbers)
     try:
-        return math.fsum(numbers)
+        return sum(numbers) if all(isinstance(number, int) for number in numbers) else math.fsum(numbers)
     except OverflowError:
         raise TaskFailedError("The sum is too large for a floating-point number.") from None
 

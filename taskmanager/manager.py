@@ -8,7 +8,6 @@ import asyncio
 import logging
 import math
 import multiprocessing
-import os
 import signal
 import sys
 import time
@@ -36,9 +35,8 @@ class TaskManager:
 
     def __init__(self, settings: Settings, *, executor: Executor | None = None) -> None:
         self.settings, self.stopping, self._waiting = settings, False, 0
-        self.limiter: SlidingWindow | None = None
-        if settings.rate_limit is not None:
-            self.limiter = SlidingWindow(settings.rate_limit, settings.rate_window, settings.max_clients)
+        limit = settings.rate_limit
+        self.limiter = None if limit is None else SlidingWindow(limit, settings.rate_window, settings.max_clients)
         self._store = TaskStore(settings.max_tasks)
         self._queue = PendingQueue(settings.queue_size)
         self._supervisor = Supervisor()
@@ -71,12 +69,18 @@ class TaskManager:
         for task in reversed([task for page in self._store.pages() for task in page if not task.finished]):
             self.cancel(task.task_id)  # the last one first: nothing behind it in the queue has to move up
 
-    def submit(self, submission: Submission | dict[str, object]) -> Task:
-        """Queue a task; a dict is checked first. Raises pydantic.ValidationError, ShuttingDown- or QueueFullError."""
+    def submit(self, submission: Submission | dict[str, object], key: str | None = None) -> Task:
+        """Queue a task, or find the one that came with the same ``key``, which has to name the client, too.
+        A dict is checked first. Raises pydantic.ValidationError, ShuttingDown-, KeyReused- or QueueFullError.
+        """
         if isinstance(submission, dict):
             submission = SUBMISSION.validate_python(submission)
         if self.stopping:
             raise errors.ShuttingDownError("The server is shutting down.", retry_after=5)
+        if (known := self._store.by_key.get(key)) is not None:
+            if (known.parameters, known.priority) != (submission.parameters, submission.priority):
+                raise errors.KeyReusedError("This Idempotency-Key came with another submission before.")
+            return known
         if self._queue.full() or self._store.full:
             raise errors.QueueFullError("No slot is free; try again later.", self.retry_after())
         clock, number = time.monotonic(), self._store.next_number
@@ -88,8 +92,9 @@ class TaskManager:
             number=number,
             place=(clock + HEAD_START[submission.priority], number),
             expected_seconds=handlers.simulated_seconds(submission.parameters) * self.settings.work_scale,
-            created_at=timestamp(time.time()),
+            created_at=timestamp(int(time.time() * 1000)),
             changed_clock=clock,
+            key=key,
         )
         self._store.add(task)
         self._queue.put_nowait(task)
@@ -126,21 +131,22 @@ class TaskManager:
     def cancel(self, task_id: str) -> Task:
         """Cancel a task, or leave it cancelled. Raises TaskNotFoundError, and TaskFinishedError for other ends."""
         task = self.get(task_id)
-        match task.status:
-            case TaskStatus.QUEUED:
-                self._queue.remove(task)  # frees its slot at once
-                self._change_status(task, TaskStatus.CANCELLED)
-            case TaskStatus.PROCESSING:
-                self._change_status(task, TaskStatus.CANCELLED)  # its worker waits for that, and stops the handler
-            case TaskStatus.COMPLETED | TaskStatus.FAILED:
-                raise errors.TaskFinishedError(f"The task has {task.status.value} already.")
+        if task.status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+            raise errors.TaskFinishedError(f"The task has {task.status.value} already.")
+        if task.status is TaskStatus.QUEUED:
+            self._queue.remove(task)  # frees its slot at once
+        if not task.finished:
+            self._change_status(task, TaskStatus.CANCELLED)  # a worker that has it waits for that, and takes the next
         return task
 
     def describe(self, task: Task) -> TaskDict:
         return task.to_dict(self._queue.position(task) if task.status is TaskStatus.QUEUED else None)
 
     def retry_after(self, task: Task | None = None) -> int:
-        """Whole seconds, at least 1, until ``task``, queued, can be expected to finish; or until a worker is free."""
+        """Whole seconds, at least 1, until ``task`` can be expected to finish; or until a worker is free."""
+        if task is not None and task.status is not TaskStatus.QUEUED:
+            end = task.changed_clock + task.expected_seconds
+            return 1 if task.finished else max(1, math.ceil(end - time.monotonic()))
         idle, seconds = self.settings.workers - len(self._pool.processing), 0.0
         if not idle:
             ends = (task.changed_clock + task.expected_seconds for task in self._pool.processing)
@@ -158,7 +164,8 @@ class TaskManager:
         running = {"queued": self._queue.qsize(), "processing": len(self._pool.processing), "waiting": self._waiting}
         kept = {"tasks": len(self._store.by_id), "restarts": self._supervisor.restarts}
         limits = {"workers": self.settings.workers, "queue_size": self.settings.queue_size}
-        return {"status": "degraded" if self._supervisor.dead else "ok"} | running | kept | limits
+        bad = self._supervisor.dead or getattr(self._executor, "lost", False)  # not connected at the moment
+        return {"status": "degraded" if bad else "ok"} | running | kept | limits
 
     def _change_status(
         self, task: Task, status: TaskStatus, *, result: Result | None = None, error: errors.TaskError | None = None
@@ -168,7 +175,7 @@ class TaskManager:
         text = "task %(task_id)s is %(from)s already: %(to)s is dropped"
         if not task.finished:
             text = "task %(task_id)s: %(from)s -> %(to)s"
-            task.change_status(status, timestamp(time.time()), clock, result, error)
+            task.change_status(status, timestamp(int(time.time() * 1000)), clock, result, error)
             if task.finished:
                 self._store.finished.append(task)
                 self._pool.free(task)
@@ -185,11 +192,12 @@ class TaskManager:
             # Spawned, since a fork of a process with threads may deadlock. Deaf to Ctrl-C, which reaches the whole
             # process group: this process decides when they end.
             spawn, deaf = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
-            executor = ProcessPoolExecutor(os.cpu_count(), spawn, initializer=signal.signal, initargs=deaf)
-            self._executor = executor
+            self._executor = executor = ProcessPoolExecutor(mp_context=spawn, initializer=signal.signal, initargs=deaf)
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
         except BrokenExecutor:
             if self._owns_executor and executor is self._executor:
                 self._executor = None  # one process was killed, which ends them all: the next task gets new ones
+            if self._owns_executor:
+                raise RuntimeError("a process of the pool was killed") from None
             raise

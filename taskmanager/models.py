@@ -28,19 +28,13 @@ def new_task_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-{digits[18:]}"
 
 
-def timestamp(seconds: float) -> str:
-    """RFC 3339 in UTC with milliseconds and a ``Z``, from seconds since the epoch."""
-    return _to_the_millisecond(int(seconds * 1000))
-
-
-@lru_cache(maxsize=1)  # under load, most timestamps share their millisecond with the one before
-def _to_the_millisecond(milliseconds: int) -> str:
+@lru_cache(maxsize=1)  # under load, most share their millisecond with the one before
+def timestamp(milliseconds: int) -> str:
+    """RFC 3339 in UTC with milliseconds and a ``Z``, from milliseconds since the epoch."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000)) + f".{milliseconds % 1000:03}Z"
 
 
 class TaskStatus(str, Enum):
-    """The states of a task; the value is what JSON shows."""
-
     QUEUED = "queued"
     PROCESSING = "processing"
     COMPLETED = "completed"
@@ -97,6 +91,7 @@ class Task:
     error: TaskError | None = None
     started_at: str | None = None
     finished_at: str | None = None
+    key: str | None = None  # the client's, and its Idempotency-Key
     _changed: asyncio.Event | None = field(default=None, repr=False)
 
     @property

@@ -4,6 +4,7 @@ Rule: the document says what the server does: 400 in place of FastAPI's 422, pro
 response, every status on each route that can answer it, and an example for each task type.
 """
 
+import re
 from typing import Annotated, Any
 
 from fastapi import FastAPI
@@ -12,8 +13,6 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
 from taskmanager.models import TaskDict
-
-Responses = dict[int | str, dict[str, Any]]
 
 
 class Problem(BaseModel):  # RFC 9457; errors come with 400, violated-policies with 429
@@ -29,7 +28,7 @@ class Problem(BaseModel):  # RFC 9457; errors come with 400, violated-policies w
 _COUNTS = ("queued", "processing", "tasks", "waiting", "workers", "queue_size", "restarts")
 _STATS = {"status": {"enum": ["ok", "degraded"]}} | {name: {"type": "integer"} for name in _COUNTS}
 _HEALTH = {"content": {"application/json": {"schema": {"type": "object", "properties": _STATS}}}}
-HEALTH: Responses = {200: {"description": "ok"} | _HEALTH, 503: {"description": "degraded: a loop is dead"} | _HEALTH}
+HEALTH: Any = {200: {"description": "ok"} | _HEALTH, 503: {"description": "degraded: a loop is dead"} | _HEALTH}
 
 _EXAMPLES: list[dict[str, Any]] = [
     {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}},
@@ -54,13 +53,14 @@ _SUBMITTED = {
     "Retry-After": _header("Whole seconds until the task can be expected to finish.", "5"),
 }
 _PROBLEMS = {400: "invalid_request", 404: "task_not_found", 409: "task_finished", 413: "body_too_large"}
-_PROBLEMS |= {429: "rate_limited", 500: "internal_error", 503: "queue_full or shutting_down"}
+_PROBLEMS |= {422: "idempotency_key_reused", 429: "rate_limited", 500: "internal_error"}
+_PROBLEMS |= {503: "queue_full or shutting_down"}
 
 
-def responses(success: int, *errors: int, model: Any = TaskDict) -> Responses:
+def responses(success: int, *errors: int, model: Any = TaskDict) -> dict[int | str, Any]:
     """What a route under /tasks answers: a task, or a list of them; ``errors``; and what each may answer."""
     headers = _ALWAYS | (_SUBMITTED if success == 202 else {})
-    found: Responses = {success: {"model": model, "description": "The task, or the tasks", "headers": headers}}
+    found: dict[int | str, Any] = {success: {"model": model, "description": "The task or tasks", "headers": headers}}
     if model is not TaskDict:
         found[success]["content"] = {"application/x-ndjson": {"schema": {"$ref": "#/components/schemas/TaskDict"}}}
     for status in sorted({*errors, 429, 500}):
@@ -70,12 +70,19 @@ def responses(success: int, *errors: int, model: Any = TaskDict) -> Responses:
     return found
 
 
+KEY = re.compile(r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"')  # a String of RFC 9651, section 3.3.3
+_KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"}}
+_KEY |= {"description": "Makes a retry safe: the same key and body again answer the task of the first time."}
+SUBMIT: Any = {"responses": responses(202, 400, 413, 422, 503), "openapi_extra": {"parameters": [_KEY]}}
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of ``app``, made when first asked for."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for operation in (operation for path in schema["paths"].values() for operation in path.values()):
-            operation["responses"].pop("422", None)
+            if "headers" not in operation["responses"].get("422", ()):  # FastAPI's own
+                operation["responses"].pop("422", None)
             for status, response in operation["responses"].items():
                 if status >= "400" and "headers" in response:
                     response["content"]["application/problem+json"] = response["content"].pop("application/json")

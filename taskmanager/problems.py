@@ -78,4 +78,5 @@ def _fault(error: dict[str, Any], body: Any) -> dict[str, str]:
             # a URI fragment (RFC 6901, section 6).
             steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path[1:])
             pointer = "".join("/" + quote(step, safe="~!$&'()*+,;=:@", errors="replace") for step in steps)
-            return {"detail": error["msg"], "pointer": "#" + pointer}
+            plain = {"string_pattern_mismatch": "Input should have no control characters"}  # pydantic shows the pattern
+            return {"detail": plain.get(error["type"], error["msg"]), "pointer": "#" + pointer}

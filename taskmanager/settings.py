@@ -39,11 +39,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, kinds = getattr(self, field.name), int if isinstance(field.default, int) else (int, float)
-            number = isinstance(value, kinds) and not isinstance(value, bool)
-            fits = number and field.metadata["low"] <= value <= field.metadata["high"]  # NaN does not
-            if not fits and not (field.name == "rate_limit" and value is None):
-                raise _unusable(field, value)
+            value, low, high = getattr(self, field.name), field.metadata["low"], field.metadata["high"]
+            kind, kinds = ("whole number", int) if isinstance(field.default, int) else ("number", (int, float))
+            fits = isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high  # NaN does not
+            if not fits and (field.name, value) != ("rate_limit", None):
+                bounds = f"a {kind} from {low} to {high}" + (", or 'off'" if field.name == "rate_limit" else "")
+                raise SettingsError(f"{PREFIX}{field.name.upper()} must be {bounds}; got {value!r:.40}")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -51,7 +52,8 @@ class Settings:
         fields = {PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)}
         given = {name: text.strip() for name, text in environ.items() if text.strip()}
         settings = cls(**{field.name: _parse(field, given[name]) for name, field in fields.items() if name in given})
-        for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in fields):
+        known = {*fields, PREFIX + "EXECUTOR", PREFIX + "DASK_SCHEDULER"}  # main.py reads these two
+        for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
             logging.getLogger(__name__).warning("unknown setting %s is ignored", name)
         if given.get("WEB_CONCURRENCY", "1") != "1":
             logging.getLogger(__name__).warning("WEB_CONCURRENCY starts processes that share no tasks and no limits")
@@ -64,11 +66,4 @@ def _parse(field: "dataclasses.Field[Any]", text: str) -> Any:
     try:
         return int(text) if isinstance(field.default, int) else float(text)
     except ValueError:
-        raise _unusable(field, text) from None
-
-
-def _unusable(field: "dataclasses.Field[Any]", value: object) -> SettingsError:
-    kind = "a whole number" if isinstance(field.default, int) else "a number"
-    bounds = f"{kind} from {field.metadata['low']} to {field.metadata['high']}"
-    off = ", or 'off'" if field.name == "rate_limit" else ""
-    return SettingsError(f"{PREFIX}{field.name.upper()} must be {bounds}{off}; got {value!r:.40}")
+        return text  # which no field takes

@@ -18,13 +18,13 @@ class TaskStore:
     def __init__(self, max_tasks: int) -> None:
         self.next_number, self._max_tasks = 0, max_tasks
         self.by_id: dict[str, Task] = {}
+        self.by_key: dict[str | None, Task] = {}  # of those that came with a key
         self.finished: deque[Task] = deque()  # in the order finished
         # Task number n is on page n // PAGE: a reader's page number stays good while tasks come and go.
         self._pages: dict[int, dict[int, Task]] = {}
 
     @property
     def full(self) -> bool:
-        """Whether there is neither room for a record nor a finished one to make room."""
         return len(self.by_id) >= self._max_tasks and not self.finished
 
     def add(self, task: Task) -> None:
@@ -33,12 +33,15 @@ class TaskStore:
             self.forget_oldest()
         self.next_number = task.number + 1
         self.by_id[task.task_id] = task
+        if task.key is not None:
+            self.by_key[task.key] = task
         self._pages.setdefault(task.number // PAGE, {})[task.number] = task
 
     def forget_oldest(self) -> None:
         """Remove the task that finished first. Raises IndexError where none is finished."""
         task = self.finished.popleft()
         del self.by_id[task.task_id]
+        self.by_key.pop(task.key, None)
         page = self._pages[task.number // PAGE]
         del page[task.number]
         if not page:

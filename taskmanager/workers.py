@@ -7,7 +7,6 @@ blocking). Cancelling a task cancels its asyncio.Task, stopping a worker the loo
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 from taskmanager.errors import INTERNAL, classify_failure
 from taskmanager.models import Result, Task, TaskStatus
@@ -15,8 +14,8 @@ from taskmanager.pending import PendingQueue
 from taskmanager.settings import Settings
 from taskmanager.supervisor import Supervisor
 
-Handle: TypeAlias = Callable[[Task], Awaitable[Result]]
-ChangeStatus: TypeAlias = Callable[..., None]  # of a task, a TaskStatus, and its result or error
+Handle = Callable[[Task], Awaitable[Result]]
+ChangeStatus = Callable[..., None]  # of a task, a TaskStatus, and its result or error
 UNWIND = 1.0  # seconds that a cancelled handler gets before the log calls it stubborn
 
 logger = logging.getLogger(__name__)
@@ -33,9 +32,8 @@ class WorkerPool:
 
     async def run(self, supervisor: Supervisor) -> None:
         """Run the workers until this is cancelled."""
-        loops = {f"worker-{number}": self._work for number in range(1, self._settings.workers + 1)}
-        loops["timeouts"] = self._time_out
-        await asyncio.gather(*(supervisor.keep_alive(name, loop) for name, loop in loops.items()))
+        workers = (supervisor.keep_alive(f"worker-{n}", self._work) for n in range(1, self._settings.workers + 1))
+        await asyncio.gather(*workers, supervisor.keep_alive("timeouts", self._time_out))
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()

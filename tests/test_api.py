@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any
 from unittest.mock import AsyncMock
+from uuid import UUID
 
 import pytest
 from freezegun import freeze_time
 from pydantic import TypeAdapter
 
 from taskmanager.api import create_app
+from taskmanager.cleanup import sweep
 from taskmanager.models import TaskDict
 from tests.conftest import FAILURE, PRIMES, REPORT, SUM, Gate, client_of, running, serving, settings, settle
 
@@ -153,6 +157,225 @@ async def test_cancelling() -> None:
         assert (first.status_code, first.json()["status"]) == (200, "cancelled")
         assert (second.status_code, second.json()) == (200, first.json())
         assert (await client.get(where)).json() == first.json()
+
+
+def key(text: str = '"a key"') -> dict[str, str]:
+    return {"Idempotency-Key": text}
+
+
+async def test_a_key_answers_its_task_whatever_has_become_of_it(gate: Gate) -> None:
+    async with serving(workers=1, queue_size=1) as client:
+
+        async def fill() -> None:
+            """Take the slot, where it is free, so that the next submission is refused."""
+            for _ in range(2):
+                last = await client.post("/tasks", json=SUM)
+                await settle()
+            assert (last.status_code, last.json()["code"]) == (503, "queue_full")
+
+        async def again() -> str:
+            tasks = (await client.get("/health")).json()["tasks"]
+            answer = await client.post("/tasks", json=SUM, headers=key())
+            assert (answer.status_code, answer.headers["location"]) == (202, first.headers["location"])
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json() == (await client.get(first.headers["location"])).json()
+            assert (await client.get("/health")).json()["tasks"] == tasks
+            return str(answer.json()["status"])
+
+        await client.post("/tasks", json=SUM)
+        await settle()
+        first = await client.post("/tasks", json=SUM, headers=key())
+        await fill()
+        assert await again() == "queued"
+        gate.open(0)
+        await settle()
+        assert await again() == "processing"
+        await fill()
+        assert await again() == "processing"
+        gate.open(1)
+        await settle()
+        assert await again() == "completed"
+        await fill()
+        assert await again() == "completed"
+
+
+async def test_a_key_answers_its_task_after_a_cancellation() -> None:
+    async with serving(work_scale=1000) as client:
+        where = (await client.post("/tasks", json=SUM, headers=key())).headers["location"]
+        cancelled = await client.delete(where)
+        assert (await client.post("/tasks", json=SUM, headers=key())).json() == cancelled.json()
+        assert (await client.get("/health")).json()["tasks"] == 1
+
+
+async def test_of_many_submissions_at_once_with_one_key_one_is_a_task() -> None:
+    async with serving() as client:
+        answers = await asyncio.gather(*(client.post("/tasks", json=SUM, headers=key()) for _ in range(20)))
+        assert {answer.status_code for answer in answers} == {202}
+        assert len({answer.json()["task_id"] for answer in answers}) == 1
+        assert (await client.get("/health")).json()["tasks"] == 1
+
+
+async def test_without_a_key_each_submission_is_a_task_and_so_is_each_key() -> None:
+    async with serving() as client:
+        headers = [{}, {}, key(), key('"a Key"'), key('"a key "')]
+        ids = {(await client.post("/tasks", json=SUM, headers=each)).json()["task_id"] for each in headers}
+        assert len(ids) == 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"priority": "normal", "parameters": {"sections": 5, "title": "x"}, "task_type": "generate_report"}',
+        b'{"task_type":"generate_report","parameters":{"title":"\\u0078","sections":5.0}}',
+    ],
+)
+async def test_the_same_submission_may_be_written_otherwise(content: bytes) -> None:
+    async with serving() as client:
+        submission = {"task_type": "generate_report", "parameters": {"title": "x"}}
+        first = await client.post("/tasks", json=submission, headers=key())
+        again = await client.post("/tasks", content=content, headers=key() | {"Content-Type": "application/json"})
+        assert (again.status_code, again.json()["task_id"]) == (202, first.json()["task_id"])
+
+
+@pytest.mark.parametrize(
+    "other", [SUM | {"parameters": {"numbers": [1, 2]}}, SUM | {"priority": "high"}, REPORT, PRIMES, FAILURE]
+)
+async def test_a_key_stands_for_no_other_submission(other: dict[str, Any]) -> None:
+    async with serving() as client:
+        first = await client.post("/tasks", json=SUM, headers=key())
+        answer = await client.post("/tasks", json=other, headers=key())
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+        assert answer.headers["cache-control"] == "no-store"
+        problem = answer.json()
+        assert problem.pop("detail")
+        title = HTTPStatus(422).phrase
+        assert problem == {"type": "about:blank", "title": title, "status": 422, "code": "idempotency_key_reused"}
+        assert (await client.get("/health")).json()["tasks"] == 1
+        again = await client.post("/tasks", json=SUM, headers=key())
+        assert again.json()["task_id"] == first.json()["task_id"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [b""],
+        [b"a"],
+        [b'"'],
+        [b'""'],
+        [b'"a'],
+        [b'a"'],
+        [b"'a'"],
+        [b'"a"b"'],
+        [b'"a" '],
+        [b'"a";b=1'],
+        [b'"a", "b"'],
+        [b'"a\\"'],
+        [b'"\\a"'],
+        [b'"a\tb"'],
+        [b'"a"\n'],
+        [b'"\x7f"'],
+        [b'"\xe9"'],
+        ['"é"'.encode()],
+        [b'"%s"' % (b"a" * 256)],
+        [b'"a"', b'"b"'],
+        [b'"a"', b'"a"'],
+        [b'"a"', b""],
+    ],
+)
+async def test_a_malformed_key_is_400(texts: list[bytes]) -> None:
+    async with serving() as client:
+        answer = await client.post("/tasks", json=SUM, headers=[(b"Idempotency-Key", text) for text in texts])
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        (error,) = answer.json()["errors"]
+        assert error.pop("detail")
+        assert error == {"parameter": "Idempotency-Key"}
+        assert (await client.get("/health")).json()["tasks"] == 0
+
+
+@pytest.mark.parametrize("text", ["a", " ", "~", "!#[]", r"\"", r"\\", "a" * 255, r"\"" * 255])
+async def test_a_key_is_a_string_of_up_to_255_characters(text: str) -> None:
+    async with serving() as client:
+        ids = [(await client.post("/tasks", json=SUM, headers=key(f'"{text}"'))).json()["task_id"] for _ in range(2)]
+        assert ids[0] == ids[1]
+        assert UUID(ids[0]).version == 4
+
+
+async def test_a_key_is_its_clients_own() -> None:
+    async with running() as app:
+        ids: list[str] = []
+        for address in ("10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
+            async with client_of(app, address) as client:
+                ids.append((await client.post("/tasks", json=SUM, headers=key())).json()["task_id"])
+        assert ids == [ids[0], ids[0], ids[2], ids[3], ids[3], ids[5]]  # the clients that the rate limit counts
+        assert len(set(ids)) == 4
+
+
+async def test_a_key_is_forgotten_with_its_task_by_the_cleanup() -> None:
+    async with running(work_scale=1000, retention=600) as app, client_of(app) as client:
+        where = (await client.post("/tasks", json=SUM, headers=key())).headers["location"]
+        await client.delete(where)
+        now = time.monotonic()
+        sweep(app.state.manager._store, None, now + 599, 600)
+        assert (await client.post("/tasks", json=REPORT, headers=key())).status_code == 422
+        sweep(app.state.manager._store, None, now + 601, 600)
+        assert (await client.get(where)).status_code == 404
+        answer = await client.post("/tasks", json=REPORT, headers=key())
+        assert (answer.status_code, answer.json()["task_type"]) == (202, "generate_report")
+        assert answer.json()["version"] == 1
+
+
+async def test_a_key_is_forgotten_with_its_task_when_that_makes_room() -> None:
+    async with serving(work_scale=1000, max_tasks=2) as client:
+        for headers in (key(), {}):
+            await client.delete((await client.post("/tasks", json=SUM, headers=headers)).headers["location"])
+        assert (await client.post("/tasks", json=REPORT, headers=key())).status_code == 422
+        await client.post("/tasks", json=SUM)
+        answer = await client.post("/tasks", json=REPORT, headers=key())
+        assert (answer.status_code, answer.json()["task_type"]) == (202, "generate_report")
+
+
+async def test_a_refused_submission_does_not_use_up_its_key(gate: Gate) -> None:
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        async with running(workers=1, queue_size=1, rate_limit=3) as app, client_of(app) as client:
+            manager = app.state.manager
+            waiting = [manager.submit(SUM)]
+            await settle()
+            waiting.append(manager.submit(SUM))
+            invalid = SUM | {"parameters": {}}
+            submissions = [SUM, invalid, PRIMES, REPORT]  # each would be another one of the same key
+            answers = [await client.post("/tasks", json=each, headers=key()) for each in submissions]
+            assert [answer.status_code for answer in answers] == [503, 400, 503, 429]
+            manager.cancel(waiting[1].task_id)
+            frozen.tick(60)
+            answer = await client.post("/tasks", json=FAILURE, headers=key())
+            assert (answer.status_code, answer.json()["task_type"]) == (202, "simulate_failure")
+
+
+@pytest.mark.parametrize(
+    ("submission", "text", "state", "status", "code"),
+    [
+        (SUM, "a", {"stopping"}, 503, "shutting_down"),  # 503 shutting_down before 400
+        (REPORT, '"a"', {"stopping"}, 503, "shutting_down"),
+        (SUM, '"a"', {"stopping"}, 503, "shutting_down"),  # also for a task that is known
+        (SUM | {"priority": "x"}, '"a"', set(), 400, "invalid_request"),  # 400 before 422
+        (REPORT, "a", {"full"}, 400, "invalid_request"),  # 400 before 503 queue_full
+        (REPORT, '"a"', {"full"}, 422, "idempotency_key_reused"),  # 422 before 503 queue_full
+        (SUM, '"a"', {"full"}, 202, None),
+        (SUM, '"b"', {"full"}, 503, "queue_full"),
+    ],
+)
+async def test_one_order_decides_with_keys_too(
+    gate: Gate, submission: dict[str, Any], text: str, state: set[str], status: int, code: str | None
+) -> None:
+    async with running(workers=1, queue_size=1) as app, client_of(app) as client:
+        await client.post("/tasks", json=SUM, headers=key('"a"'))
+        await settle()
+        if "full" in state:
+            await client.post("/tasks", json=SUM)
+        if "stopping" in state:
+            app.state.manager.begin_stop()
+        answer = await client.post("/tasks", json=submission, headers=key(text))
+        assert (answer.status_code, answer.json().get("code")) == (status, code)
 
 
 @pytest.mark.parametrize("count", [0, 1, 600])

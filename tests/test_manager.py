@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from pydantic import ValidationError
 
 from taskmanager import sieve
-from taskmanager.errors import QueueFullError, ShuttingDownError, TaskFinishedError, TaskNotFoundError
+from taskmanager.errors import KeyReusedError, QueueFullError, ShuttingDownError, TaskFinishedError, TaskNotFoundError
 from taskmanager.manager import TaskManager
 from tests.conftest import PRIMES, REPORT, SUM, Gate, managing, settings, settle
 
@@ -64,6 +64,32 @@ async def test_a_submission_refused_by_the_queue_evicts_nothing(gate: Gate) -> N
             manager.submit(SUM)
         assert manager.get(done.task_id) is done
         assert manager.get(waiting.task_id) is waiting
+
+
+async def test_a_key_finds_its_task_and_stands_for_no_other() -> None:
+    async with managing() as manager:
+        task = manager.submit(SUM, "a")
+        assert manager.submit(SUM, "a") is task
+        assert manager.submit(priority("normal"), "a") is task  # as it is by default
+        assert len({task, manager.submit(SUM, "b"), manager.submit(SUM), manager.submit(SUM)}) == 4
+        for other in (priority("low"), SUM | {"parameters": {"numbers": [1, 2]}}, REPORT):
+            with pytest.raises(KeyReusedError):
+                manager.submit(other, "a")
+        assert manager.stats()["tasks"] == 4
+
+
+async def test_a_repeated_submission_is_expected_when_its_task_is(gate: Gate) -> None:
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        async with managing(workers=1, work_scale=1) as manager:
+            task = manager.submit(SUM, "a")
+            await settle()
+            assert (task.status.value, manager.retry_after(task)) == ("processing", 5)
+            frozen.tick(3.5)
+            assert manager.retry_after(task) == 2
+            frozen.tick(3.5)
+            assert manager.retry_after(task) == 1  # late already
+            manager.cancel(task.task_id)
+            assert manager.retry_after(task) == 1
 
 
 async def test_priorities_are_head_starts(gate: Gate) -> None:

@@ -1,12 +1,13 @@
 """The state machine of a task."""
 
 import asyncio
+import uuid
 from itertools import product
 
 import pytest
 
 from taskmanager.errors import IllegalTransitionError
-from taskmanager.models import TERMINAL, TRANSITIONS, Task, TaskStatus, timestamp
+from taskmanager.models import TERMINAL, TRANSITIONS, Task, TaskStatus, new_task_id, timestamp
 from taskmanager.parameters import ComputeSum
 
 LEGAL = {
@@ -142,6 +143,14 @@ def test_a_finished_task_is_always_news() -> None:
     assert task_in("cancelled").news_since(99)
 
 
+def test_an_id_is_a_uuid_of_version_4_and_no_other_task_has_it() -> None:
+    ids = [new_task_id() for _ in range(100)]
+    assert len(set(ids)) == 100
+    for each in ids:
+        assert str(uuid.UUID(each)) == each
+        assert (uuid.UUID(each).version, uuid.UUID(each).variant) == (4, uuid.RFC_4122)
+
+
 def test_timestamps_are_utc_with_milliseconds() -> None:
-    assert timestamp(0.9996) == "1970-01-01T00:00:00.999Z"
-    assert timestamp(1767225600.25) == "2026-01-01T00:00:00.250Z"
+    assert timestamp(999) == "1970-01-01T00:00:00.999Z"
+    assert timestamp(1767225600250) == "2026-01-01T00:00:00.250Z"

@@ -14,7 +14,7 @@ def feature(text: str, learn: str, *, open: bool = False) -> Any:
 # Progress
 
 
-@feature("A task in process shows its progress", "taskmanager/handlers.py: simulate")
+@feature("A task in process shows its progress", "taskmanager/handlers.py: run")
 async def progress_is_shown(api: Api) -> None:
     task_id = await api.submit(api.solution.slow)
     await api.until(task_id, api.solution.processing)
