@@ -1,0 +1,80 @@
+"""One request into the application, called as a server would call it.
+
+Rule: an HTTP client in between would cost more than all else, and could not leave in the middle of a long poll.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from starlette.types import ASGIApp, Message
+
+from tests.simulation.journal import InvariantError
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise InvariantError(f"an answer is no JSON: {self.body[:80]!r}") from None
+
+
+async def ask(
+    app: ASGIApp,
+    method: str,
+    path: str,
+    address: str | None,
+    *,
+    query: str = "",
+    body: bytes = b"",
+    accept: str = "*/*",
+    gone: asyncio.Event | None = None,
+    on_chunk: Callable[[bytes], None] | None = None,
+) -> Answer:
+    """The answer to one request, whose client leaves when ``gone`` is set. ``on_chunk`` sees the body of a 200 come."""
+    start: Message = {}
+    chunks: list[bytes] = []
+    to_receive: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if to_receive:
+            return to_receive.pop()
+        await (gone or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        start.update(message if message["type"] == "http.response.start" else {})
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        if chunk and on_chunk is not None and start["status"] == 200:
+            on_chunk(chunk)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(b"content-type", b"application/json"), (b"accept", accept.encode())],
+        "client": None if address is None else (address, 50000),
+        "server": ("127.0.0.1", 8000),
+        "state": {},
+    }
+    try:
+        await app(scope, receive, send)
+    except Exception as error:
+        raise InvariantError(f"{method} {path} raised {error!r}") from error
+    if not start:
+        raise InvariantError(f"{method} {path} was not answered")
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], headers, b"".join(chunks))
