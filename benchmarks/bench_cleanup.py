@@ -8,11 +8,13 @@ cancelled tasks, which expire as completed ones do and are made faster; without 
 import asyncio
 import gc
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeAlias
 from unittest import mock
 
 from benchmarks import held
-from benchmarks.harness import Bench, Chart, Sample, watch_stalls
+from benchmarks.harness import Bench, Chart, Sample, parts_of, watch_stalls
 from taskmanager import Settings, TaskManager
 from taskmanager.cleanup import sweep
 from taskmanager.models import Task
@@ -20,6 +22,7 @@ from taskmanager.models import Task
 LONG_AGO, RETENTION = 7200.0, 3600.0  # seconds
 SOON = 0.02  # seconds until the cleanup looks
 STAYING = 100
+Stall: TypeAlias = Callable[[], Awaitable[tuple[float, float]]]  # of the loop, and of it the collector's pauses, in ms
 
 
 def managing(records: int) -> TaskManager:
@@ -41,8 +44,8 @@ async def sweep_naively(records: dict[str, Task]) -> None:
         del records[task_id]
 
 
-def engine(bench: Bench, size: int, pauses: list[float]) -> Sample:
-    async def sample() -> float:
+def engine(bench: Bench, size: int) -> Stall:
+    async def sample() -> tuple[float, float]:
         async with managing(size + STAYING) as manager:  # its cleanup sleeps until the first await below
             finish(manager, size, LONG_AGO)
             staying = finish(manager, STAYING)
@@ -51,21 +54,19 @@ def engine(bench: Bench, size: int, pauses: list[float]) -> Sample:
                     await asyncio.sleep(0.001)
             bench.check(manager.stats()["tasks"] == STAYING, "the cleanup took what was not due")
             bench.check([manager.get(task.task_id) for task in staying] == staying, "the cleanup took the wrong tasks")
-        pauses.append(stalls.collector)
-        return stalls.longest
+        return stalls.longest, stalls.collector
 
     return sample
 
 
-def naive(bench: Bench, size: int, pauses: list[float]) -> Sample:
-    async def sample() -> float:
+def naive(bench: Bench, size: int) -> Stall:
+    async def sample() -> tuple[float, float]:
         records = _records(size)
         gc.collect()  # the manager that made them: nothing else holds a record now, so to delete one is to free it
         async with watch_stalls() as stalls:
             await sweep_naively(records)
         bench.check(len(records) == STAYING, "the naive sweep left what was due, or took what was not")
-        pauses.append(stalls.collector)
-        return stalls.longest
+        return stalls.longest, stalls.collector
 
     return sample
 
@@ -87,24 +88,23 @@ async def run(bench: Bench) -> None:
     series: dict[str, list[tuple[int, float]]] = {name: [] for name in contestants}
     rows: list[tuple[object, ...]] = []
     for size in sizes:
-        pauses: dict[str, list[float]] = {name: [] for name in contestants}
-        samples = {f"{name}, {size:,}": make(bench, size, pauses[name]) for name, make in contestants.items()}
-        figures = await bench.measure(samples, rounds)
-        for name, figure in zip(contestants, figures.values(), strict=True):
+        samples = {name: make(bench, size) for name, make in contestants.items()}
+        stalls, pauses = parts_of(await bench.take_turns(f"{size:,} tasks expire at once, stall, ms", samples, rounds))
+        for name, figure in stalls.items():
             series[name].append((size, figure.median))
-            rows.append((f"{name}, {size:,}", figure.median, figure.high, max(pauses[name])))
-    idle = (await bench.measure({"idle loop": idle_stall}, rounds))["idle loop"]
+            rows.append((f"{name}, {size:,}", figure.median, max(figure.samples), max(pauses[name].samples)))
+    idle = (await bench.measure("stall of an idle loop, ms", {"idle loop": idle_stall}, rounds))["idle loop"]
     bench.notes.append("An idle loop's stall is the machine's own. The collector's pauses are not part of a stall.")
     bench.table(
         "Tasks that expire at once",
-        ["", "longest stall, ms", "upper quartile", "longest pause of the collector, ms"],
-        [*rows, ("idle loop, for comparison", idle.median, idle.high, "")],
+        ["", "longest stall, ms", "in the worst round", "longest pause of the collector, ms"],
+        [*rows, ("idle loop, for comparison", idle.median, max(idle.samples), "")],
     )
     stall = series["taskmanager"][-1][1]
     bench.target(f"{sizes[-1]:,} tasks expire at once: longest stall, ms", stall, at_most=5)
     y_label = "longest stall of the event loop, ms"
     bench.charts.append(
-        Chart("cleanup", "Tasks that expire at once", "lines", "tasks expired", y_label, dict(series), True, True)
+        Chart("cleanup", "Tasks that expire at once", "lines", "tasks expired", y_label, dict(series), True)
     )
     await _nothing_due(bench, bench.pick([100, 1000], [100, 100_000]))
 
@@ -112,7 +112,7 @@ async def run(bench: Bench) -> None:
 async def _nothing_due(bench: Bench, sizes: list[int]) -> None:
     """What a cleanup costs that finds nothing to do."""
 
-    def sweeping(manager: TaskManager, repeats: int = 100) -> Sample:
+    def sweeping(manager: TaskManager, repeats: int = 10_000) -> Sample:
         async def sample() -> float:
             begun = time.perf_counter()
             for _ in range(repeats):

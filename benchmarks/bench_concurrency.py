@@ -1,4 +1,4 @@
-"""Concurrency: what five workers make of unequal work, what a full queue does, and latencies against load.
+"""Concurrency: what five workers make of unequal work, and what a full queue does.
 
 The work sleeps, so the machine's speed hardly matters: a makespan is compared with what five workers need at the least.
 The full queue is driven through the whole application, whose work waits at a gate that the benchmark opens.
@@ -9,21 +9,20 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from heapq import heapreplace
-from statistics import median
 from typing import Any
 from unittest import mock
 
 from fastapi import FastAPI
 
 from benchmarks import load
-from benchmarks.harness import Bench, Chart, CheckFailedError, percentile
+from benchmarks.harness import PERCENTILES, Bench, Chart, CheckFailedError, percentile
 from taskmanager import Settings, TaskManager, handlers
 from taskmanager.models import Result, TaskStatus
 from taskmanager.parameters import SUBMISSION, ComputeSum, Parameters
 
 WORKERS, QUEUE_SIZE = 5, 100
-PERCENTILES = (50, 90, 99)
 Work = Callable[[int], Awaitable[None]]  # does the job with this number
 Contestant = Callable[[int, Work], Awaitable[None]]
 
@@ -32,7 +31,6 @@ async def run(bench: Bench) -> None:
     await _makespans(bench)
     await _behind_a_slow_one(bench)
     await _full_queue(bench)
-    await _latencies(bench)
 
 
 def _submission(number: int) -> dict[str, object]:
@@ -98,6 +96,10 @@ async def _finishes(bench: Bench, contestant: Contestant, durations: list[float]
     return [finished[job] for job in range(len(durations))]
 
 
+async def _makespan(bench: Bench, contestant: Contestant, durations: list[float]) -> float:
+    return max(await _finishes(bench, contestant, durations)) * 1000
+
+
 def _in_order(durations: list[float]) -> float:
     """The makespan of workers that take the next job, in this order, whenever they are free."""
     free_at = [0.0] * WORKERS  # a heap
@@ -112,25 +114,22 @@ async def _makespans(bench: Bench) -> None:
     kinds = {"equal": [mean] * jobs, "unequal": [mean * rng.expovariate(1) for _ in range(jobs)]}
     series: dict[str, list[tuple[Any, float]]] = {}
     for kind, durations in kinds.items():
-        taken: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-        for number in range(rounds):  # without a warm-up, which sleep does not need
-            for name, contestant in CONTESTANTS.items():
-                bench.say(f"tasks of {kind} length, {name}, round {number + 1} of {rounds}")
-                taken[name].append(max(await _finishes(bench, contestant, durations)) * 1000)
-        makespans = {name: median(times) for name, times in taken.items()}
+        title = f"Makespan of {jobs} tasks of {kind} length, {mean * 1000:g} ms on average, {WORKERS} workers"
+        samples = {name: partial(_makespan, bench, each, durations) for name, each in CONTESTANTS.items()}
+        figures = await bench.measure(title, samples, rounds)
+        makespans = {name: figure.median for name, figure in figures.items()}
         ideal, in_order = max(sum(durations) / WORKERS, *durations) * 1000, _in_order(durations) * 1000
         bench.table(
-            f"Makespan of {jobs} tasks of {kind} length, {mean * 1000:g} ms on average, {WORKERS} workers",
+            title,
             ["", "ms", "times the ideal"],
             [
-                ("ideal: all five busy to the end", ideal, "1.00"),
-                ("free workers, in this order", in_order, f"{in_order / ideal:.2f}"),
-                *((name, makespan, f"{makespan / ideal:.2f}") for name, makespan in makespans.items()),
+                ("ideal: all five busy to the end", ideal, 1.0),
+                ("free workers, in this order", in_order, in_order / ideal),
+                *((name, makespan, makespan / ideal) for name, makespan in makespans.items()),
             ],
         )
-        if bench.size != "quick":
-            text = f"makespan of {jobs} {kind} tasks, times what five free workers need in this order"
-            bench.target(text, makespans["taskmanager"] / in_order, at_most=1.1)
+        text = f"makespan of {jobs} {kind} tasks, times what five free workers need in this order"
+        bench.target(text, makespans["taskmanager"] / in_order, at_most=1.1)
         series[f"{kind} length"] = [("ideal", ideal), *makespans.items()]
     bench.charts.append(
         Chart("makespan", f"{jobs} sleeping tasks, {WORKERS} workers", "bars", "makespan, ms", "", series)
@@ -264,65 +263,3 @@ async def _full_queue(bench: Bench) -> None:
         f"each slot free for the very next submission; the {len(client.accepted) - len(cancelled)} others completed,\n"
         "each with its result."
     )
-
-
-async def _latencies(bench: Bench) -> None:
-    seconds, connections = bench.pick(0.05, 0.45, 3.0), bench.pick((1, 4), (1, 4, 16, 64))
-    latencies: dict[str, dict[int, tuple[float, list[float]]]] = {}
-    with load.server(rate_limit="off", work_scale=0, queue_size=1_000_000, max_tasks=1_000_000) as port:
-        submit = load.http_request("POST", "/tasks", load.BODY)
-        task_id = json.loads((await _once(port, submit))[1])["task_id"]
-        poll = load.http_request("GET", f"/tasks/{task_id}")
-        await load.hammer(port, poll, seconds=seconds / 2)  # warm-up
-        for name, message, status in (("GET /tasks/{id}", poll, 200), ("POST /tasks", submit, 202)):
-            latencies[name] = {}
-            for number in connections:
-                bench.say(f"{name}, {number} connections")
-                latencies[name][number] = await load.hammer(
-                    port, message, connections=number, seconds=seconds, expect=status
-                )
-                await _until_idle(port)
-        task = json.loads((await _once(port, poll))[1])
-        bench.check(task["result"] == load.RESULT, "the task polled has not its result")
-    for name, by_connections in latencies.items():
-        found = {
-            f"p{percent}": [(number, percentile(times, percent)) for number, (_, times) in by_connections.items()]
-            for percent in PERCENTILES
-        }
-        bench.charts.append(
-            Chart(
-                f"latency-{name.split()[0].lower()}",
-                f"{name} over loopback, one process",
-                "lines",
-                "connections",
-                "latency, ms",
-                found,
-                log_x=True,
-                log_y=True,
-            )
-        )
-    bench.table(
-        "Latency over loopback, one uvicorn process; the load generator takes its share of the machine",
-        ["", "connections", "requests/s", *(f"p{percent}, ms" for percent in PERCENTILES)],
-        [
-            (name, number, rate, *(percentile(times, percent) for percent in PERCENTILES))
-            for name, by_connections in latencies.items()
-            for number, (rate, times) in by_connections.items()
-        ],
-    )
-
-
-async def _once(port: int, message: bytes) -> tuple[int, bytes]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(message)
-        return await load.read_response(reader)
-    finally:
-        writer.close()
-
-
-async def _until_idle(port: int) -> None:
-    """Wait until the server has processed what was submitted: it is not the next measurement's cost."""
-    while (stats := json.loads((await _once(port, load.http_request("GET", "/health")))[1]))["queued"]:
-        await asyncio.sleep(0.02)
-    assert stats["status"] == "ok"

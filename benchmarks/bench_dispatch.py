@@ -7,15 +7,19 @@ is all up to the last submission; "dispatch" is from then on until the last resu
 
 import asyncio
 import logging
+import statistics
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from itertools import count
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from unittest import mock
 
-from benchmarks.harness import Bench, Chart, Sample, median_of, shown
+from benchmarks.harness import Bench, Chart, CheckFailedError, parts_of
 from benchmarks.load import RESULT, SUM
+from main import JsonFormatter
 from taskmanager import Settings, TaskManager, handlers
 from taskmanager.models import Result, Task, TaskStatus, new_task_id, timestamp
 from taskmanager.parameters import SUBMISSION, Parameters
@@ -23,6 +27,7 @@ from taskmanager.pending import PendingQueue
 from taskmanager.store import TaskStore
 
 WORKERS = 5
+BARE, OURS, HUEY, TASKIQ = "bare pattern", "taskmanager", "huey, no workers", "taskiq, InMemoryBroker"
 CHECKED = SUBMISSION.validate_python(SUM)  # as a route receives it
 
 
@@ -87,7 +92,21 @@ async def taskmanager(jobs: int, work: Work) -> None:
             work.handed_in = time.perf_counter()
             while not all(task.finished for task in tasks[-WORKERS:]):
                 await manager.wait(next(task for task in tasks[-WORKERS:] if not task.finished).task_id)
-    assert all(task.status is TaskStatus.COMPLETED and task.result == RESULT for task in tasks)
+    if not all(task.status is TaskStatus.COMPLETED and task.result == RESULT for task in tasks):
+        raise CheckFailedError("a task of the engine has not its result")
+
+
+async def with_log_lines(jobs: int, work: Work) -> None:
+    """As ``python main.py`` logs each change of status, though into a file."""
+    logger = logging.Logger("taskmanager.manager", logging.INFO)
+    logger.manager = logging.Manager(logger)  # type: ignore[arg-type] # the common one is told that log lines are off
+    with tempfile.TemporaryFile("w") as file, mock.patch("taskmanager.manager.logger", logger):
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(JsonFormatter())
+        logger.addHandler(handler)
+        await taskmanager(jobs, work)
+        if not file.tell():
+            raise CheckFailedError("nothing was logged")
 
 
 def _aiojobs(module: ModuleType) -> Contestant:
@@ -116,7 +135,8 @@ def _taskiq(module: ModuleType) -> Contestant:
         await broker.wait_all()
         results = [await handle.get_result() for handle in handles]
         await broker.shutdown()
-        assert all(result.return_value == RESULT for result in results)
+        if not all(result.return_value == RESULT for result in results):
+            raise CheckFailedError("a task of taskiq has not its result")
 
     return taskiq
 
@@ -135,137 +155,138 @@ def _huey(module: ModuleType) -> Contestant:
         work.handed_in = time.perf_counter()
         while (taken := queue.dequeue()) is not None:
             queue.execute(taken)
-        assert all(handle.get() == RESULT for handle in handles)
+        if not all(handle.get() == RESULT for handle in handles):
+            raise CheckFailedError("a task of huey has not its result")
 
     return huey
 
 
 async def run(bench: Bench) -> None:
-    jobs = bench.pick(50, 2000)
     contestants: dict[str, Contestant] = {
-        "bare pattern": bare_pattern,
-        "taskmanager": taskmanager,
+        BARE: bare_pattern,
+        OURS: taskmanager,
+        f"{OURS}, log lines on": with_log_lines,
         "gather, Semaphore(5)": gather_with_semaphore,
     }
-    for name, module, make in [
-        ("aiojobs", "aiojobs", _aiojobs),
-        ("huey", "huey", _huey),
-        ("taskiq, InMemoryBroker", "taskiq", _taskiq),
-    ]:
+    for name, module, make in [("aiojobs", "aiojobs", _aiojobs), (HUEY, "huey", _huey), (TASKIQ, "taskiq", _taskiq)]:
         if (peer := bench.peer(module)) is not None:
             logging.getLogger(module).setLevel(logging.ERROR)
             contestants[name] = make(peer)
+    if HUEY in contestants:
+        bench.notes.append(
+            "huey's jobs are taken out and run by this benchmark, one at a time, without its worker threads and their\n"
+            "waiting: in its favour, and no answer to how many run at once."
+        )
 
-    parts: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
-
-    def timed(name: str, contestant: Contestant) -> Sample:
-        async def sample() -> float:
-            work = Work()
-            begun = time.perf_counter()
-            await contestant(jobs, work)
-            ended = time.perf_counter()
-            bench.check(work.done == jobs, f"{name} did {work.done} of {jobs} jobs")
-            parts[name].append(((work.handed_in - begun) / jobs * 1e6, (ended - work.handed_in) / jobs * 1e6))
-            return (ended - begun) / jobs * 1e6
-
-        return sample
-
-    figures = await bench.compare(
-        "A task that does nothing, from handing it in to its result",
-        "µs",
-        {name: timed(name, contestant) for name, contestant in contestants.items()},
+    jobs, title = bench.pick(50, 2000), "A task that does nothing, from handing it in to its result"
+    samples = {name: partial(_sample, bench, name, contestant, jobs) for name, contestant in contestants.items()}
+    whole, handing_in, dispatch = parts_of(await bench.take_turns(title, samples))
+    bench.table(
+        title,
+        ["", "median, µs", f"ratio to {BARE}", "its quartiles"],
+        [(name, figure.median, figure.ratio, figure.spread) for name, figure in whole.items()],
     )
-    halves = {name: [median_of(half) for half in zip(*found, strict=True)] for name, found in parts.items()}
-    base = halves["bare pattern"][1]
     bench.table(
         "The same, in its two halves",
-        ["", "handing in, µs", "dispatch, µs", "dispatch, ratio to bare pattern"],
-        [(name, handing_in, rest, f"{rest / base:.2f}") for name, (handing_in, rest) in halves.items()],
+        ["", "handing in, µs", "dispatch, µs", f"dispatch, ratio to {BARE}", "its quartiles"],
+        [
+            (name, handing_in[name].median, figure.median, figure.ratio, figure.spread)
+            for name, figure in dispatch.items()
+        ],
     )
     await _count_how_many_at_once(bench, contestants)
-    bench.target("dispatch, times the bare pattern's", halves["taskmanager"][1] / base, at_most=2.5)
-    bench.target("handing in and dispatch, times the bare pattern's", figures["taskmanager"].ratio, at_most=2.5)
-    if "taskiq, InMemoryBroker" in figures:
-        faster = figures["taskiq, InMemoryBroker"].ratio / figures["taskmanager"].ratio
+    bench.target(f"dispatch, times the {BARE}'s", dispatch[OURS].ratio, at_most=2.5)
+    bench.target(f"handing in and dispatch, times the {BARE}'s", whole[OURS].ratio, at_most=2.5)
+    if TASKIQ in whole:
+        faster = whole[TASKIQ].times(whole[OURS])
         bench.target("handing in and dispatch, times faster than taskiq", faster, at_least=3)
-    bench.charts.append(
-        Chart(
-            "dispatch",
-            "A task that does nothing, from handing it in to its result",
-            "bars",
-            "µs a task",
-            "",
-            {"": [(name, figure.median) for name, figure in figures.items()]},
-        )
-    )
-    _where_it_goes(bench, figures["taskmanager"].median, figures["bare pattern"].median)
+    bars: list[tuple[Any, float]] = [(name, figure.median) for name, figure in whole.items()]
+    bench.charts.append(Chart("dispatch", title, "bars", "µs a task", "", {"": bars}))
+    await _where_it_goes(bench, jobs)
+
+
+async def _sample(bench: Bench, name: str, contestant: Contestant, jobs: int) -> tuple[float, float, float]:
+    """µs a job: all, handing in, dispatch."""
+    work = Work()
+    begun = time.perf_counter()
+    await contestant(jobs, work)
+    ended = time.perf_counter()
+    bench.check(work.done == jobs, f"{name} did {work.done} of {jobs} jobs")
+    handing_in, dispatch = (work.handed_in - begun) / jobs * 1e6, (ended - work.handed_in) / jobs * 1e6
+    return handing_in + dispatch, handing_in, dispatch
 
 
 async def _count_how_many_at_once(bench: Bench, contestants: dict[str, Contestant]) -> None:
-    """Whether each keeps to five at once, with jobs that pause; huey's own loop has one."""
+    """Whether each keeps to five at once, with jobs that pause."""
     rows = []
     for name, contestant in contestants.items():
-        if name != "huey":
+        if name != HUEY:
             work = Work(pauses=True)
             await contestant(50, work)
             rows.append((name, WORKERS, work.most, "yes" if work.most == WORKERS else "NO"))
-            if name == "taskmanager":
+            if name == OURS:
                 bench.check(work.most == WORKERS, f"the engine ran {work.most} at once, not {WORKERS}")
     bench.table("Told to run five at once", ["", "told", "at most ran", "exact"], rows)
 
 
-def _where_it_goes(bench: Bench, total: float, bare: float) -> None:
-    """Time each part alone, with the engine's own functions."""
-    numbers, calls = count(), bench.pick(100, 20_000)
-    store, ours, plain = TaskStore(calls), PendingQueue(), asyncio.Queue[Task]()
-    loop = asyncio.get_running_loop()
+async def _where_it_goes(bench: Bench, jobs: int) -> None:
+    title = "Where a task's microseconds go, each part timed alone"
+    passes = (await bench.take_turns(title, {"parts": partial(_parts, bench, jobs)}))["parts"]
+    parts = {part: statistics.median(each[part] for each in passes) for part in passes[0]}
+    bench.table(title, ["", "µs"], parts.items())
 
-    def record() -> Task:
-        number = next(numbers)
-        return Task("", "compute_sum", CHECKED.parameters, "normal", number, (0.0, number), 5.0, "", 0.0)
 
-    def keep() -> None:
-        store.add(task := record())
-        store.finished.append(task)
+async def _parts(bench: Bench, jobs: int) -> dict[str, float]:
+    """µs a task of each part, by the engine's own functions, on as many tasks as the whole, which is timed as well."""
+    parts: dict[str, float] = {}
 
-    def through(queue: asyncio.Queue[Task]) -> Callable[[], Task]:
-        def put_and_get() -> Task:
-            queue.put_nowait(record())
-            return queue.get_nowait()
+    @contextmanager
+    def timed(part: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        parts[part] = (time.perf_counter() - begun) / jobs * 1e6
 
-        return put_and_get
+    async def run_nothing(task_type: str, parameters: Parameters, tools: handlers.Tools) -> Result:
+        return RESULT
 
-    def change_twice() -> None:
-        task = record()
-        task.change_status(TaskStatus.PROCESSING, "", 0.0)
-        task.change_status(TaskStatus.COMPLETED, "", 0.0, RESULT)
+    whole, handing_in, _ = await _sample(bench, OURS, taskmanager, jobs)
+    _, _, bare_dispatch = await _sample(bench, BARE, bare_pattern, jobs)
+    store, queue, plain = TaskStore(jobs), PendingQueue(), asyncio.Queue[Task]()
+    manager = TaskManager(Settings(queue_size=jobs, max_tasks=jobs, rate_limit=None))
+    with timed("handing in: an id"):
+        ids = [new_task_id() for _ in range(jobs)]
+    with timed("handing in: a record"):
+        tasks = [
+            Task(task_id, "compute_sum", CHECKED.parameters, "normal", number, (0.0, number), 5.0, "", 0.0)
+            for number, task_id in enumerate(ids)
+        ]
+    with timed("handing in: a timestamp"):
+        for _ in tasks:
+            timestamp(int(time.time() * 1000))
+    with timed("handing in: kept by id and by page"):
+        for task in tasks:
+            store.add(task)
+    with timed("handing in: put into the queue, in order of place"):
+        for task in tasks:
+            queue.put_nowait(task)
+    parts["handing in: the rest, as calls, checks, a clock"] = handing_in - sum(parts.values())
 
-    def three_timestamps() -> None:
-        for _ in range(3):
-            timestamp(time.time())
-
-    def alone(function: Callable[[], object]) -> float:
-        figures = []
-        for _ in range(5):
-            begun = time.perf_counter()
-            for _ in range(calls):
-                function()
-            figures.append((time.perf_counter() - begun) / calls * 1e6)
-        return median_of(figures)
-
-    a_record = alone(record)
-    known = {
-        "bare pattern: queue, loops, an asyncio.Task": bare,
-        "the id": alone(new_task_id),
-        "the record": a_record,
-        "kept by id, by page, by finish": alone(keep) - a_record,
-        "the queue in order of place, beyond asyncio's": alone(through(ours)) - alone(through(plain)),
-        "two changes of status": alone(change_twice) - a_record,
-        "three timestamps": alone(three_timestamps),
-        "the future that frees a worker": alone(lambda: loop.create_future().set_result(None)),
-    }
-    rest = total - sum(known.values())
-    rows = [*known.items(), ("the rest: calls, clocks, Tools, start and stop of an engine", rest), ("all", total)]
-    bench.table(
-        "Where a task's microseconds go, each part timed alone", ["", "µs"], [(name, shown(us)) for name, us in rows]
-    )
+    for task in tasks:
+        plain.put_nowait(task)
+    parts["dispatch: the bare pattern's"] = bare_dispatch
+    with timed("dispatch: taken from the queue, beyond asyncio's"):
+        for _ in tasks:
+            queue.get_nowait()
+    with timed("asyncio's"):
+        for _ in tasks:
+            plain.get_nowait()
+    parts["dispatch: taken from the queue, beyond asyncio's"] -= parts.pop("asyncio's")
+    with timed("dispatch: two changes of status, each with its timestamp"):
+        for task in tasks:
+            manager._change_status(task, TaskStatus.PROCESSING)
+            manager._change_status(task, TaskStatus.COMPLETED, result=RESULT)
+    with timed("dispatch: the handler called, with its Tools"), mock.patch.object(handlers, "run", run_nothing):
+        for task in tasks:
+            await manager._handle(task)
+    parts["dispatch: the rest, as the worker's own steps, start and stop"] = whole - sum(parts.values())
+    return parts | {"all": whole}

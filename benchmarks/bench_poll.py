@@ -7,16 +7,14 @@ wake-up delay is from just before the cancellation until the response is there.
 import asyncio
 import gc
 import json
-import sys
 import time
 import tracemalloc
-from contextlib import ExitStack
 from typing import Any
 
 from fastapi import FastAPI
 
-from benchmarks import bare, held, load
-from benchmarks.harness import Bench, Chart, Sample, percentile
+from benchmarks import bare, held, load, loopback
+from benchmarks.harness import PERCENTILES, Bench, Chart, Sample, percentile
 from taskmanager.manager import TaskManager
 
 HELD: dict[str, Any] = {
@@ -30,7 +28,7 @@ HELD: dict[str, Any] = {
 
 async def run(bench: Bench) -> None:
     await _plain_polls(bench)
-    await _over_loopback(bench)
+    await loopback.compare(bench, "GET")
     await _held_in_process(bench)
     await _held_on_sockets(bench)
 
@@ -44,7 +42,7 @@ async def _finished(app: FastAPI) -> str:
 
 
 async def _plain_polls(bench: Bench) -> None:
-    requests = bench.pick(20, 500)
+    requests = bench.pick(20, 250)
     addresses = load.addresses()
 
     def polling(app: FastAPI, path: str, status: str) -> Sample:
@@ -69,48 +67,15 @@ async def _plain_polls(bench: Bench) -> None:
                 "taskmanager": polling(app, f"/tasks/{task_id}", "completed"),
                 "bare FastAPI, without wait and since": polling(bare.app, f"/plainly/{bare_id}", "queued"),
             },
+            rounds=bench.pick(1, 15, 31),
         )
     bench.target(
         "GET in-process, times bare FastAPI with the same parameters", figures["taskmanager"].ratio, at_most=1.2
     )
 
 
-async def _over_loopback(bench: Bench) -> None:
-    seconds = bench.pick(0.2, 1.0, 3.0)
-
-    def polling(port: int) -> Sample:
-        async def sample() -> float:
-            path = f"/tasks/{await _submit_to(port)}"
-            if load.WRK is None or bench.size == "quick":
-                return 1e6 / (await load.hammer(port, load.http_request("GET", path), seconds=seconds))[0]
-            return 1e6 / load.wrk(port, "GET", path, seconds=round(seconds))
-
-        return sample
-
-    with ExitStack() as stack:
-        ports = {
-            "bare FastAPI": stack.enter_context(load.server("benchmarks.bare:app")),
-            "taskmanager": stack.enter_context(load.server(rate_limit=1_000_000_000, work_scale=0)),
-        }
-        await bench.compare(
-            "GET /tasks/{task_id} over loopback, one uvicorn process, 16 connections",
-            "µs",
-            {name: polling(port) for name, port in ports.items()},
-            rounds=bench.pick(1, 3, 9),
-        )
-
-
-async def _submit_to(port: int) -> str:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(load.http_request("POST", "/tasks", load.BODY))
-    status, body = await load.read_response(reader)
-    writer.close()
-    assert status == 202
-    return str(json.loads(body)["task_id"])
-
-
 async def _held_in_process(bench: Bench) -> None:
-    pollers = bench.pick(20, 1_000, 10_000)
+    pollers = bench.pick(100, 1_000, 10_000)
     async with load.running(**HELD) as (app, manager):
         bench.say(f"memory of {pollers:,} long polls")
         framework = await _memory_of(pollers, bare.app, "/held", manager)
@@ -123,15 +88,15 @@ async def _held_in_process(bench: Bench) -> None:
     bench.target("bytes a long poll beyond FastAPI's own", beyond, at_most=4096)
 
     rows = []
-    curves: dict[str, list[tuple[Any, float]]] = {"p50": [], "p90": [], "p99": []}
-    for pollers in bench.pick([20], [10, 100, 1_000, 10_000]):
+    curves: dict[str, list[tuple[Any, float]]] = {f"p{percent}": [] for percent in PERCENTILES}
+    for pollers in bench.pick([100], [100, 1_000, 10_000]):
         bench.say(f"{pollers:,} long polls, in-process")
         async with load.running(**HELD) as (app, manager):
             delays = await _wake_each(bench, pollers, app, manager)
         typical, late = percentile(delays, 50), percentile(delays, 99)
-        rows.append((pollers, typical, late, f"{late / typical:.2f}"))
-        for name, points in curves.items():
-            points.append((pollers, percentile(delays, float(name[1:]))))
+        rows.append((pollers, typical, late, late / typical))
+        for percent in PERCENTILES:
+            curves[f"p{percent}"].append((pollers, percentile(delays, percent)))
     bench.table(
         "Long polls held in-process, each woken by its own change",
         ["pollers", "wake-up p50, µs", "p99, µs", "p99 / p50"],
@@ -146,7 +111,6 @@ async def _held_in_process(bench: Bench) -> None:
             "long polls held",
             "µs",
             curves,
-            log_x=True,
         )
     )
 
@@ -198,22 +162,11 @@ async def _wake_each(bench: Bench, pollers: int, app: FastAPI, manager: TaskMana
     return delays
 
 
-def _open_files_allowed(wanted: int) -> int:
-    """Raise the limit of open files towards ``wanted``, for this process and those it starts; what it is now."""
-    if sys.platform == "win32":
-        return 500
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return soft
-
-
 async def _held_on_sockets(bench: Bench) -> None:
-    pollers = bench.pick(10, 500, 10_000)
-    pollers = min(pollers, _open_files_allowed(pollers + 100) - 100)
+    wanted = bench.pick(100, 500, 10_000)
+    pollers = load.connections_allowed(wanted)
+    if pollers < wanted:
+        bench.left_out.append(f"{wanted - pollers:,} of {wanted:,} long polls on sockets: the limit of open files")
     settings: dict[str, Any] = HELD | {"rate_limit": "off", "queue_size": 1_000_000, "max_tasks": 1_000_000}
     with load.server(**settings) as port:
         bench.say(f"{pollers:,} long polls on sockets")
@@ -233,7 +186,9 @@ async def _held_on_sockets(bench: Bench) -> None:
             polls[task_id] = reader, poll
             if number % 100 == 0:
                 bench.say(f"{pollers:,} long polls on sockets, {number:,} opened")
-        while (await ask("GET", "/health"))["waiting"] < pollers:
+        end = time.monotonic() + load.PATIENCE
+        while (waiting := (await ask("GET", "/health"))["waiting"]) < pollers:
+            bench.check(time.monotonic() < end, f"{waiting:,} of {pollers:,} long polls are waiting")
             await asyncio.sleep(0.01)
         delays = []
         for task_id, (reader, poll) in polls.items():
@@ -250,5 +205,5 @@ async def _held_on_sockets(bench: Bench) -> None:
     bench.table(
         "Long polls on sockets of one uvicorn process: from sending a DELETE to the poll's response",
         ["pollers", "p50, µs", "p99, µs", "p99 / p50"],
-        [(f"{pollers:,}", typical, late, f"{late / typical:.2f}")],
+        [(pollers, typical, late, late / typical)],
     )

@@ -27,7 +27,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks import load
-from benchmarks.harness import Bench, Chart, Figure, Sample, percentile, rate_per_second, shown
+from benchmarks.harness import Bench, Chart, Figure, Sample, percentile
 from taskmanager import Settings, TaskManager
 from taskmanager.middleware import TasksMiddleware
 from taskmanager.ratelimit import Decision, SlidingWindow
@@ -188,7 +188,7 @@ async def run(bench: Bench) -> None:
         [
             (
                 name,
-                *(rate_per_second(figures[name].median) for figures in costs.values()),
+                *(round(1e6 / figures[name].median) for figures in costs.values()),
                 sizes[name],
                 "yes" if name in exact else "no",
             )
@@ -365,8 +365,10 @@ async def _where_a_hit_goes(bench: Bench) -> None:
 
         return sample
 
+    title = f"Where a hit's time goes, an accepted one of {OURS}"
     figures = await bench.measure(
-        {"none": alone(nothing), "lock": alone(locked), "decision": alone(a_decision), "hit": alone(a_hit)}
+        title,
+        {"none": alone(nothing), "lock": alone(locked), "decision": alone(a_decision), "hit": alone(a_hit)},
     )
     none, lock_too, decision_too, hit = (figure.median for figure in figures.values())
     parts = {
@@ -376,11 +378,7 @@ async def _where_a_hit_goes(bench: Bench) -> None:
         "the rest: look-up, deque, reset": hit - lock_too - decision_too + none,
         "all": hit,
     }
-    bench.table(
-        f"Where a hit's time goes, an accepted one of {OURS}",
-        ["", "µs"],
-        [(name, shown(us)) for name, us in parts.items()],
-    )
+    bench.table(title, ["", "µs"], parts.items())
 
 
 async def _sizes(bench: Bench, contestants: dict[str, Make], clock: list[float]) -> dict[str, float]:
@@ -409,12 +407,11 @@ async def _sizes(bench: Bench, contestants: dict[str, Make], clock: list[float])
         finally:
             tracemalloc.stop()
         bench.check(admitted == clients * LIMIT, f"{name} admitted {admitted}, not {clients * LIMIT}")
-    if bench.size != "quick":
-        bench.target(f"bytes a client with {LIMIT} hits", sizes[OURS], at_most=BYTES)
+    bench.target(f"bytes a client with {LIMIT} hits", sizes[OURS], at_most=BYTES)
     bench.table(
         f"Bytes a client with {LIMIT} hits, {clients:,} clients",
         ["", "bytes", f"ratio to {OURS}"],
-        [(name, round(size), f"{size / sizes[OURS]:.2f}") for name, size in sizes.items()],
+        [(name, round(size), size / sizes[OURS]) for name, size in sizes.items()],
     )
     bench.table(f"What those of {OURS} are, by the line that takes them", ["", "bytes"], parts)
     bench.charts.append(
@@ -573,7 +570,7 @@ async def _load_test(bench: Bench) -> None:
                 len(seconds),
                 (mean := sum(seconds) / len(seconds) * 1e6),
                 percentile(seconds, 99) * 1e6,
-                rate_per_second(mean),
+                round(1e6 / mean),
             )
             for status, seconds in taken.items()
         ],

@@ -6,26 +6,22 @@ address, so the limit is set high there; the window is kept and counted all the 
 
 import json
 import time
-from contextlib import ExitStack
-from typing import Any
 
 from starlette.types import ASGIApp
 
-from benchmarks import load
+from benchmarks import load, loopback
 from benchmarks.bare import app as bare_app
-from benchmarks.harness import Bench, Chart, Sample
+from benchmarks.harness import Bench, Sample
 from taskmanager.manager import TaskManager
-
-LIMIT = 1_000_000_000
 
 
 async def run(bench: Bench) -> None:
     await _in_process(bench)
-    await _over_loopback(bench)
+    await loopback.compare(bench, "POST")
 
 
 async def _in_process(bench: Bench) -> None:
-    requests = bench.pick(20, 500)
+    requests = bench.pick(20, 250)
     addresses = load.addresses()
 
     def posting(app: ASGIApp, manager: TaskManager | None = None) -> Sample:
@@ -45,60 +41,13 @@ async def _in_process(bench: Bench) -> None:
 
     async with load.running() as (app, manager), load.running(rate_limit=None) as (unlimited, other):
         figures = await bench.compare(
-            "POST /tasks, in-process",
+            "POST /tasks, in-process; without the dispatch of the tasks",
             "µs",
             {
                 "bare FastAPI": posting(bare_app),
                 "taskmanager": posting(app, manager),
                 "taskmanager, RATE_LIMIT=off": posting(unlimited, other),
             },
+            rounds=bench.pick(1, 15, 31),
         )
     bench.target("POST /tasks in-process, times bare FastAPI", figures["taskmanager"].ratio, at_most=1.2)
-
-
-async def _over_loopback(bench: Bench) -> None:
-    seconds = bench.pick(0.2, 1.0, 3.0)
-    message = load.http_request("POST", "/tasks", load.BODY)
-
-    def by_wrk(port: int) -> Sample:
-        async def sample() -> float:
-            return 1e6 / load.wrk(port, "POST", "/tasks", load.BODY, seconds=round(seconds))
-
-        return sample
-
-    def built_in(port: int) -> Sample:
-        async def sample() -> float:
-            requests_per_second, _ = await load.hammer(port, message, seconds=seconds, expect=202)
-            return 1e6 / requests_per_second
-
-        return sample
-
-    with ExitStack() as stack:
-        ours: dict[str, Any] = {"rate_limit": LIMIT, "queue_size": 1_000_000, "work_scale": 0}
-        ports = {
-            "bare FastAPI": stack.enter_context(load.server("benchmarks.bare:app")),
-            "taskmanager": stack.enter_context(load.server(**ours)),
-            "taskmanager, log lines on": stack.enter_context(load.server("main:app", **ours)),
-        }
-        if load.WRK is not None and bench.size != "quick":
-            contestants = {name: by_wrk(port) for name, port in ports.items()}
-        else:
-            if load.WRK is None:
-                bench.left_out.append("wrk: not installed (a package of Debian and of Homebrew); measured by our own")
-            contestants = {name: built_in(port) for name, port in ports.items()}
-        figures = await bench.compare(
-            "POST /tasks over loopback, one uvicorn process, 16 connections; dispatch of the tasks included",
-            "µs",
-            contestants,
-            rounds=bench.pick(1, 3, 9),
-        )
-    bench.charts.append(
-        Chart(
-            "submit",
-            "POST /tasks over loopback, one process",
-            "bars",
-            "requests per second",
-            "",
-            {"": [(name, 1e6 / figure.median) for name, figure in figures.items()]},
-        )
-    )

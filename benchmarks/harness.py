@@ -1,4 +1,4 @@
-"""How a figure is made: warm-up, interleaved rounds, medians with their spread, and ratios to a reference.
+"""How a figure is made: warm-up, interleaved rounds, medians, and ratios to a reference with their spread.
 
 Rules: only figures of one run are compared, round by round, since these machines change their speed from minute to
 minute. Whatever is measured is checked as well: a fast wrong answer is a failure, not a result.
@@ -8,19 +8,22 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import math
+import os
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 Size = Literal["quick", "default", "full"]
 Sample = Callable[[], Awaitable[float]]  # measures once, and gives one figure
 T = TypeVar("T")
 
 ROUNDS = {"quick": 1, "default": 5, "full": 15}
+PERCENTILES = (50, 90, 99)
 HOW_TO_GET = "pip install -r benchmarks/requirements.txt"
 
 
@@ -28,21 +31,51 @@ class CheckFailedError(AssertionError):
     """What was measured did not do what it should: its figures mean nothing."""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """What one contestant came to: medians over the rounds, quartiles for the spread."""
+class Spread(NamedTuple):
+    """The quartiles of a ratio over the rounds."""
 
-    median: float
     low: float
     high: float
-    ratio: float  # the median of the ratios to the reference, round by round
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return ""  # the reference beside itself, or a single round
+        text = f"{shown(self.low)} to {shown(self.high)}"
+        return f"{text}: no difference measurable" if self.low < 1 < self.high else text
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one contestant came to in each round, and its ratio to the reference in the same round."""
+
+    samples: list[float]
+    ratios: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+    def times(self, other: "Figure") -> float:
+        """Its ratio to another one than the reference, of the same rounds."""
+        return statistics.median(mine / its for mine, its in zip(self.samples, other.samples, strict=True))
+
+    @property
+    def spread(self) -> Spread:
+        if len(self.ratios) == 1:
+            return Spread(self.ratio, self.ratio)
+        low, _, high = statistics.quantiles(self.ratios, n=4, method="inclusive")
+        return Spread(low, high)
 
 
 @dataclass
 class Table:
     title: str
     header: list[str]
-    rows: list[list[str]]
+    rows: list[list[object]]  # figures as they are: the JSON file has them so, and a page as ``shown``
 
 
 @dataclass
@@ -65,7 +98,6 @@ class Chart:
     x_label: str
     y_label: str
     series: dict[str, list[tuple[Any, float]]]
-    log_x: bool = False
     log_y: bool = False
 
 
@@ -79,6 +111,7 @@ class Bench:
     tables: list[Table] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
+    samples: dict[str, dict[str, list[Any]]] = field(default_factory=dict)  # what was measured, by contestant and round
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # caveats, printed before the figures
     seconds: float = 0.0
@@ -104,62 +137,79 @@ class Bench:
 
     def target(self, text: str, value: float, *, at_most: float | None = None, at_least: float | None = None) -> None:
         """Note whether ``value`` is within its limit. A miss is reported and ends nothing: machines are noisy."""
+        if self.size == "quick":
+            return  # it shows that everything runs, and its figures mean nothing
         if at_most is not None:
             self.targets.append(Target(f"{text}: at most {at_most:g}", value, at_most, value <= at_most))
         elif at_least is not None:
             self.targets.append(Target(f"{text}: at least {at_least:g}", value, at_least, value >= at_least))
 
     def table(self, title: str, header: list[str], rows: Iterable[Iterable[object]]) -> None:
-        self.tables.append(Table(title, header, [[shown(cell) for cell in row] for row in rows]))
+        self.tables.append(Table(title, header, [list(row) for row in rows]))
 
-    async def measure(self, contestants: dict[str, Sample], rounds: int | None = None) -> dict[str, Figure]:
-        """Run each contestant once to warm up, then all in turn, A B A B; the first one is the reference."""
+    async def take_turns(
+        self, what: str, contestants: Mapping[str, Callable[[], Awaitable[T]]], rounds: int | None = None
+    ) -> dict[str, list[T]]:
+        """Run each contestant once to warm up, then all in turn, A B A B; what each gave, without the warm-up."""
         rounds = rounds or ROUNDS[self.size]
-        samples: dict[str, list[float]] = {name: [] for name in contestants}
+        given: dict[str, list[T]] = {name: [] for name in contestants}
         for number in range(-1 if self.size != "quick" else 0, rounds):
             for name, sample in contestants.items():
                 self.say(f"{name}, " + ("warm-up" if number < 0 else f"round {number + 1} of {rounds}"))
                 gc.collect()  # what one contestant left behind is not the next one's cost
-                figure = await sample()
+                gave = await sample()
                 if number >= 0:
-                    samples[name].append(figure)
-        reference = next(iter(samples.values()))
-        return {name: _figure(figures, reference) for name, figures in samples.items()}
+                    given[name].append(gave)
+        self.samples[what] = given
+        return given
+
+    async def measure(
+        self, what: str, contestants: Mapping[str, Sample], rounds: int | None = None
+    ) -> dict[str, Figure]:
+        """Let contestants take turns; the first one is the reference."""
+        return figures_of(await self.take_turns(what, contestants, rounds))
 
     async def compare(
-        self, title: str, unit: str, contestants: dict[str, Sample], rounds: int | None = None
+        self, title: str, unit: str, contestants: Mapping[str, Sample], rounds: int | None = None
     ) -> dict[str, Figure]:
-        """Measure, and add a table: the median, the quartiles, and the ratio to the first, the reference."""
-        figures = await self.measure(contestants, rounds)
-        reference = next(iter(figures))
+        """Measure, and add a table: the median, and the ratio to the first, the reference, with its quartiles."""
+        figures = await self.measure(title, contestants, rounds)
         self.table(
             title,
-            ["", f"median, {unit}", "quartiles", f"ratio to {reference}"],
-            [(name, f.median, f"{shown(f.low)} to {shown(f.high)}", f"{f.ratio:.2f}") for name, f in figures.items()],
+            ["", f"median, {unit}", f"ratio to {next(iter(figures))}", "its quartiles"],
+            [(name, figure.median, figure.ratio, figure.spread) for name, figure in figures.items()],
         )
         return figures
 
 
-def _figure(samples: list[float], reference: list[float]) -> Figure:
-    low, _, high = statistics.quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else samples * 3
-    ratios = [sample / base for sample, base in zip(samples, reference, strict=True) if base]
-    return Figure(statistics.median(samples), low, high, statistics.median(ratios or [1.0]))
+def figures_of(samples: dict[str, list[float]]) -> dict[str, Figure]:
+    """A figure for each contestant; the first one is the reference."""
+    reference = next(iter(samples.values()))
+    return {
+        name: Figure(taken, [each / base if base else math.nan for each, base in zip(taken, reference, strict=True)])
+        for name, taken in samples.items()
+    }
 
 
-def median_of(samples: Iterable[float]) -> float:
-    return statistics.median(samples)
+def parts_of(samples: Mapping[str, Sequence[tuple[float, ...]]]) -> list[dict[str, Figure]]:
+    """The same for samples of several figures each: one answer for each place."""
+    places = range(len(next(iter(samples.values()))[0]))
+    return [figures_of({name: [each[place] for each in taken] for name, taken in samples.items()}) for place in places]
 
 
-def percentile(samples: Iterable[float], percent: float) -> float:
-    """The nearest-rank percentile."""
+def percentile(samples: Iterable[float], percent: int) -> float:
+    """The nearest-rank percentile, from 1 to 99; NaN where that would be the largest, as p99 of less than 100 is."""
     ordered = sorted(samples)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+    rank = math.ceil(len(ordered) * percent / 100)
+    return ordered[rank - 1] if rank < len(ordered) else math.nan
 
 
 def shown(value: object) -> str:
     """A number as a person reads it: three significant digits, thousands apart."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
+    if math.isnan(value):
+        return "-"
     if isinstance(value, int) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:#.3g}".rstrip(".")
@@ -214,17 +264,16 @@ async def watch_stalls() -> AsyncIterator[Stalls]:
         stalls.collector = collector.longest * 1000
 
 
-def rate_per_second(microseconds: float) -> str:
-    return f"{1e6 / microseconds:,.0f}"
-
-
 def progress_line(prefix: str) -> Callable[[str], None]:
     """Shows what runs now: one line that rewrites itself on a terminal, else a line for each step."""
     terminal = sys.stderr.isatty()
 
     def say(text: str) -> None:
         line = f"{prefix}{text}"
-        sys.stderr.write(f"\r\x1b[K{line[:100]}" if terminal else f"{line}\n")
+        if terminal:
+            width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            line = f"\r\x1b[K{line[: width - 1]}"
+        sys.stderr.write(line if terminal else f"{line}\n")
         sys.stderr.flush()
 
     return say

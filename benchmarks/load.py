@@ -6,11 +6,11 @@ hide what is measured.
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +22,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
 
+from benchmarks.harness import CheckFailedError
 from taskmanager.api import create_app
 from taskmanager.manager import TaskManager
 from taskmanager.settings import Settings
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
 BODY = json.dumps(SUM).encode()
 RESULT = {"sum": 6}
+PATIENCE = 10.0  # seconds until what was accepted must be done
 
 
 @contextlib.asynccontextmanager
@@ -90,39 +92,90 @@ def addresses() -> Iterator[str]:
 
 
 async def until_idle(manager: TaskManager) -> None:
-    """Wait until everything submitted has been processed."""
+    """Wait until everything submitted has been processed. Raises CheckFailedError where that takes long."""
+    end = time.monotonic() + PATIENCE
     while (stats := manager.stats())["queued"] or stats["processing"]:
+        if time.monotonic() > end:
+            raise CheckFailedError(f"after {PATIENCE:g} s, tasks are not done: {stats}")
         await asyncio.sleep(0)
+
+
+# uvicorn's own command, but it ends when its stdin does: with the process that started it, however that ends.
+_SERVE = """
+import os, signal, sys, threading, uvicorn
+def stop_at_the_end():
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=stop_at_the_end, daemon=True).start()
+uvicorn.main()
+"""
 
 
 @contextlib.contextmanager
 def server(target: str = "taskmanager.api:create_app", **settings: object) -> Iterator[int]:
     """A real uvicorn in another process, on a free loopback port, which it yields; without log lines of tasks."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TASKMANAGER_")}
-    environ |= {f"TASKMANAGER_{name.upper()}": str(value) for name, value in settings.items()}
+    environ = {f"TASKMANAGER_{name.upper()}": str(value) for name, value in settings.items()}
+    ours = re.compile("TASKMANAGER_|UVICORN_|WEB_CONCURRENCY")  # what would set up the server, of the user's own
+    environ |= {name: value for name, value in os.environ.items() if not ours.match(name)}
     options = ["--factory"] if target.endswith("create_app") else []
-    command = [sys.executable, "-m", "uvicorn", target, "--port", "0", "--no-access-log", *options]
+    command = [sys.executable, "-c", _SERVE, target, "--port", "0", "--no-access-log", "--no-use-colors", *options]
+    nowhere, pipe = subprocess.DEVNULL, subprocess.PIPE
     # Its log goes to a file: a pipe that nobody reads would fill up, and stop the server.
     with (
-        tempfile.NamedTemporaryFile() as log,
-        subprocess.Popen(command, cwd=ROOT, env=environ, stderr=log) as process,
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(command, cwd=ROOT, env=environ, stdin=pipe, stdout=nowhere, stderr=log) as process,
     ):
         try:
-            yield _port_in(Path(log.name), process)
+            yield _port_in(log.fileno(), process)
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=10)
             process.kill()
 
 
-def _port_in(log: Path, process: "subprocess.Popen[bytes]") -> int:
-    end = time.monotonic() + 30
+def _port_in(log: int, process: "subprocess.Popen[bytes]") -> int:
+    end, text = time.monotonic() + 30, b""
     while process.poll() is None and time.monotonic() < end:
-        if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", log.read_text()):
+        text = os.pread(log, 10_000, 0)  # to seek would move the server's place in it, too
+        if found := re.search(rb"running on http://127\.0\.0\.1:(\d+)", text):
             return int(found[1])
         time.sleep(0.02)
-    raise RuntimeError(f"the server did not start: {log.read_text()}")
+    raise RuntimeError(f"the server did not start: {text.decode(errors='replace')}")
+
+
+def fetch(port: int, method: str, path: str, body: bytes = b"") -> bytes:
+    """One request to a server, on a connection of its own; the body of its answer. Raises CheckFailedError."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+    if answer.status >= 300:
+        raise CheckFailedError(f"{method} {path} was answered {answer.status}")
+    return content
+
+
+def until_done(port: int) -> None:
+    """Wait until a server has processed everything that it accepted. Raises CheckFailedError where that takes long."""
+    end = time.monotonic() + PATIENCE
+    while (stats := json.loads(fetch(port, "GET", "/health")))["queued"] or stats["processing"]:
+        if time.monotonic() > end:
+            raise CheckFailedError(f"after {PATIENCE:g} s, tasks are not done: {stats}")
+        time.sleep(0.002)
+
+
+def connections_allowed(wanted: int) -> int:
+    """How many connections to a server the limit of open files leaves; it is raised towards those wanted, for both."""
+    if sys.platform == "win32":
+        return min(wanted, 500)
+    import resource
+
+    others = 40  # files that a process has open besides
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted + others:
+        soft = wanted + others if hard == resource.RLIM_INFINITY else min(hard, wanted + others)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(0, min(wanted, soft - others))
 
 
 def http_request(method: str, path: str, body: bytes = b"") -> bytes:
@@ -139,27 +192,36 @@ async def read_response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 async def hammer(
-    port: int, message: bytes, *, connections: int = 16, seconds: float = 1.0, expect: int = 200
+    port: int,
+    message: bytes,
+    *,
+    connections: int = 16,
+    seconds: float = 1.0,
+    expect: int = 200,
+    body: bytes | None = None,
 ) -> tuple[float, list[float]]:
-    """The built-in load generator: requests/s over kept connections, and each latency in ms, for a bounded time."""
+    """The load generator: requests/s over kept connections, and each latency in ms, for a bounded time.
+
+    Raises CheckFailedError where an answer has not the expected status or, if given, body.
+    """
+    streams = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(connections)))
     latencies: list[float] = []
-    end = time.perf_counter() + seconds
-
-    async def keep_asking() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            while (begun := time.perf_counter()) < end:
-                writer.write(message)
-                status, _ = await read_response(reader)
-                if status != expect:
-                    raise RuntimeError(f"answered {status}, not {expect}")
-                latencies.append((time.perf_counter() - begun) * 1000)
-        finally:
-            writer.close()
-
     begun = time.perf_counter()
-    await asyncio.gather(*(keep_asking() for _ in range(connections)))
-    return len(latencies) / (time.perf_counter() - begun), latencies
+
+    async def keep_asking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (asked := time.perf_counter()) < begun + seconds:
+            writer.write(message)
+            answer = await read_response(reader)
+            latencies.append((time.perf_counter() - asked) * 1000)
+            if answer[0] != expect or body not in (None, answer[1]):
+                raise CheckFailedError(f"answered {answer}, not {expect} {body or ''!r}")
+
+    try:
+        await asyncio.gather(*(keep_asking(*stream) for stream in streams))
+        return len(latencies) / (time.perf_counter() - begun), latencies
+    finally:
+        for _, writer in streams:
+            writer.close()
 
 
 WRK = shutil.which("wrk")
@@ -169,16 +231,15 @@ function done(summary) io.write(string.format("bad %d\\n", summary.errors.status
 """
 
 
-def wrk(port: int, method: str, path: str, body: bytes = b"", *, connections: int = 16, seconds: int = 1) -> float:
-    """Requests/s by wrk, which costs less of this machine than any client in Python. Raises RuntimeError."""
+def wrk(port: int, method: str, path: str, body: bytes = b"", *, connections: int) -> tuple[int, float]:
+    """The load generator wrk, for a second: how many requests, and requests/s. Raises RuntimeError."""
     assert WRK is not None
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT.format(method=method, body=body.decode()))
         script.flush()
-        options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name]
-        command = [WRK, *options, f"http://127.0.0.1:{port}{path}"]
-        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
-    found = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if found is None or "bad 0\n" not in output or "Socket errors" in output or found[1] == "0.00":
+        command = [WRK, "-t1", f"-c{connections}", "-d1s", "-s", script.name, f"http://127.0.0.1:{port}{path}"]
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    count, rate = re.search(r"(\d+) requests in", output), re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if count is None or rate is None or "bad 0\n" not in output or "Socket errors" in output or count[1] == "0":
         raise RuntimeError(f"wrk: {output}")
-    return float(found[1])
+    return int(count[1]), float(rate[1])

@@ -43,20 +43,23 @@ def draw(charts: list[Chart], folder: Path) -> list[Path]:
 
 
 def _lines(axes, chart: Chart) -> None:  # type: ignore[no-untyped-def] # matplotlib need not be installed
+    from matplotlib.ticker import LogLocator
+
     for index, (label, points) in enumerate(chart.series.items()):
         xs, ys = zip(*points, strict=True)
         # Wider below, narrower above: of two lines that coincide both are seen.
         width = 1.2 + 0.6 * (len(chart.series) - index)
         axes.plot(xs, ys, label=label, color=COLOURS[index % 7], marker=MARKERS[index % 7], linewidth=width)
-    if chart.log_x:
-        axes.set_xscale("log")
+    axes.set_xscale("log")
+    axes.set_xticks(sorted({x for points in chart.series.values() for x, _ in points}))  # what was measured
     if chart.log_y:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     else:
         axes.set_ylim(bottom=0)
+    axes.minorticks_off()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:,g}")
-        axis.set_minor_formatter("")
     axes.grid(color="#dddddd", linewidth=0.6)
     if len(chart.series) > 1:
         axes.figure.legend(loc="outside right upper", frameon=False)
@@ -72,8 +75,6 @@ def _bars(axes, chart: Chart) -> None:  # type: ignore[no-untyped-def]
         axes.bar_label(bars, fmt=shown, padding=3)
     axes.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], labels)
     axes.invert_yaxis()
-    if chart.log_x:
-        axes.set_xscale("log")
     axes.margins(x=0.12)
     if len(chart.series) > 1:
         axes.legend(frameon=False)

@@ -19,13 +19,19 @@ README = ROOT / "README.md"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
+def environment(**settings: str) -> dict[str, str]:
+    """For a server with these settings: this process's own, without what would set up a server otherwise."""
+    others = re.compile("TASKMANAGER_|UVICORN_|WEB_CONCURRENCY")
+    environ = {name: value for name, value in os.environ.items() if not others.match(name)}
+    return environ | {f"TASKMANAGER_{name}": value for name, value in settings.items()}
+
+
 @contextlib.contextmanager
 def server(**settings: str) -> Iterator[str]:
     """A real server on a free port; yields its host and port."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TASKMANAGER_")}
-    environ |= {f"TASKMANAGER_{name}": value for name, value in settings.items()}
     command = [sys.executable, "main.py", "127.0.0.1", "0"]
-    with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True) as process:
+    environ, nowhere = environment(**settings), subprocess.DEVNULL  # not this terminal: uvicorn would use its colours
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=nowhere, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
             for line in process.stderr:

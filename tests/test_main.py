@@ -12,6 +12,7 @@ import pytest
 
 import main
 from tests.conftest import project_root
+from tests.readme import environment
 
 ENGINE = logging.getLogger("taskmanager")
 
@@ -101,11 +102,19 @@ def test_help_names_the_arguments() -> None:
 
 
 @pytest.mark.parametrize("command", [["-m", "uvicorn", "main:app", "--port", "0"], ["main.py", "127.0.0.1", "0"]])
-def test_a_bad_setting_stops_the_start_with_one_line(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKMANAGER_WORKERS", "five")
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("WORKERS", "TASKMANAGER_WORKERS must be a whole number from 1 to 10000; got 'five'"),
+        ("EXECUTOR", "TASKMANAGER_EXECUTOR must be process, thread or dask; got 'five'"),
+    ],
+)
+def test_a_bad_setting_stops_the_start_with_one_line(command: list[str], name: str, complaint: str) -> None:
+    command = [sys.executable, *command]
+    environ = environment(**{name: "five"})
     run = subprocess.run(
-        [sys.executable, *command], cwd=project_root(), capture_output=True, text=True, check=False, timeout=60
+        command, cwd=project_root(), env=environ, capture_output=True, text=True, check=False, timeout=60
     )
     assert run.returncode != 0
-    assert run.stderr == "TASKMANAGER_WORKERS must be a whole number from 1 to 10000; got 'five'\n"
+    assert run.stderr == f"{complaint}\n"
     assert run.stdout == ""

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SUM, project_root
+from tests.readme import environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops servers with POSIX signals")
 
@@ -74,10 +74,11 @@ class Server:
 
 @contextlib.contextmanager
 def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TASKMANAGER_")}
-    environ |= {f"TASKMANAGER_{name}": value for name, value in ({"RATE_LIMIT": "off"} | settings).items()}
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", "0", *options]
-    with subprocess.Popen(command, cwd=project_root(), env=environ, stderr=subprocess.PIPE, text=True) as process:
+    environ, nowhere = environment(**({"RATE_LIMIT": "off"} | settings)), subprocess.DEVNULL
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", "0", "--no-use-colors", *options]
+    with subprocess.Popen(
+        command, cwd=project_root(), env=environ, stdout=nowhere, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             server = Server(process)
             yield server
