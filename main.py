@@ -6,11 +6,13 @@ Rule: the engine says what happens, through ``logging``; how that looks is decid
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 
 import uvicorn
 
+import executors
 from taskmanager.api import create_app
 from taskmanager.models import timestamp
 from taskmanager.settings import SettingsError
@@ -61,9 +63,12 @@ def main() -> None:
 if __name__ != "__mp_main__":
     configure_logging()
     try:
-        app = create_app()
+        executor = executors.from_env(os.environ)
+        app = create_app(executor=executor)
     except SettingsError as error:
         sys.exit(str(error))
+    if executor is not None:
+        app.router.lifespan_context = executors.around(executor, app.router.lifespan_context)
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ the ids of cells, is not kept.
 
 import argparse
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,21 @@ def normalised(notebook: Any) -> Any:
     return notebook
 
 
+def count_lines(text: str) -> str:
+    """The text, where each "[`file`](path), N lines" says how many lines the file has now."""
+
+    def counted(found: "re.Match[str]") -> str:
+        lines = (FOLDER / found[2]).read_text(encoding="utf-8").count("\n")
+        return f"{found[1]}{lines} lines"
+
+    return re.sub(r"(\]\((\.\./\w+/\w+\.py)\),\s)\d+ lines", counted, text)
+
+
 def refresh(name: str) -> None:
     notebook = asyncio.run(executed(name))
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = count_lines(cell.source)
     (FOLDER / f"{name}.ipynb").write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
 

@@ -15,8 +15,7 @@ cleanup     forgets what has been finished, or idle, for long enough
 manager     TaskManager: submit, get, wait, list, cancel
 
 Up to here nothing knows HTTP: ``async with TaskManager(Settings()) as manager`` works in a notebook. Above it stand
-problems, middleware, openapi, stopping and api, whose ``create_app`` makes the application. Apart from them stands
-client, which speaks to any such application over httpx, and which nothing here imports.
+problems, middleware, openapi, stopping and api with its ``create_app``. Nothing here imports client, which needs httpx.
 """
 
 from taskmanager.manager import TaskManager as TaskManager

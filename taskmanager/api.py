@@ -81,7 +81,7 @@ async def submit_task(
     keys = request.headers.getlist("idempotency-key")  # as a parameter of the route it would take a quarter longer
     if keys and (len(keys) > 1 or not openapi.KEY.fullmatch(keys[0])):
         return problems.invalid({"detail": "Send 1 to 255 characters in double quotes", "parameter": "Idempotency-Key"})
-    client = client_key(request.client.host if request.client else None)
+    client = client_key(request.client.host if request.client else None) if keys else ""
     task = manager.submit(submission, client + keys[0] if keys else None)
     where = f"{request.scope.get('root_path', '')}/tasks/{task.task_id}"
     return _answer(manager, task, 202, {"Location": where, "Retry-After": str(manager.retry_after(task))})

@@ -112,12 +112,16 @@ class TaskManager:
         deadline = clock() + self.settings.wait_timeout  # one, however often the wait wakes
         self._waiting += 1
         try:
-            while not task.news_since(seen):
+            while not task.news_since(seen) and clock() < deadline:
                 if sys.version_info >= (3, 11):
                     async with asyncio.timeout_at(deadline):
                         await task.next_change().wait()
-                else:  # wait_for costs 2 KB more, for a task of its own
-                    await asyncio.wait_for(task.next_change().wait(), deadline - clock())
+                else:  # not wait_for, which in Python 3.10 swallows a cancellation that comes with the change
+                    changed = asyncio.ensure_future(task.next_change().wait())
+                    try:
+                        await asyncio.wait((changed,), timeout=deadline - clock())
+                    finally:
+                        changed.cancel()
         except asyncio.TimeoutError:
             pass
         finally:
@@ -150,7 +154,7 @@ class TaskManager:
         idle, seconds = self.settings.workers - len(self._pool.processing), 0.0
         if not idle:
             ends = (task.changed_clock + task.expected_seconds for task in self._pool.processing)
-            seconds = min(ends) - time.monotonic()
+            seconds = max(0.0, min(ends) - time.monotonic())
         if task is not None:
             first = self._queue.position(task) - idle  # how many go first and have to wait for a worker as well
             if first >= 0:

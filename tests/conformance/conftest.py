@@ -62,7 +62,7 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
     chosen: list[Requirement] = [
         item.callspec.params["requirement"]
         for item in request.session.items
-        if "verdicts" in getattr(item, "fixturenames", ())
+        if item.path == Path(__file__).with_name("test_card.py")
     ]
     solution = request.config.stash[SOLUTION]
     [(_, first)] = grade([(solution, PREFLIGHT)])

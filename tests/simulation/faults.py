@@ -221,7 +221,7 @@ _ALL = (
         "deadline-moves",
         "a long poll that wakes without news waits WAIT_TIMEOUT once more",
         "manager.TaskManager.wait",
-        "while not task.news_since(seen):",
+        "while not task.news_since(seen) and clock() < deadline:",
         "while not task.news_since(seen) and (deadline := clock() + self.settings.wait_timeout):",
     ),
     Fault(

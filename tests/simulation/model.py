@@ -82,11 +82,9 @@ class Model:
 
     def estimate(self, job: Job) -> tuple[int, int]:
         """Between what times from now an accepted task can be expected to finish."""
-        # Once a task has processed for longer than it was expected to, the engine's estimate is too small.
-        overdue = any(self.now > other.changes[-1][0] + other.work.simulated for other in self.processing)
         own = job.work.simulated
         others = sum(other.work.simulated for other in self.queued + self.processing)
-        return 1 if overdue else max(1, own), 1 + own + others + 30  # of a task that is just leaving its worker
+        return max(1, own), 1 + own + others + 30  # of a task that is just leaving its worker
 
     def change(self, job: Job, before: str, after: str) -> None:
         """The log says that a task has changed."""

@@ -1,0 +1,428 @@
+"""Where the work is done: what the environment may ask for, what a lost executor means, and Dask on real clusters.
+
+The clusters are of processes on this machine; every wait is bounded. What runs there notes its beginnings and ends in a
+file, since a future that says "cancelled" says nothing about the work.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+import executors
+from executors import from_env
+from taskmanager import sieve
+from taskmanager.settings import SettingsError
+from tests.conftest import PRIMES, SUM, managing, project_root, serving
+from tests.readme import environment
+from tests.test_server import Server
+
+LOST = {"code": "executor_lost", "message": "Whoever did the work is gone; submit the task again."}
+
+
+def primes(limit: int) -> dict[str, Any]:
+    return PRIMES | {"parameters": {"limit": limit}}
+
+
+async def until(holds: Callable[[], object], seconds: float = 20) -> float:
+    """Wait until this holds; returns how long it took, and fails after ``seconds``."""
+    begun = time.monotonic()
+    while not holds():
+        assert time.monotonic() - begun < seconds
+        await asyncio.sleep(0.01)
+    return time.monotonic() - begun
+
+
+# What the environment says
+
+
+@pytest.mark.parametrize("text", ["", " ", "process", " Process "])
+def test_by_default_the_engine_has_its_own_processes(text: str) -> None:
+    assert from_env({}) is None
+    assert from_env({"TASKMANAGER_EXECUTOR": text, "TASKMANAGER_DASK_SCHEDULER": "unused"}) is None
+
+
+async def test_threads_do_the_work() -> None:
+    executor = from_env({"TASKMANAGER_EXECUTOR": "thread"})
+    assert isinstance(executor, ThreadPoolExecutor)
+    with executor:
+        async with managing(executor) as manager:
+            task = manager.submit(PRIMES)
+            await manager.wait(task.task_id, since=2)
+            assert task.result == {"count": 25}
+
+
+def test_another_executor_is_refused_in_one_line() -> None:
+    with pytest.raises(SettingsError) as refused:
+        from_env({"TASKMANAGER_EXECUTOR": "celery"})
+    assert str(refused.value) == "TASKMANAGER_EXECUTOR must be process, thread or dask; got 'celery'"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["host:8786", "tcp://host", "tcp://:8786", "tcp://host:x", "tcp://host:70000", "http://host:1", "tcp://h:1/"],
+)
+def test_another_address_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        from_env({"TASKMANAGER_EXECUTOR": "dask", "TASKMANAGER_DASK_SCHEDULER": text})
+    assert str(refused.value) == f"TASKMANAGER_DASK_SCHEDULER must be tcp://host:port; got {text!r}"
+
+
+def test_without_dask_the_refusal_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)  # an import of it fails
+    monkeypatch.delitem(sys.modules, "executors.dask_cluster", raising=False)
+    with pytest.raises(SettingsError) as refused:
+        from_env({"TASKMANAGER_EXECUTOR": "dask"})
+    install = "pip install -r executors/requirements.txt"
+    assert str(refused.value) == f"TASKMANAGER_EXECUTOR=dask needs distributed: {install}"
+
+
+# What the engine makes of an executor that was handed in
+
+
+class Broken(Executor):
+    """Loses all that it is given."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.lost = error, False
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize("error", [BrokenExecutor("secret"), BrokenProcessPool("secret")])
+async def test_a_task_whose_executor_is_lost_says_so_and_other_tasks_go_on(error: Exception) -> None:
+    async with managing(Broken(error)) as manager:
+        lost, other = manager.submit(PRIMES), manager.submit(SUM)
+        await manager.wait(lost.task_id, since=2)
+        await manager.wait(other.task_id, since=2)
+        assert (lost.error, other.result) == (LOST, {"sum": 6})
+
+
+async def test_health_is_degraded_while_the_executor_is_lost() -> None:
+    executor = Broken(BrokenExecutor())
+    async with serving(executor) as client:
+        for lost, expected in ((False, (200, "ok")), (True, (503, "degraded")), (False, (200, "ok"))):
+            executor.lost = lost
+            answer = await client.get("/health")
+            assert (answer.status_code, answer.json()["status"]) == expected
+
+
+async def test_the_executor_is_there_before_the_application_and_until_after_it() -> None:
+    log: list[str] = []
+
+    class Noting(ThreadPoolExecutor):
+        def __enter__(self) -> "Noting":
+            log.append("executor starts")
+            return self
+
+        def shutdown(self, *args: Any, **kwargs: Any) -> None:
+            log.append("executor ends")
+            super().shutdown(*args, **kwargs)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[str]:
+        log.append("application starts")
+        yield "state"
+        log.append("application ends")
+
+    async with executors.around(Noting(1), lifespan)(FastAPI()) as state:
+        assert state == "state"
+    assert log == ["executor starts", "application starts", "application ends", "executor ends"]
+
+
+# Dask
+
+
+def dask(test: Any) -> Any:
+    """For tests that start a Dask cluster; where Dask is not installed they are skipped."""
+    missing = find_spec("distributed") is None
+    skip = pytest.mark.skipif(missing, reason="Dask is not installed: pip install -r executors/requirements.txt")
+    windows = pytest.mark.skipif(sys.platform == "win32", reason="kills processes with POSIX signals")
+    return pytest.mark.dask(skip(windows(test)))
+
+
+class Notes:
+    """What segments did, by their notes: (process id, limit of the task, index of the segment)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def lines(self, kind: str) -> list[tuple[int, ...]]:
+        found = re.findall(rf"^{kind} (\d+) (\d+) (\d+)$", self.path.read_text(encoding="utf-8"), re.MULTILINE)
+        return [tuple(map(int, each)) for each in found]
+
+    @property
+    def running(self) -> list[tuple[int, ...]]:
+        return list((Counter(self.lines("begin")) - Counter(self.lines("end"))).elements())
+
+
+TEN = 10  # numbers a segment, in these tests
+
+
+def brute_force(numbers: range) -> int:
+    return sum(number > 1 and all(number % divisor for divisor in range(2, number)) for number in numbers)
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[float], Notes]:
+    """Makes a segment ten numbers, each segment take so many seconds, and note that."""
+    path, size = tmp_path / "notes", TEN
+
+    def take(seconds: float) -> Notes:
+        def segment(index: int, limit: int) -> int:  # inner functions are sent whole: workers need not import this
+            with path.open("a", buffering=1, encoding="utf-8") as file:
+                file.write(f"begin {os.getpid()} {limit} {index}\n")
+                time.sleep(seconds)
+                file.write(f"end {os.getpid()} {limit} {index}\n")
+            numbers = range(max(2, index * size), min((index + 1) * size, limit + 1))
+            return sum(all(number % divisor for divisor in range(2, number)) for number in numbers)
+
+        monkeypatch.setattr(sieve, "SEGMENT", size)
+        monkeypatch.setattr(sieve, "count_segment", segment)
+        return Notes(path)
+
+    return take
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Any]:
+    """An executor on a cluster of its own, with a process a core."""
+    executor = from_env({"TASKMANAGER_EXECUTOR": "dask"})
+    assert executor is not None
+    with executor:
+        assert not executor.lost  # type: ignore[attr-defined]
+        yield executor
+
+
+def held(executor: Any) -> dict[str, str]:
+    """The state of each piece of work that the scheduler, of a cluster of our own, knows."""
+
+    async def look() -> dict[str, str]:
+        return {key: task.state for key, task in executor._client.cluster.scheduler.tasks.items()}
+
+    return asyncio.run_coroutine_threadsafe(look(), executor._loop).result(5)
+
+
+@dask
+async def test_the_work_is_done_in_processes_of_the_cluster(local: Any) -> None:
+    assert local.submit(os.getpid).result(20) != os.getpid()
+    with pytest.raises(ZeroDivisionError):
+        local.submit(divmod, 1, 0).result(20)
+    async with managing(local) as manager:
+        task = manager.submit(primes(1_000_000))
+        await until(lambda: task.finished)
+        assert (task.result, task.progress) == ({"count": 78_498}, 100)
+
+
+@dask
+async def test_a_cancelled_task_ends_on_the_cluster_with_the_segment_under_way(local: Any, noted: Any) -> None:
+    notes = noted(0.2)
+    async with managing(local) as manager:
+        task = manager.submit(primes(100 * TEN))
+        await until(lambda: len(notes.lines("end")) >= 2 and notes.running)
+        manager.cancel(task.task_id)
+        begun = len(notes.lines("begin"))
+        await until(lambda: not notes.running, 2)
+        await asyncio.sleep(0.6)  # time for three more
+        assert len(notes.lines("begin")) == len(notes.lines("end")) == begun < 100
+        assert held(local) == {}
+
+
+@dask
+async def test_cancelled_segments_that_wait_on_the_cluster_never_begin(local: Any, noted: Any) -> None:
+    notes, count = noted(1), 4 * (os.cpu_count() or 1)
+    async with managing(local, workers=count) as manager:
+        tasks = [manager.submit(primes(0)) for _ in range(count)]
+        await until(lambda: len(held(local)) == count and notes.running)
+        for task in tasks:
+            manager.cancel(task.task_id)
+        begun = len(notes.lines("begin"))
+        assert begun < count / 2
+        await until(lambda: not notes.running and not held(local), 3)
+        await asyncio.sleep(0.3)  # time for the next ones to begin
+        assert len(notes.lines("begin")) == begun
+
+
+@dask
+async def test_a_cancelled_task_takes_no_equal_one_with_it(local: Any, noted: Any) -> None:
+    noted(0.2)
+    async with managing(local) as manager:
+        tasks = [manager.submit(primes(3 * TEN)) for _ in range(3)]
+        await until(lambda: held(local) and all(task.started_at for task in tasks))
+        manager.cancel(tasks[1].task_id)
+        await until(lambda: all(task.finished for task in tasks))
+        assert [task.result for task in tasks] == [{"count": 10}, None, {"count": 10}]
+
+
+@dask
+async def test_a_killed_worker_costs_no_task_and_no_result(local: Any, noted: Any) -> None:
+    notes, limits = noted(0.1), range(TEN, 3 * TEN)
+    async with managing(local) as manager:
+        tasks = [manager.submit(primes(limit)) for limit in limits]
+        await until(lambda: len(notes.lines("end")) >= 5)
+        await until(lambda: notes.running)
+        victim = notes.running[-1][0]
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: all(task.finished for task in tasks))
+        assert [task.result for task in tasks] == [{"count": brute_force(range(limit + 1))} for limit in limits]
+    again = Counter((limit, index) for _, limit, index in notes.lines("begin"))
+    assert max(again.values()) == 2  # the one that was killed in the middle
+    assert not local.lost
+
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+with LocalCluster(n_workers=1, threads_per_worker=1, scheduler_port=int(sys.argv[1]), dashboard_address="127.0.0.1:0"):
+    print("up", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def elsewhere(port: int) -> Iterator["subprocess.Popen[str]"]:
+    """A scheduler and a worker that are not ours, though on this machine."""
+    environ, pipe = environment() | {"PYTHONPATH": str(project_root())}, subprocess.PIPE
+    command = [sys.executable, "-c", CLUSTER, str(port)]
+    with subprocess.Popen(
+        command, env=environ, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "up\n"
+            yield process
+        finally:
+            process.kill()  # its workers end with it
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dask
+async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
+    notes, port = noted(0.2), free_port()
+    executor: Any = from_env({"TASKMANAGER_EXECUTOR": "dask", "TASKMANAGER_DASK_SCHEDULER": f"tcp://127.0.0.1:{port}"})
+
+    async def health() -> tuple[int, str]:
+        answer = await client.get("/health")
+        return answer.status_code, answer.json()["status"]
+
+    async def submit(submission: dict[str, Any]) -> str:
+        return str((await client.post("/tasks", json=submission)).json()["task_id"])
+
+    async def end_of(task_id: str, seconds: float) -> Any:
+        """The task, finished within these seconds."""
+        begun, task = time.monotonic(), {"finished_at": None, "version": 0}
+        while task["finished_at"] is None:
+            assert time.monotonic() - begun < seconds, task
+            task = (await client.get(f"/tasks/{task_id}?wait=true&since={task['version']}")).json()
+        return task
+
+    async def connected() -> None:
+        begun = time.monotonic()
+        while await health() != (200, "ok"):
+            assert time.monotonic() - begun < 15
+            await asyncio.sleep(0.05)
+        assert (await end_of(await submit(primes(0)), 10))["result"] == {"count": 0}
+
+    async def under_way() -> str:
+        before = len(notes.lines("end"))
+        task_id = await submit(primes(100 * TEN))
+        await until(lambda: len(notes.lines("end")) > before)
+        return task_id
+
+    async def is_lost() -> None:
+        begun = time.monotonic()
+        while await health() != (503, "degraded"):  # a result that was being fetched may break a moment before
+            assert time.monotonic() - begun < 1
+            await asyncio.sleep(0.01)
+        refused = await submit(primes(0))
+        assert (await end_of(refused, 1))["error"] == LOST
+        assert (await end_of(await submit(SUM), 1))["result"] == {"sum": 6}
+
+    with contextlib.ExitStack() as back:
+        with executor:
+            async with serving(executor, wait_timeout=1) as client:
+                await is_lost()  # it was not there yet
+                with elsewhere(port) as scheduler:
+                    await connected()
+                    task_id = await under_way()
+                    scheduler.send_signal(signal.SIGSTOP)  # its machine takes a connection, and answers nothing
+                    assert (await end_of(task_id, 6))["error"] == LOST
+                    await is_lost()
+                    scheduler.send_signal(signal.SIGCONT)
+                    await connected()
+                    task_id = await under_way()
+                    scheduler.kill()
+                    assert (await end_of(task_id, 3))["error"] == LOST
+                    await is_lost()
+                scheduler = back.enter_context(elsewhere(port))
+                await connected()
+                await under_way()
+                stopping = time.monotonic()
+        assert time.monotonic() - stopping < 2
+        await until(lambda: not notes.running, 2)
+        begun = len(notes.lines("begin"))
+        await asyncio.sleep(0.5)  # time for two more
+        assert len(notes.lines("begin")) == begun
+        assert scheduler.poll() is None  # a cluster of others goes on
+
+
+@dask
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [(["-m", "uvicorn", "main:app", "--port", "0"], signal.SIGTERM), (["main.py", "127.0.0.1", "0"], signal.SIGINT)],
+)
+def test_a_stop_with_a_task_on_a_cluster_of_its_own(command: list[str], number: int) -> None:
+    import psutil
+
+    environ = environment(EXECUTOR="dask", RATE_LIMIT="off")
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=project_root(),
+        env=environ,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            server = Server(process)
+            assert server.request("/health")["status"] == "ok"
+            task = server.request("/tasks", primes(10**9))
+            while task["progress"] == 0:
+                task = server.request(f"/tasks/{task['task_id']}")
+            workers = psutil.Process(process.pid).children(recursive=True)
+            assert workers
+            if number == signal.SIGINT:  # as Ctrl-C does it: the workers get it, too
+                for worker in workers:
+                    worker.send_signal(number)
+            took = server.stop(number)
+            assert took < 2, took
+            assert psutil.wait_procs(workers, timeout=2)[1] == []
+            output = "\n".join(server.lines)
+            assert "Traceback" not in output, output
+            assert "unknown setting" not in output, output
+        finally:
+            process.kill()
