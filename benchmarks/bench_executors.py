@@ -77,7 +77,7 @@ async def _makespan(bench: Bench, executor: Executor, tasks: int, limit: int) ->
 
 
 async def _makespans(bench: Bench, executors: dict[str, Executor]) -> None:
-    tasks, limit, rounds = bench.pick(10, 200), bench.pick(10_000, 1_000_000), bench.pick(1, 2, 5)
+    tasks, limit, rounds = bench.pick(10, 200), bench.pick(10_000, 500_000), bench.pick(1, 2, 5)
     title = f"Makespan of {tasks} tasks that count the primes up to {limit:,}, {os.cpu_count()} cores"
     samples = {name: partial(_makespan, bench, executor, tasks, limit) for name, executor in executors.items()}
     makespans, stalls = parts_of(await bench.take_turns(title, samples, rounds))

@@ -156,7 +156,7 @@ async def _compare(bench: Bench, sizes: list[int], contestants: dict[str, Contes
         bench.say(f"{name}, checked")
         await contestant.check()
     first_bytes = {name: each.first_byte for name, each in contestants.items()}
-    firsts = await bench.measure("first byte, µs", first_bytes, bench.pick(1, 5, 15))
+    firsts = await bench.measure("first byte, µs", first_bytes, bench.pick(1, 3, 15))
     wholes = {name: each.stall for name, each in contestants.items()}
     stalls, totals = parts_of(await bench.take_turns("longest stall and total, ms", wholes, bench.pick(1, 3, 9)))
     peaks = {}

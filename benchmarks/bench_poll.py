@@ -67,7 +67,7 @@ async def _plain_polls(bench: Bench) -> None:
                 "taskmanager": polling(app, f"/tasks/{task_id}", "completed"),
                 "bare FastAPI, without wait and since": polling(bare.app, f"/plainly/{bare_id}", "queued"),
             },
-            rounds=bench.pick(1, 15, 31),
+            rounds=bench.pick(1, 11, 31),
         )
     bench.target(
         "GET in-process, times bare FastAPI with the same parameters", figures["taskmanager"].ratio, at_most=1.2

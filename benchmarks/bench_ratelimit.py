@@ -334,7 +334,7 @@ async def _hits_of(
     gc.collect()
     gc.freeze()  # else most of the time goes into collecting, between the samples, what is no garbage
     try:
-        return await bench.compare(title, "µs", samples, rounds=bench.pick(1, 5, 15))
+        return await bench.compare(title, "µs", samples, rounds=bench.pick(1, 4, 15))
     finally:
         gc.unfreeze()
 

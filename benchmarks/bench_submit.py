@@ -48,6 +48,6 @@ async def _in_process(bench: Bench) -> None:
                 "taskmanager": posting(app, manager),
                 "taskmanager, RATE_LIMIT=off": posting(unlimited, other),
             },
-            rounds=bench.pick(1, 15, 31),
+            rounds=bench.pick(1, 11, 31),
         )
     bench.target("POST /tasks in-process, times bare FastAPI", figures["taskmanager"].ratio, at_most=1.2)
