@@ -52,7 +52,10 @@ def grade(jobs: list[tuple[Solution, Requirement]]) -> Iterator[tuple[int, Verdi
         given.write(json.dumps(told).encode())
         given.seek(0)
         command = [sys.executable, "-m", "tests.conformance.play"]
-        with subprocess.Popen(command, cwd=ROOT, stdin=given, stdout=subprocess.PIPE, stderr=complaints) as process:
+        # Not in asyncio's debug mode, in which no server would run it.
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}
+        pipes: dict[str, Any] = {"stdin": given, "stdout": subprocess.PIPE, "stderr": complaints}
+        with subprocess.Popen(command, cwd=ROOT, env=environ, **pipes) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 index, verdict = json.loads(line)
