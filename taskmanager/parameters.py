@@ -26,7 +26,7 @@ def _check_whole(value: Any) -> Any:  # JSON knows no integers: its 5.0 is as wh
 
 Text: TypeAlias = Annotated[str, Field(strict=True, pattern=r"^[^\u0000-\u001f\u007f-\u009f]*$")]  # category Cc
 Number: TypeAlias = Annotated[int | float, PlainValidator(_check_number), WithJsonSchema({"type": "number"})]
-Whole: TypeAlias = Annotated[int, Field(strict=True), BeforeValidator(_check_whole)]
+Whole = BeforeValidator(_check_whole)
 
 
 class Parameters(BaseModel, extra="forbid"):
@@ -43,13 +43,13 @@ class GenerateReport(Parameters):
     """Write a report with a heading for each section."""
 
     title: Annotated[Text, Field(min_length=1, max_length=200)]
-    sections: Annotated[Whole, Field(ge=1, le=20)] = 5
+    sections: Annotated[int, Field(strict=True, ge=1, le=20), Whole] = 5
 
 
 class CountPrimes(Parameters):
     """Count the primes up to ``limit``: real CPU work, beside the event loop."""
 
-    limit: Annotated[Whole, Field(ge=0, le=1_000_000_000)]
+    limit: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), Whole]
 
 
 class SimulateFailure(Parameters):

@@ -1,17 +1,16 @@
 """The contract, fuzzed: schemathesis makes up requests that keep to the OpenAPI document, and others that break it, and
-checks that each answer is one that the document describes. There are no links to follow.
+checks that each answer is one that the document describes. No check is left out; there are no links to follow.
 
-The default run sends the same requests each time. `FUZZ=50 python -m pytest tests/test_contract_fuzz.py` sends
-fifty times as many, and others each time.
+The default run sends the same requests each time. `FUZZ=50 python -m pytest tests/test_contract_fuzz.py` sends fifty
+times as many, and others each time.
 """
 
 from concurrent.futures import Executor, Future
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 
 import schemathesis
 from hypothesis import Phase
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from taskmanager.api import create_app
 from tests.conftest import FAILURE, PRIMES, REPORT, SUM, settings
@@ -31,8 +30,11 @@ ROOMY = {"wait_timeout": 0.01, "queue_size": 10**6, "max_tasks": 10**6}
 OPEN = create_app(settings(rate_limit=10**9, **ROOMY), executor=NoAnswer())
 LIMITED = create_app(settings(rate_limit=1), executor=NoAnswer())
 DOCUMENT = OPEN.openapi()
-SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=schemathesis.Config())  # not what a schemathesis.toml says
-BODIES = cycle([SUM, FAILURE, REPORT, PRIMES])
+# Schemathesis's own list, and 422: that a key came with another body before, no schema can say.
+ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]
+CONFIG = schemathesis.Config.from_dict({"checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}}})
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
+BODIES, KEYS = cycle([SUM, FAILURE, REPORT, PRIMES]), (f'"{number}"' for number in count())
 
 
 def submit() -> str:
@@ -43,18 +45,19 @@ def submit() -> str:
 
 
 def check(case: schemathesis.Case, **headers: str) -> None:
-    # Since POST /tasks has a header, schemathesis 4.32 calls some of its cases valid that it made invalid on purpose.
-    submits = (case.method, case.path) == ("POST", "/tasks")
-    excluded = [positive_data_acceptance] if submits else []
-    response = case.call_and_validate(app=OPEN, headers=headers, excluded_checks=excluded)
+    response = case.call_and_validate(app=OPEN, headers=headers)
     responses = DOCUMENT["paths"][case.path].get(case.method.lower(), {}).get("responses", {})
     documented = responses.get(str(response.status_code), {}).get("headers", {})
     assert {name.lower() for name in documented} <= set(response.headers)  # schemathesis lets optional ones be missing
 
 
 @SCHEMA.parametrize()
-@budget(50)
+@budget(100)
 def test_each_answer_is_one_that_the_document_describes(case: schemathesis.Case) -> None:
+    if case.headers and case.headers.get("Idempotency-Key") == "0":
+        # In its coverage phase, schemathesis has headers of letters and digits alone, and sends this with every body.
+        # Whether the case is valid it works out again after the change.
+        case.headers["Idempotency-Key"] = next(KEYS)
     check(case)
     if "task_id" in case.path_parameters and case.meta.generation.mode.is_positive:
         case.path_parameters["task_id"] = submit()  # the one made up is of no task
@@ -65,7 +68,7 @@ def test_each_answer_is_one_that_the_document_describes(case: schemathesis.Case)
 
 
 @SCHEMA.parametrize()
-@budget(20, phases=[Phase.generate])
+@budget(10, phases=[Phase.generate])
 def test_so_is_each_refusal_over_the_limit(case: schemathesis.Case) -> None:
     case.call(app=LIMITED)
     response = case.call_and_validate(app=LIMITED)

@@ -120,3 +120,13 @@ assert app.docs_url == "/docs"
 assert {"/docs", "/redoc", "/tasks"} <= {route.path for route in app.routes}
 """
     subprocess.run([sys.executable, "-c", program], cwd=project_root(), check=True, timeout=60)
+
+
+def test_bounds_are_in_the_words_of_json_schema() -> None:
+    def keys(value: Any) -> set[str]:
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+        return (set(value) if isinstance(value, dict) else set()).union(*map(keys, parts))
+
+    assert not keys(DOCUMENT) & {"ge", "gt", "le", "lt"}
+    properties = DOCUMENT["components"]["schemas"]["GenerateReport"]["properties"]
+    assert (properties["sections"]["minimum"], properties["sections"]["maximum"]) == (1, 20)

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Coroutine, Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, Phase, given
@@ -38,7 +38,7 @@ FUZZ = int(os.environ.get("FUZZ", "1"))
 PICKS = st.integers(0, 99)  # of one of several, however many there are
 # As a clock of nanoseconds has them; st.floats() prefers round ones, whose sums are exact
 MOMENTS = st.integers(0, 60 * 10**9).map(lambda nanoseconds: nanoseconds / 1e9)
-FEW = 3  # in place of 128 tasks a page and 500 removals a sweep, so that short sequences need several
+FEW = 2  # in place of 128 tasks a page and 500 removals a sweep, so that short sequences need several
 
 # Where Hypothesis keeps the tables that it makes for itself: without this, in the project.
 set_hypothesis_home_dir(home := tempfile.mkdtemp(prefix="hypothesis-"))
@@ -65,6 +65,9 @@ def around(edge: float) -> list[float]:
     return [math.nextafter(edge, -math.inf), edge, math.nextafter(edge, math.inf)]
 
 
+Submission: TypeAlias = tuple[Priority, str | None]  # and an Idempotency-Key
+
+
 class Listing(NamedTuple):
     """A listing under way."""
 
@@ -77,15 +80,19 @@ class Listing(NamedTuple):
 class Records(RuleBasedStateMachine):
     """What the manager does to its store and its queue, in any order."""
 
-    priorities = st.lists(st.sampled_from(sorted(HEAD_START)), min_size=1, max_size=10)
+    submissions = st.lists(
+        st.tuples(st.sampled_from(sorted(HEAD_START)), st.sampled_from([None, None, None, "a", "b"])),
+        min_size=1,
+        max_size=10,
+    )
 
     @initialize(
         max_tasks=st.integers(1, 20),
         queue_size=st.integers(1, 20),
         retention=st.sampled_from([0, 10, 600]),
-        priorities=priorities,
+        submissions=submissions,
     )
-    def start(self, max_tasks: int, queue_size: int, retention: int, priorities: list[Priority]) -> None:
+    def start(self, max_tasks: int, queue_size: int, retention: int, submissions: list[Submission]) -> None:
         self.max_tasks, self.queue_size, self.retention = max_tasks, queue_size, retention
         self.store, self.queue, self.clock = store.TaskStore(max_tasks), PendingQueue(queue_size), 1000.0
         self.listings: list[Listing] = []
@@ -93,7 +100,7 @@ class Records(RuleBasedStateMachine):
         self.kept: dict[Task, TaskStatus] = {}  # in the order submitted
         self.waiting: list[Task] = []
         self.finished: list[Task] = []  # in the order finished
-        self.submit(priorities)
+        self.submit(submissions)
 
     def full(self) -> bool:
         return len(self.kept) == self.max_tasks and not self.finished
@@ -115,15 +122,17 @@ class Records(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.clock += seconds
 
-    @rule(priorities=priorities)
-    def submit(self, priorities: list[Priority]) -> None:
-        for priority in priorities:
+    @rule(submissions=submissions)
+    def submit(self, submissions: list[Submission]) -> None:
+        for priority, key in submissions:
+            if key in self.store.by_key:
+                continue  # the manager answers the task that has it
             assert self.queue.full() == (len(self.waiting) == self.queue_size)
             assert self.store.full == self.full()
             if self.queue.full() or self.store.full:
                 return
             task = new_task(self.store.next_number, self.clock + HEAD_START[priority])
-            task.expected_seconds = HEAD_START[priority] + 0.1
+            task.expected_seconds, task.key = HEAD_START[priority] + 0.1, key
             if len(self.kept) == self.max_tasks:
                 self.forget_oldest()
             self.store.add(task)
@@ -193,6 +202,7 @@ class Records(RuleBasedStateMachine):
     @invariant()
     def the_store_keeps_what_the_model_keeps(self) -> None:
         assert self.store.by_id == {task.task_id: task for task in self.kept}
+        assert self.store.by_key == {task.key: task for task in self.kept if task.key}
         assert list(self.store.finished) == self.finished
         assert self.store.full == self.full()
         for status in [None, *TaskStatus]:
@@ -214,7 +224,7 @@ class Records(RuleBasedStateMachine):
 def test_the_store_and_the_queue_agree_with_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "PAGE", FEW)
     monkeypatch.setattr(cleanup, "BATCH", FEW)
-    run_state_machine_as_test(Records, settings=budget(150, stateful_step_count=20))
+    run_state_machine_as_test(Records, settings=budget(200, stateful_step_count=20))
 
 
 class Limiter(RuleBasedStateMachine):
