@@ -26,6 +26,7 @@ from benchmarks.harness import CheckFailedError
 from taskmanager.api import create_app
 from taskmanager.manager import TaskManager
 from taskmanager.settings import Settings
+from tests.asgi import scope_of as scope_of
 
 ROOT = Path(__file__).parent.parent
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
@@ -43,25 +44,6 @@ async def running(**changes: Any) -> AsyncIterator[tuple[FastAPI, TaskManager]]:
         yield app, app.state.manager
     # FastAPI keeps an app for as long as the process runs; what its engine holds is not to burden the next benchmark.
     del app.state.manager
-
-
-def scope_of(method: str, path: str, client: str = "10.0.0.1", query: str = "") -> dict[str, Any]:
-    """An ASGI scope, as uvicorn would make it for a small JSON request."""
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
-        "client": (client, 50000),
-        "server": ("127.0.0.1", 8000),
-        "state": {},
-    }
 
 
 async def request(
@@ -111,12 +93,17 @@ uvicorn.main()
 """
 
 
+def environment(**settings: object) -> dict[str, str]:
+    """For a server with these settings: this process's own, without what would set up a server otherwise."""
+    others = re.compile("TASKMANAGER_|UVICORN_|WEB_CONCURRENCY")
+    environ = {name: value for name, value in os.environ.items() if not others.match(name)}
+    return environ | {f"TASKMANAGER_{name.upper()}": str(value) for name, value in settings.items()}
+
+
 @contextlib.contextmanager
 def server(target: str = "taskmanager.api:create_app", **settings: object) -> Iterator[int]:
     """A real uvicorn in another process, on a free loopback port, which it yields; without log lines of tasks."""
-    environ = {f"TASKMANAGER_{name.upper()}": str(value) for name, value in settings.items()}
-    ours = re.compile("TASKMANAGER_|UVICORN_|WEB_CONCURRENCY")  # what would set up the server, of the user's own
-    environ |= {name: value for name, value in os.environ.items() if not ours.match(name)}
+    environ = environment(**settings)
     options = ["--factory"] if target.endswith("create_app") else []
     command = [sys.executable, "-c", _SERVE, target, "--port", "0", "--no-access-log", "--no-use-colors", *options]
     nowhere, pipe = subprocess.DEVNULL, subprocess.PIPE

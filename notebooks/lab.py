@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from benchmarks.plots import COLOURS, STYLE
 from taskmanager import Settings, manager
 from taskmanager.api import create_app
 from tests.virtual_time import VirtualLoop, clocks_of
@@ -155,20 +156,14 @@ COLOUR = {
     "cancelled": "#CC79A7",
 }
 ENDS = {"completed": "o", "failed": "X", "cancelled": "s"}  # markers
-BLUE, AMBER, GREEN, RED, PINK, SKY, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000"
-plt.rcParams.update(
-    {
-        "figure.figsize": (8.0, 3.2),
-        "figure.constrained_layout.use": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlelocation": "left",
-        "axes.prop_cycle": cycler(color=[BLUE, AMBER, GREEN, RED, PINK, SKY, BLACK]),
-        "font.size": 10,
-        "legend.frameon": False,
-        "svg.hashsalt": "notebooks",  # the same picture is the same file
-    }
-)
+BLUE, AMBER, GREEN, RED, PINK, SKY, BLACK = COLOURS
+NOTEBOOK = {
+    "figure.figsize": (8.0, 3.2),
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "legend.frameon": False,
+    "svg.hashsalt": "notebooks",
+}
+plt.rcParams.update(STYLE | NOTEBOOK)
 try:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 

@@ -81,8 +81,8 @@ async def submit_task(
     keys = request.headers.getlist("idempotency-key")  # as a parameter of the route it would take a quarter longer
     if keys and (len(keys) > 1 or not openapi.KEY.fullmatch(keys[0])):
         return problems.invalid({"detail": "Send 1 to 255 characters in double quotes", "parameter": "Idempotency-Key"})
-    client = client_key(request.client.host if request.client else None) if keys else ""
-    task = manager.submit(submission, client + keys[0] if keys else None)
+    key = client_key(request.client.host if request.client else None) + keys[0] if keys else None
+    task = manager.submit(submission, key)
     where = f"{request.scope.get('root_path', '')}/tasks/{task.task_id}"
     return _answer(manager, task, 202, {"Location": where, "Retry-After": str(manager.retry_after(task))})
 
@@ -127,7 +127,7 @@ async def cancel_task(request: Request, task_id: UUID) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """The live counts; 503 while a background loop is dead."""
+    """The live counts; 503 while a background loop is dead, or the executor lost."""
     stats = request.app.state.manager.stats()
     return Response(to_json(stats), 200 if stats["status"] == "ok" else 503, media_type=JSON)
 

@@ -71,7 +71,7 @@ class IdempotencyKeyReusedError(ProblemError): ...  # for something else than wa
 
 
 class TaskFailedError(TaskClientError):
-    """The task has no result: ``task`` is its record, ``code`` task_failed, timeout or internal_error."""
+    """No result: ``task`` is its record, ``code`` task_failed, timeout, executor_lost or internal_error."""
 
     def __init__(self, task: "TaskRecord") -> None:
         error = task.error or {"code": task.status, "message": f"task {task.task_id}"}

@@ -164,7 +164,7 @@ class TaskManager:
         return max(1, math.ceil(seconds))
 
     def stats(self) -> dict[str, str | int]:
-        """The live counts; ``waiting`` are open long polls, ``status`` is degraded while a background loop is dead."""
+        """The live counts; ``waiting`` are long polls. Degraded: a background loop is dead, or the executor lost."""
         running = {"queued": self._queue.qsize(), "processing": len(self._pool.processing), "waiting": self._waiting}
         kept = {"tasks": len(self._store.by_id), "restarts": self._supervisor.restarts}
         limits = {"workers": self.settings.workers, "queue_size": self.settings.queue_size}
@@ -193,15 +193,16 @@ class TaskManager:
 
     async def _in_executor(self, function: Callable[..., int], *args: int) -> int:
         if (executor := self._executor) is None:
-            # Spawned, since a fork of a process with threads may deadlock. Deaf to Ctrl-C, which reaches the whole
-            # process group: this process decides when they end.
+            # Spawned: forks of a process with threads may deadlock. Deaf to Ctrl-C: this process decides when they end.
             spawn, deaf = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
             self._executor = executor = ProcessPoolExecutor(mp_context=spawn, initializer=signal.signal, initargs=deaf)
         try:
             return await asyncio.get_running_loop().run_in_executor(executor, function, *args)
         except BrokenExecutor:
-            if self._owns_executor and executor is self._executor:
+            if not isinstance(executor, ProcessPoolExecutor) or not self._owns_executor:
+                raise
+            if executor is self._executor:
                 self._executor = None  # one process was killed, which ends them all: the next task gets new ones
-            if self._owns_executor:
-                raise RuntimeError("a process of the pool was killed") from None
-            raise
+            for process in (executor._processes or {}).values():
+                process.kill()  # CPython may forget one that it starts meanwhile; it would live for ever
+            raise RuntimeError("a process of the pool was killed") from None

@@ -28,7 +28,7 @@ class Problem(BaseModel):  # RFC 9457; errors come with 400, violated-policies w
 _COUNTS = ("queued", "processing", "tasks", "waiting", "workers", "queue_size", "restarts")
 _STATS = {"status": {"enum": ["ok", "degraded"]}} | {name: {"type": "integer"} for name in _COUNTS}
 _HEALTH = {"content": {"application/json": {"schema": {"type": "object", "properties": _STATS}}}}
-HEALTH: Any = {200: {"description": "ok"} | _HEALTH, 503: {"description": "degraded: a loop is dead"} | _HEALTH}
+HEALTH: Any = {200: {"description": "ok"} | _HEALTH, 503: {"description": "degraded"} | _HEALTH}
 
 _EXAMPLES: list[dict[str, Any]] = [
     {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}},
@@ -52,9 +52,8 @@ _SUBMITTED = {
     "Location": _header("Where to poll the task.", "/tasks/1b4e28ba-2fa1-41d2-883f-0016d3cca427"),
     "Retry-After": _header("Whole seconds until the task can be expected to finish.", "5"),
 }
-_PROBLEMS = {400: "invalid_request", 404: "task_not_found", 409: "task_finished", 413: "body_too_large"}
-_PROBLEMS |= {422: "idempotency_key_reused", 429: "rate_limited", 500: "internal_error"}
-_PROBLEMS |= {503: "queue_full or shutting_down"}
+_CODES = {400: "invalid_request", 404: "task_not_found", 409: "task_finished", 500: "internal_error"}
+_CODES |= {413: "body_too_large", 422: "idempotency_key_reused", 429: "rate_limited", 503: "queue_full, shutting_down"}
 
 
 def responses(success: int, *errors: int, model: Any = TaskDict) -> dict[int | str, Any]:
@@ -66,7 +65,7 @@ def responses(success: int, *errors: int, model: Any = TaskDict) -> dict[int | s
     for status in sorted({*errors, 429, 500}):
         again = {"Retry-After": _header("Whole seconds to wait before trying again.", "30")}
         headers = _ALWAYS | (again if status in (429, 503) else {})
-        found[status] = {"model": Problem, "description": _PROBLEMS[status], "headers": headers}
+        found[status] = {"model": Problem, "description": _CODES[status], "headers": headers}
     return found
 
 

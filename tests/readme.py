@@ -6,7 +6,6 @@ into it, with the table of modules. test_readme.py runs the same, and compares.
 
 import ast
 import contextlib
-import os
 import re
 import signal
 import subprocess
@@ -14,16 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.load import environment
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-
-
-def environment(**settings: str) -> dict[str, str]:
-    """For a server with these settings: this process's own, without what would set up a server otherwise."""
-    others = re.compile("TASKMANAGER_|UVICORN_|WEB_CONCURRENCY")
-    environ = {name: value for name, value in os.environ.items() if not others.match(name)}
-    return environ | {f"TASKMANAGER_{name}": value for name, value in settings.items()}
 
 
 @contextlib.contextmanager

@@ -25,11 +25,11 @@ import pytest
 from fastapi import FastAPI
 
 import executors
+from benchmarks.load import environment
 from executors import from_env
 from taskmanager import sieve
 from taskmanager.settings import SettingsError
 from tests.conftest import PRIMES, SUM, managing, project_root, serving
-from tests.readme import environment
 from tests.test_server import Server
 
 LOST = {"code": "executor_lost", "message": "Whoever did the work is gone; submit the task again."}

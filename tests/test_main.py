@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 import main
+from benchmarks.load import environment
 from tests.conftest import project_root
-from tests.readme import environment
 
 ENGINE = logging.getLogger("taskmanager")
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -267,7 +267,6 @@ async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_m
     real = handlers.run
 
     async def run(task_type: str, parameters: Any, tools: handlers.Tools) -> dict[str, Any]:
-        # One long call: a kill between two calls can hit CPython while it starts a process, which then stays.
         if parameters.limit == 10**9:
             await tools.in_executor(time.sleep, 60)
         return await real(task_type, parameters, tools)
@@ -280,6 +279,7 @@ async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_m
         assert task.result == {"count": 25}
         long = manager.submit(PRIMES | {"parameters": {"limit": 10**9}})
         await manager.wait(long.task_id, since=1)
+        await settle()  # until the call is under way
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, signal.SIGKILL)
         await manager.wait(long.task_id, since=2)
@@ -288,6 +288,33 @@ async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_m
         await manager.wait(again.task_id, since=2)
         assert again.result == {"count": 25}
     assert not multiprocessing.active_children()
+
+
+class ForgetfulPool(Executor):
+    """A pool that broke while it started a process, which CPython's own then neither ends nor waits for."""
+
+    made: list["ForgetfulPool"]
+
+    def __init__(self, **_: Any) -> None:
+        self.made.append(self)
+        self.forgotten = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+        self.forgotten.start()
+        self._processes = {self.forgotten.pid: self.forgotten}
+
+    def submit(self, *_: Any, **__: Any) -> Any:
+        raise BrokenExecutor
+
+
+async def test_a_process_that_starts_while_the_pool_breaks_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = ForgetfulPool.made = []
+    monkeypatch.setattr("taskmanager.manager.ProcessPoolExecutor", ForgetfulPool)
+    async with managing() as manager:
+        task = manager.submit(PRIMES)
+        await manager.wait(task.task_id, since=2)
+        assert task.error == {"code": "internal_error", "message": "The task failed unexpectedly."}
+        (pool,) = pools
+        await asyncio.to_thread(pool.forgotten.join, 10)
+        assert pool.forgotten.exitcode is not None
 
 
 async def test_a_stop_cancels_all_answers_all_and_leaves_nothing(gate: Gate) -> None:

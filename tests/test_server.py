@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.load import environment
 from tests.conftest import SUM, project_root
-from tests.readme import environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops servers with POSIX signals")
 

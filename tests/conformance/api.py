@@ -11,6 +11,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.asgi import receive_from, scope_of
 from tests.conformance.clock import Loop
 from tests.conformance.solution import Solution
 
@@ -91,29 +92,9 @@ class Api:
         sent |= headers or {}
         query_string = urlencode(query)
         answer = Answer(f"{method} {path}" + (f"?{query_string}" if query else ""))
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": query_string.encode(),
-            "root_path": "",
-            "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
-            "client": (address or next(self._addresses), 50000),
-            "server": ("testserver", 80),
-            "state": {},
-        }
-        to_receive = [{"type": "http.request", "body": content, "more_body": False}]
+        raw_headers = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
+        scope = scope_of(method, path, address or next(self._addresses), query_string, raw_headers)
         gone = asyncio.Event()
-
-        async def receive() -> dict[str, Any]:
-            if to_receive:
-                return to_receive.pop()
-            await gone.wait()
-            return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -127,7 +108,7 @@ class Api:
         begun, self.loop.turns = self.loop.time(), 0
         timer = self.loop.call_later(hang_up, gone.set) if hang_up is not None else None
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive_from(content, gone), send)
         except Exception as error:  # a server would log it, and answer 500
             answer.raised = f"{type(error).__name__}: {error}"
             answer.status = answer.status or 500

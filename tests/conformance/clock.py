@@ -5,7 +5,6 @@ Wall clocks are time-machine's, which replaces them in C: freezegun would miss `
 does not reach: threads and processes that were not started through the loop or FastAPI, and another event loop.
 """
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -50,7 +49,6 @@ def install() -> Loop:
     loop = Loop()
     _replace_clocks(loop)
     _hold_time_for_threads(loop)
-    asyncio.set_event_loop(loop)
     return loop
 
 

@@ -30,15 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.getoption(f"--{name}", None) for name in ("app", "app-dir", "solution", "report")
     )
     here = config.invocation_params.dir
-    given = {} if app is None else {"app": app, "app_dir": str(here)}
+    given = {"app": app, "app_dir": str(here)} if app is not None else {"app_dir": str(ROOT)} if file is None else {}
     if folder is not None:
         given["app_dir"] = str(here / folder)
     try:
         solution = Solution.read(None if file is None else here / file, **given)
     except SolutionError as error:
         raise pytest.UsageError(str(error)) from None
-    if not given and (file is None or solution.app_dir == "."):
-        solution = dataclasses.replace(solution, app_dir=str(ROOT if file is None else (here / file).parent))
     if not solution.folder.is_dir():
         raise pytest.UsageError(f"{solution.folder} is no folder")
     if report is not None and report.suffix not in card.KINDS:

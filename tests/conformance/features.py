@@ -6,6 +6,8 @@ from typing import Any
 from tests.conformance.api import Answer, Api, NotGradedError, expect
 from tests.conformance.requirement import requirement
 
+FRAMEWORKS = ("asyncio", "uvicorn", "httpx", "fastapi", "starlette", "concurrent")  # whose logs are not the solution's
+
 
 def feature(text: str, learn: str, *, open: bool = False) -> Any:
     return requirement("additional features", text, learn, open=open)
@@ -150,25 +152,16 @@ async def tasks_are_logged(api: Api) -> None:
             records.append(record)
 
     listener = Listener(level=logging.DEBUG)
-    for logger in (logging.getLogger(), *_loggers_with_handlers()):
-        logger.addHandler(listener)
-        logger.setLevel(logging.DEBUG)
-    for name in list(logging.Logger.manager.loggerDict):
-        if not name.startswith(("asyncio", "uvicorn", "fastapi", "starlette", "concurrent")):
-            logging.getLogger(name).setLevel(logging.DEBUG)
+    loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.Logger.manager.loggerDict))]
+    for logger in loggers:
+        if not logger.name.startswith(FRAMEWORKS):
+            logger.setLevel(logging.DEBUG)
+        if logger.parent is None or not logger.propagate:  # nobody above it hears what it is told
+            logger.addHandler(listener)
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)
-    own = [
-        record
-        for record in records
-        if not record.name.startswith(("asyncio", "uvicorn", "httpx", "fastapi", "concurrent"))
-    ]
+    own = [record for record in records if not record.name.startswith(FRAMEWORKS)]
     expect(own, "a log record while a task is submitted and completed", "there was none")
-
-
-def _loggers_with_handlers() -> list[logging.Logger]:
-    loggers = [logging.getLogger(name) for name in list(logging.Logger.manager.loggerDict)]
-    return [logger for logger in loggers if not logger.propagate]
 
 
 @feature("The API is documented: /docs, and /openapi.json with all four routes", "taskmanager/openapi.py")

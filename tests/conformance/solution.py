@@ -78,8 +78,8 @@ class Solution:
             kind = type(getattr(default, key))
             if key not in ("result", "high", "low") and not isinstance(value, kind):
                 raise SolutionError(f"{path}: {key} is to be a {NAMES[kind]}, not {value!r}")
-        if path is not None and "app_dir" in chosen:
-            chosen["app_dir"] = str((path.parent / chosen["app_dir"]).resolve())
+        if path is not None:
+            chosen["app_dir"] = str((path.parent / chosen.get("app_dir", ".")).resolve())
         return cls(**(chosen | given))
 
     @property

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message
 
+from tests.asgi import JSON, receive_from, scope_of
 from tests.simulation.journal import InvariantError
 
 
@@ -40,13 +41,6 @@ async def ask(
     """The answer to one request, whose client leaves when ``gone`` is set. ``on_chunk`` sees the body of a 200 come."""
     start: Message = {}
     chunks: list[bytes] = []
-    to_receive: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        if to_receive:
-            return to_receive.pop()
-        await (gone or asyncio.Event()).wait()
-        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         start.update(message if message["type"] == "http.response.start" else {})
@@ -55,26 +49,13 @@ async def ask(
         if chunk and on_chunk is not None and start["status"] == 200:
             on_chunk(chunk)
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [(b"content-type", b"application/json"), (b"accept", accept.encode())],
-        "client": None if address is None else (address, 50000),
-        "server": ("127.0.0.1", 8000),
-        "state": {},
-    }
+    headers = [JSON, (b"accept", accept.encode())]
+    receive = receive_from(body, gone or asyncio.Event())
     try:
-        await app(scope, receive, send)
+        await app(scope_of(method, path, address, query, headers), receive, send)
     except Exception as error:
         raise InvariantError(f"{method} {path} raised {error!r}") from error
     if not start:
         raise InvariantError(f"{method} {path} was not answered")
-    headers = {name.decode(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], headers, b"".join(chunks))
+    answered = {name.decode(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], answered, b"".join(chunks))

@@ -7,7 +7,7 @@ import math
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -75,7 +75,8 @@ class Honest:
     def new_task(self, submission: Submission) -> dict[str, Any]:
         self.submitted += 1
         task = {"task_id": str(uuid.uuid4()), "number": self.submitted, **submission.model_dump(), "status": "queued"}
-        return task | {"progress": 0, "result": None, "error": None, "event": asyncio.Event(), "finished": math.inf}
+        task |= {"progress": 0, "result": None, "error": None, "event": asyncio.Event()}
+        return task | {"created": time.monotonic(), "finished": math.inf}
 
     def full(self) -> bool:
         return sum(task["status"] == "queued" for task in self.tasks.values()) >= 100
@@ -104,11 +105,14 @@ class Honest:
     async def stream(self, status: str | None, limit: int) -> AsyncIterator[str]:
         yield "["
         sent = 0
-        for task in list(self.tasks.values()):
+        for task in self.listed():
             if sent < limit and status in (None, task["status"]):
                 yield self.piece(task, first=sent == 0)
                 sent += 1
         yield "]"
+
+    def listed(self) -> Iterable[dict[str, Any]]:
+        return list(self.tasks.values())
 
     def piece(self, task: dict[str, Any], first: bool) -> str:
         return ("" if first else ",") + json.dumps(self.shown(task))
@@ -226,12 +230,18 @@ class Honest:
         """Whether this request is one of at most ten in any sixty seconds from its address."""
         now, times = time.monotonic(), self.clients.setdefault(self.address(scope), deque())
         async with self.lock:
-            while times and times[0] <= now - 60:
+            while times and self.has_left(times[0], now):
                 times.popleft()
-            if len(times) >= 10:
+            if self.too_many(len(times)):
                 return False
             times.append(now)
             return True
+
+    def has_left(self, accepted: float, now: float) -> bool:
+        return accepted <= now - 60
+
+    def too_many(self, accepted: int) -> bool:
+        return accepted >= 10
 
     def address(self, scope: Any) -> str:
         return str(scope["client"][0])
