@@ -12,18 +12,6 @@ SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
 LONG = {"task_type": "generate_report", "parameters": {"title": "Checked", "sections": 20}}
 
 
-@exercise
-def budget(answer: Any) -> None:
-    assert ... not in answer, "put two numbers in place of the dots."
-    pause, followed = answer
-    assert pause > 5, (
-        f"at {pause} s between two questions, the one at {10 * pause} s is refused: the ten before it, the submission "
-        "among them, are less than a minute old."
-    )
-    assert pause == 6, f"not {pause} s: at the moment when a request is a minute old, it no longer counts."
-    assert followed == 1, f"not {followed}: a question held for 10 s is asked six times a minute, for each task."
-
-
 def _counted(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
     calls = 0
 

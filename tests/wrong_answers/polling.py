@@ -4,16 +4,7 @@ import asyncio
 
 from notebooks.solutions.polling import Versioned
 
-WRONG: dict[str, list[tuple[object, str]]] = {
-    "budget": [
-        ((..., ...), "in place of the dots"),
-        ((1, 1), "the one at 10 s is refused"),
-        ((5, 1), "the one at 50 s is refused"),
-        ((7, 1), "it no longer counts"),
-        ((6, 10), "six times a minute, for each task"),
-        ((6, 2), "six times a minute, for each task"),
-    ]
-}
+WRONG: dict[str, list[tuple[object, str]]] = {}
 
 
 class AnswersAtOnce(Versioned):
