@@ -213,13 +213,14 @@ async def limit_ends(api: Api) -> None:
 @core("A client that keeps asking while it is refused is accepted again", "taskmanager/ratelimit.py", open=True)
 async def refusals_do_not_count(api: Api) -> None:
     await use_up(api, "192.0.2.1")
-    for _ in range(30):
+    accepted = []  # since then; a window that does not slide accepts more, too early, and then has to refuse
+    for _ in range(31):
         await api.sleep(2)
         seen = await ask(api, 1, "192.0.2.1")
-    await api.sleep(2)
-    seen = await ask(api, 1, "192.0.2.1")
+        if seen != [429]:
+            accepted.append(api.now())
     expect(
-        seen != [429],
+        seen != [429] or sum(at > api.now() - 60 for at in accepted) >= 10,
         "a request accepted once the ten accepted ones are over a minute old",
         "it was still refused: refusals count",
     )
@@ -256,7 +257,7 @@ async def exists(api: Api, task_id: str) -> bool:
 async def kept_for_ten_minutes(api: Api) -> None:
     await api.sleep(7)
     ids = [await api.submit(api.solution.slow) for _ in range(70)]  # the last one waits for thirteen others
-    await api.until_over(ids[-1], within=14 * 31.0)
+    await api.until_over(ids[-1], within=71 * 31.0)  # one after another, if need be
     begun = api.now()
     while api.now() - begun < 595:
         happened = f"it was gone after {api.now() - begun:.0f} s"
@@ -301,17 +302,18 @@ async def unfinished_is_not_removed(api: Api) -> None:
     accepted: list[str] = []
     begun, ended = api.now(), set[str]()
     while api.now() - begun < 1000:
-        while (answer := await api.post(api.solution.slow)).status == 202:
+        while len(accepted) < 500 and (answer := await api.post(api.solution.slow)).status == 202:
             accepted.append(api.id_of(answer))
         await api.sleep(20)
-        oldest = [task_id for task_id in accepted if task_id not in ended][:6]
+        oldest = [task_id for task_id in accepted if task_id not in ended][:6]  # whichever the workers take first
         for task_id in oldest:
             answer = await api.request("GET", f"/tasks/{task_id}")
             happened = f"after {api.now() - begun:.0f} s one was answered {answer.status}"
             expect(answer.status == 200, "no unfinished task removed", happened)
             if api.done(answer.json().get(api.solution.status)):
                 ended.add(task_id)
-    expect(len(ended) > 20, "tasks to be completed meanwhile", f"{len(ended)} were")
+    happened = f"{len(accepted)} were accepted in all"
+    expect(len(accepted) > 125, "tasks to be completed, and others accepted in their place", happened)
 
 
 # Stop

@@ -5,6 +5,7 @@ Cure: let CancelledError pass where it is the worker that was cancelled.
 """
 
 import asyncio
+from contextlib import suppress
 
 from tests.conformance.wrong_turns.honest import Honest
 
@@ -14,11 +15,8 @@ CAUGHT_BY = ["stops_with_work_under_way"]
 class Wrong(Honest):
     async def worker(self) -> None:
         while True:
-            try:
-                *_, task_id = await self.queue.get()
-                await self.process(self.tasks[task_id])
-            except asyncio.CancelledError:
-                continue
+            with suppress(asyncio.CancelledError):
+                await self.work_once()
 
 
 app = Wrong().app

@@ -163,10 +163,13 @@ class Honest:
 
     async def worker(self) -> None:
         while True:
-            *_, task_id = await self.queue.get()
-            task = self.tasks.get(task_id)
-            if task is not None and task["status"] == "queued":  # else it was cancelled meanwhile
-                await self.process(task)
+            await self.work_once()
+
+    async def work_once(self) -> None:
+        *_, task_id = await self.queue.get()
+        task = self.tasks.get(task_id)
+        if task is not None and task["status"] == "queued":  # else it was cancelled meanwhile
+            await self.process(task)
 
     async def process(self, task: dict[str, Any]) -> None:
         self.change(task, "processing")
