@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 from uuid import UUID
 
+import httpx
 import pytest
 from freezegun import freeze_time
 from pydantic import TypeAdapter
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter
 from taskmanager.api import create_app
 from taskmanager.cleanup import sweep
 from taskmanager.models import TaskDict
+from tests.asgi import scope_of
 from tests.conftest import FAILURE, PRIMES, REPORT, SUM, Gate, client_of, running, serving, settings, settle
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -111,23 +113,6 @@ async def test_a_long_poll_ends_when_its_time_is_up(gate: Gate) -> None:
         assert (answer.status_code, answer.json()["status"]) == (200, "processing")
 
 
-def http(method: str, path: str, query: str = "") -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": query.encode(),
-        "headers": [],
-        "client": ("10.0.0.1", 1),
-        "scheme": "http",
-        "server": ("test", 80),
-    }
-
-
 @pytest.mark.parametrize("parts", [1, 2])
 async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -> None:
     async with running(wait_timeout=1000) as app, client_of(app) as client:
@@ -141,7 +126,7 @@ async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        poll = asyncio.create_task(app(http("GET", where, "wait=true&since=2"), receive, AsyncMock()))
+        poll = asyncio.create_task(app(scope_of("GET", where, query="wait=true&since=2"), receive, AsyncMock()))
         await settle()
         assert (await client.get("/health")).json()["waiting"] == 1
         gone.set()
@@ -387,6 +372,8 @@ async def test_a_listing_has_all_tasks_in_the_order_submitted(gate: Gate, count:
         assert [task["task_id"] for task in as_array.json()] == ids
         as_lines = await client.get("/tasks", headers={"Accept": "text/plain, application/x-ndjson; q=0.9"})
         assert as_lines.headers["content-type"] == "application/x-ndjson"
+        no_spaces = await client.get("/tasks", headers={"Accept": "text/plain,application/x-ndjson"})
+        assert no_spaces.headers["content-type"] == "application/x-ndjson"
         assert [json.loads(line)["task_id"] for line in as_lines.text.splitlines()] == ids
         assert as_lines.text == "" or as_lines.text.endswith("}\n")
 
@@ -425,7 +412,7 @@ async def test_a_listing_streams_and_stays_well_formed_while_tasks_come_and_go(g
             await asyncio.Event().wait()
             return {}
 
-        await app(http("GET", "/tasks"), receive, send)
+        await app(scope_of("GET", "/tasks"), receive, send)
         assert listed.is_set()
         shown = [task["task_id"] for task in json.loads(b"".join(chunks))]
         assert shown == ids[:300] + ids[310:]  # page one as it was; gone ones left out, new ones too
@@ -446,7 +433,7 @@ async def test_others_run_between_two_pages_even_if_sending_never_waits(gate: Ga
             log.append("page" if len(message.get("body", b"")) > 1 else "end")
 
         ticker = asyncio.create_task(tick())
-        await app(http("GET", "/tasks"), asyncio.Event().wait, send)
+        await app(scope_of("GET", "/tasks"), asyncio.Event().wait, send)
         ticker.cancel()
         assert "page page" not in " ".join(log)
         assert log.count("page") == 8
@@ -479,10 +466,23 @@ async def test_health_is_503_while_a_loop_is_dead() -> None:
         assert answer.headers["content-type"] == "application/json"
 
 
-async def test_the_root_leads_to_the_documentation() -> None:
-    async with serving() as client:
-        answer = await client.get("/")
-        assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+@pytest.mark.parametrize("root", ["", "/jobs"])
+async def test_the_root_leads_to_the_documentation(root: str) -> None:
+    async with running() as app:
+        transport = httpx.ASGITransport(app=app, root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            answer = await client.get(root + "/")
+            assert (answer.status_code, answer.headers["location"]) == (307, root + "/docs")
+
+
+async def test_a_poll_without_wait_is_answered_at_once(gate: Gate) -> None:
+    async with serving(wait_timeout=1000) as client:
+        where = (await client.post("/tasks", json=SUM)).headers["location"]
+        await settle()
+        poll = asyncio.create_task(client.get(where))
+        await settle()
+        assert poll.done()
+        assert (await poll).json()["status"] == "processing"
 
 
 async def test_two_apps_are_apart() -> None:

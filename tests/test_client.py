@@ -514,7 +514,7 @@ async def test_parameters_are_a_mapping_or_keywords_or_both() -> None:
 async def test_a_success_that_is_no_task_is_a_broken_answer(text: bytes) -> None:
     script = Script(text)
     async with script.client() as tasks:
-        with pytest.raises(client.BrokenAnswerError):
+        with pytest.raises(client.BrokenAnswerError, match=f"^this is no task: {re.escape(repr(text))}$"):
             await tasks.get("a1")
     assert len(script.requests) == 1
 
@@ -556,7 +556,7 @@ async def test_the_callers_deadline_covers_all_of_a_run(timeout: float) -> None:
     async with client_of_app() as (tasks, _):
         task_id = (await tasks.submit("generate_report", title="x", sections=20, key="k")).task_id
         start = now()
-        with pytest.raises(client.DeadlineExceededError) as caught:
+        with pytest.raises(client.DeadlineExceededError, match=r"^no answer in time: (GET|POST) /tasks/") as caught:
             await tasks.run("generate_report", title="x", sections=20, key="k", timeout=timeout)
         assert now() - start == pytest.approx(max(timeout, 0))
         assert caught.value.task_id in ("", task_id)
@@ -617,9 +617,10 @@ async def test_progress_shows_what_happens() -> None:
 @on(VirtualLoop)
 async def test_a_failure_and_a_cancellation_are_raised() -> None:
     async with client_of_app() as (tasks, _):
-        with pytest.raises(client.TaskFailedError, match="task_failed: on purpose") as failed:
+        with pytest.raises(client.TaskFailedError, match=r"^task_failed: on purpose$") as failed:
             await tasks.run("simulate_failure", message="on purpose")
         assert (failed.value.code, failed.value.task.status) == ("task_failed", "failed")
+        assert type(failed.value) is client.TaskFailedError
         with pytest.raises(client.TaskFailedError) as crashed:
             await tasks.run("simulate_failure", kind="crash")
         assert crashed.value.code == "internal_error"
@@ -638,8 +639,10 @@ async def test_a_failure_and_a_cancellation_are_raised() -> None:
         with pytest.raises(client.InvalidRequestError, match=r"#/parameters/numbers/1") as invalid:
             await tasks.run("compute_sum", numbers=[1, "2"])
         assert invalid.value.errors[0]["pointer"] == "#/parameters/numbers/1"
-        with pytest.raises(client.TaskNotFoundError):
+        with pytest.raises(client.TaskNotFoundError, match=r"after a while\.$") as unknown:
             await tasks.wait("00000000-0000-4000-8000-000000000000")
+        assert (unknown.value.status, unknown.value.code, unknown.value.errors) == (404, "task_not_found", [])
+        assert await tasks.run("compute_sum", {"numbers": [1, 2]}) == {"sum": 3}
 
 
 @on(VirtualLoop)
@@ -859,9 +862,16 @@ async def test_a_server_that_falls_silent_is_asked_again(monkeypatch: pytest.Mon
     assert requests == 2
 
 
-@pytest.mark.parametrize("end", [b"", b'8\r\n{"task_i\r\n', b'8\r\n{"task_i\r\n0\r\n\r\n'])
+@pytest.mark.parametrize(
+    ("end", "complaint"),
+    [
+        (b"", "broke off"),
+        (b'8\r\n{"task_i\r\n', "broke off"),
+        (b'8\r\n{"task_i\r\n0\r\n\r\n', "ended within a line"),
+    ],
+)
 @on(HurriedLoop)
-async def test_a_list_that_breaks_is_not_begun_anew(end: bytes) -> None:
+async def test_a_list_that_breaks_is_not_begun_anew(end: bytes, complaint: str) -> None:
     requests = 0
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -875,7 +885,7 @@ async def test_a_list_that_breaks_is_not_begun_anew(end: bytes) -> None:
     async with listening(handle) as address, TaskClient(address) as tasks:
         listing = tasks.list()
         assert [(await anext(listing)).task_id for _ in range(3)] == ["a1"] * 3
-        with pytest.raises(client.BrokenAnswerError):
+        with pytest.raises(client.BrokenAnswerError, match=f"^the list of tasks {complaint}$"):
             await anext(listing)
     assert requests == 1
 

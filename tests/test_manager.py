@@ -295,8 +295,9 @@ class ForgetfulPool(Executor):
 
     made: list["ForgetfulPool"]
 
-    def __init__(self, **_: Any) -> None:
+    def __init__(self, **arguments: Any) -> None:
         self.made.append(self)
+        self.arguments = arguments
         self.forgotten = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
         self.forgotten.start()
         self._processes = {self.forgotten.pid: self.forgotten}
@@ -305,14 +306,20 @@ class ForgetfulPool(Executor):
         raise BrokenExecutor
 
 
-async def test_a_process_that_starts_while_the_pool_breaks_is_not_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_starts_while_the_pool_breaks_is_not_left_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     pools = ForgetfulPool.made = []
     monkeypatch.setattr("taskmanager.manager.ProcessPoolExecutor", ForgetfulPool)
     async with managing() as manager:
         task = manager.submit(PRIMES)
         await manager.wait(task.task_id, since=2)
         assert task.error == {"code": "internal_error", "message": "The task failed unexpectedly."}
+        assert "RuntimeError: a process of the pool was killed\n" in caplog.text + "\n"
         (pool,) = pools
+        assert pool.arguments["mp_context"].get_start_method() == "spawn"
+        assert pool.arguments["initializer"] is signal.signal  # the server decides when they end, not Ctrl-C
+        assert pool.arguments["initargs"] == (signal.SIGINT, signal.SIG_IGN)
         await asyncio.to_thread(pool.forgotten.join, 10)
         assert pool.forgotten.exitcode is not None
 

@@ -4,7 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from fastapi import Request
+from starlette.exceptions import HTTPException
 
+from taskmanager import errors, problems
 from tests.conftest import SUM, Gate, client_of, running, serving, settle
 from tests.test_api import UNKNOWN
 
@@ -80,6 +83,32 @@ async def test_a_fault_in_the_body_is_pointed_at(content: bytes, pointers: list[
     assert [error["pointer"] for error in await faults(content)] == pointers
 
 
+@pytest.mark.parametrize(
+    ("content", "content_type", "detail", "pointer"),
+    [
+        (b'{"a"', "", "Not valid JSON: Expecting ':' delimiter at character 4.", "#"),
+        (b"\xff", "", "The body cannot be read as JSON.", "#"),
+        (b"{}", "text/plain", "Send JSON, with Content-Type: application/json.", "#"),
+        (b"{}", "", "Input should be one of the task types", "#/task_type"),
+        (
+            body(task_type="juggle"),
+            "",
+            "Input should be 'compute_sum', 'generate_report', 'count_primes', 'simulate_failure'",
+            "#/task_type",
+        ),
+        (
+            json.dumps({"task_type": "generate_report", "parameters": {"title": "a\nb"}}).encode(),
+            "",
+            "Input should have no control characters",
+            "#/parameters/title",
+        ),
+        (body(**{"~!$&'()*+,;=:@/?": 1}), "", "Extra inputs are not permitted", "#/~0!$&'()*+,;=:@~1%3F"),
+    ],
+)
+async def test_a_fault_is_said_in_words(content: bytes, content_type: str, detail: str, pointer: str) -> None:
+    assert await faults(content, content_type or "application/json") == [{"detail": detail, "pointer": pointer}]
+
+
 @pytest.mark.parametrize("title", ["", "x" * 201, "a\nb", "\x00", "\u0085", "\ud800", 5, None])
 async def test_a_title_has_only_what_can_be_printed(title: Any) -> None:
     content = json.dumps({"task_type": "generate_report", "parameters": {"title": title}}).encode()
@@ -121,6 +150,7 @@ async def test_a_fault_in_the_query_or_path_names_its_parameter(path: str, param
         answer = await client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
         assert [error["parameter"] for error in answer.json()["errors"]] == parameters
+        assert all(error["detail"] for error in answer.json()["errors"])
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -155,6 +185,7 @@ async def test_another_method_is_405_and_told_which_are_allowed(path: str, allow
         answer = await client.request(method, path)
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
         assert answer.headers["allow"] == allow
+        assert answer.json()["detail"] == "This path has other methods; see Allow."
 
 
 async def test_cancelling_what_is_done_is_409() -> None:
@@ -193,11 +224,30 @@ async def test_a_fault_of_ours_is_500_and_tells_nothing(
         assert "RuntimeError: a secret" in caplog.text
 
 
-async def test_another_http_error_is_an_internal_error() -> None:
-    from starlette.exceptions import HTTPException
-    from starlette.requests import Request
+OURS = "Something went wrong on our side; the log has the details."
 
-    from taskmanager import problems
 
-    response = await problems.answer(Request({"type": "http"}), HTTPException(418))
-    assert response.status_code == 500
+@pytest.mark.parametrize(
+    ("error", "title", "code", "detail", "retry_after"),
+    [
+        (errors.TaskNotFoundError("gone"), "Not Found", "task_not_found", "gone", None),
+        (errors.TaskFinishedError("done"), "Conflict", "task_finished", "done", None),
+        (errors.KeyReusedError("again"), "Unprocessable Entity", "idempotency_key_reused", "again", None),
+        (errors.QueueFullError("full", 7), "Service Unavailable", "queue_full", "full", "7"),
+        (errors.ShuttingDownError("bye", 5), "Service Unavailable", "shutting_down", "bye", "5"),
+        (HTTPException(404), "Not Found", "not_found", "There is nothing at this path.", None),
+        (HTTPException(413, "long"), "Content Too Large", "body_too_large", "long", None),
+        (HTTPException(503, "bye"), "Service Unavailable", "shutting_down", "bye", "5"),
+        (HTTPException(418), "Internal Server Error", "internal_error", OURS, None),
+        (ValueError("a secret"), "Internal Server Error", "internal_error", OURS, None),
+    ],
+)
+async def test_the_document_of_each_error(
+    error: Exception, title: str, code: str, detail: str, retry_after: str | None
+) -> None:
+    response = await problems.answer(Request({"type": "http"}), error)
+    document = json.loads(response.body)
+    assert document.pop("title") in (title, "Request Entity Too Large")  # its name before Python 3.13
+    assert document == {"type": "about:blank", "status": response.status_code, "detail": detail, "code": code}
+    assert response.headers.get("retry-after") == retry_after
+    assert response.status_code == getattr(error, "status_code", getattr(error, "status", 500)) or detail == OURS

@@ -1,6 +1,7 @@
 """Settings: valid and frozen, or one line that names the variable."""
 
 import dataclasses
+import logging
 import math
 
 import pytest
@@ -103,12 +104,19 @@ def test_the_window_is_a_whole_number() -> None:
 
 def test_unknown_names_and_several_processes_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     Settings.from_env({"TASKMANAGER_WORKRES": "5", "WEB_CONCURRENCY": "2", "OTHER": "1"})
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
-    assert "TASKMANAGER_WORKRES" in caplog.text
-    assert "WEB_CONCURRENCY" in caplog.text
+    assert caplog.record_tuples == [
+        ("taskmanager.settings", logging.WARNING, "unknown setting TASKMANAGER_WORKRES is ignored"),
+        (
+            "taskmanager.settings",
+            logging.WARNING,
+            "WEB_CONCURRENCY starts processes that share no tasks and no limits",
+        ),
+    ]
 
 
 def test_nothing_is_warned_of_by_default(caplog: pytest.LogCaptureFixture) -> None:
     Settings.from_env({"TASKMANAGER_WORKERS": "5", "WEB_CONCURRENCY": "1"})
-    Settings.from_env({"WEB_CONCURRENCY": ""})
+    Settings.from_env(
+        {"WEB_CONCURRENCY": "", "TASKMANAGER_EXECUTOR": "dask", "TASKMANAGER_DASK_SCHEDULER": "tcp://x:1"}
+    )
     assert not caplog.records

@@ -113,11 +113,14 @@ async def test_a_handler_that_ignores_its_cancellation_does_not_keep_its_worker(
         manager.cancel(first.task_id)
         await settle()
         assert statuses([first, second]) == "cancelled processing"
-        assert "ignores its cancellation" in caplog.text
+        warned = f"task {first.task_id}: its handler ignores its cancellation"
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [warned]
+        assert len(manager._pool.interrupted) == 1
         release.set()
         await settle()
         assert (first.status.value, first.result) == ("cancelled", None)
         assert "is cancelled already: completed is dropped" in caplog.text
+        assert not manager._pool.interrupted
         assert second.status.value == "completed"
 
 
