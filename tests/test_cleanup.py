@@ -1,6 +1,7 @@
 """What is forgotten, and when, to the exact edge."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -18,10 +19,10 @@ from tests.test_models import new_task
 
 def store_finished_at(*times: float) -> TaskStore:
     store = TaskStore(10_000)
-    for number, time in enumerate(times):
+    for number, finished_at in enumerate(times):
         task = new_task(number)
         store.add(task)
-        task.change_status(TaskStatus.CANCELLED, "", time)
+        task.change_status(TaskStatus.CANCELLED, "", finished_at)
         store.finished.append(task)
     return store
 
@@ -56,6 +57,19 @@ async def test_idle_clients_are_swept_too() -> None:
     assert sweep(TaskStore(1), limiter, 60.0, 600) is True
     assert sweep(TaskStore(1), limiter, 60.0, 600) is False
     assert limiter.forget_idle(1e9, 1) == 0
+
+
+async def test_the_loop_sweeps_tasks_and_clients() -> None:
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        async with managing(rate_limit=10, cleanup_interval=0.001) as manager:
+            assert manager.limiter is not None
+            await manager.limiter.hit("10.0.0.1", time.monotonic())
+            task = manager.submit(SUM)
+            await manager.wait(task.task_id, since=2)
+            frozen.tick(600)
+            while manager.stats()["tasks"]:
+                await asyncio.sleep(0.001)
+            assert manager.limiter.forget_idle(time.monotonic(), 1) == 0
 
 
 async def test_ten_minutes_count_from_the_finish_not_from_the_submission(

@@ -200,6 +200,23 @@ async def test_when_a_task_can_be_expected_to_finish(
             assert manager.retry_after(manager.submit(SUM)) == seconds
 
 
+async def test_the_estimate_is_rounded_up_once(gate: Gate) -> None:
+    with freeze_time("2026-01-01", real_asyncio=True):
+        async with managing(workers=1, work_scale=0.08) as manager:  # a sum takes 0.4 s
+            manager.submit(SUM)
+            await settle()
+            assert manager.retry_after(manager.submit(SUM)) == 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_lost_executor_degrades_the_health(lost: bool) -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.lost = lost  # type: ignore[attr-defined]
+    async with managing(executor) as manager:
+        assert manager.stats()["status"] == ("degraded" if lost else "ok")
+    executor.shutdown()
+
+
 async def test_the_estimate_for_a_burst_that_no_worker_has_taken_yet() -> None:
     with freeze_time("2026-01-01", real_asyncio=True):
         async with managing(workers=2, work_scale=1) as manager:

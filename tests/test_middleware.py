@@ -1,13 +1,15 @@
 """Before any route: the rate limit, then the body limit, and which of several refusals is answered."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from freezegun import freeze_time
 
+from tests.asgi import scope_of
 from tests.conftest import SUM, Gate, client_of, running, serving, settle
-from tests.test_api import UNKNOWN, chunked, http
+from tests.test_api import UNKNOWN, chunked
 
 JSON = {"Content-Type": "application/json"}
 
@@ -104,7 +106,7 @@ async def test_a_request_without_an_address_has_a_limit_too() -> None:
             statuses.append(message.get("status"))
 
         for _ in range(2):
-            await app(http("PUT", "/tasks") | {"client": None}, asyncio.Event().wait, send)
+            await app(scope_of("PUT", "/tasks") | {"client": None}, asyncio.Event().wait, send)
         assert [status for status in statuses if status] == [405, 429]
 
 
@@ -116,6 +118,8 @@ async def test_the_body_limit_is_exact(extra: int, status: int) -> None:
         assert (await client.post("/tasks", content=padded, headers=JSON)).status_code == status
         answer = await client.post("/tasks", content=chunked(padded[:150], padded[150:]), headers=JSON)
         assert answer.status_code == status
+        if status == 413:
+            assert answer.json()["detail"] == "The body has more than 200 bytes."
 
 
 @pytest.mark.parametrize(("headers", "reads"), [([(b"content-length", b"1000")], 0), ([], 3)])
@@ -130,14 +134,14 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(headers: list[Any], 
         async def send(message: dict[str, Any]) -> None:
             statuses.append(message.get("status"))
 
-        await app(http("POST", "/tasks") | {"headers": headers}, receive, send)
+        await app(scope_of("POST", "/tasks") | {"headers": headers}, receive, send)
         assert (statuses[0], len(read)) == (413, reads)
 
 
 @pytest.mark.parametrize("more", [True, False])
 async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(more: bool) -> None:
     async with running() as app:
-        statuses = []
+        sent: list[dict[str, Any]] = []
         parts = [{"type": "http.request", "body": b"{", "more_body": True}] if more else []
 
         async def receive() -> dict[str, Any]:
@@ -147,18 +151,19 @@ async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(more: b
             return {}
 
         async def send(message: dict[str, Any]) -> None:
-            statuses.append(message.get("status"))
+            sent.append(message)
 
-        request = asyncio.create_task(app(http("POST", "/tasks"), receive, send))
+        request = asyncio.create_task(app(scope_of("POST", "/tasks"), receive, send))
         await settle()
         app.state.manager.begin_stop()
         await request
-        assert statuses[0] == 503
+        assert sent[0]["status"] == 503
+        assert json.loads(sent[1]["body"])["detail"] == "The server is shutting down."
 
 
 async def test_a_request_cancelled_for_another_reason_is_cancelled() -> None:
     async with running() as app:
-        request = asyncio.create_task(app(http("POST", "/tasks"), asyncio.Event().wait, asyncio.Event().wait))
+        request = asyncio.create_task(app(scope_of("POST", "/tasks"), asyncio.Event().wait, asyncio.Event().wait))
         await settle()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -172,7 +177,7 @@ async def test_a_response_that_nobody_reads_is_cut_off_quietly_at_the_stop() -> 
             if message["type"] == "http.response.body":
                 await asyncio.Event().wait()
 
-        listing = asyncio.create_task(app(http("GET", "/tasks"), asyncio.Event().wait, send))
+        listing = asyncio.create_task(app(scope_of("GET", "/tasks"), asyncio.Event().wait, send))
         await settle()
         app.state.manager.begin_stop()
         listing.cancel()
@@ -187,7 +192,7 @@ async def test_a_failure_in_the_middle_of_a_response_is_left_to_the_server() -> 
                 raise OSError("the connection is gone")
 
         with pytest.raises(OSError, match="gone"):
-            await app(http("PUT", "/tasks"), asyncio.Event().wait, send)
+            await app(scope_of("PUT", "/tasks"), asyncio.Event().wait, send)
 
 
 BIG = b"x" * 1000

@@ -153,6 +153,8 @@ async def test_a_crash_tells_its_traceback_to_the_log_alone(handle_with: Any, ca
         await manager.wait(task.task_id, since=2)
         assert task.error == {"code": "internal_error", "message": "The task failed unexpectedly."}
         assert "ValueError: a secret" in caplog.text
+        (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert record.getMessage() == f"task {task.task_id}: its handler crashed"
 
 
 async def test_a_handler_cancelled_from_elsewhere_does_not_stay_processing(handle_with: Any) -> None:
