@@ -1,6 +1,7 @@
 """Failures of tasks are classified, and only what a user should read is shown."""
 
 import asyncio
+from concurrent.futures import BrokenExecutor
 
 import pytest
 
@@ -22,6 +23,7 @@ from taskmanager.errors import (
         (asyncio.TimeoutError("too slow"), "timeout", "too slow"),
         (asyncio.TimeoutError(), "timeout", "The task ran out of time."),
         (TimeoutError(), "timeout", "The task ran out of time."),  # on Python 3.10 not the same class
+        (BrokenExecutor("secret"), "executor_lost", "Whoever did the work is gone; submit the task again."),
         (ValueError("secret"), "internal_error", "The task failed unexpectedly."),
         (OSError("/etc/secret"), "internal_error", "The task failed unexpectedly."),
     ],

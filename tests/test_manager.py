@@ -200,6 +200,25 @@ async def test_when_a_task_can_be_expected_to_finish(
             assert manager.retry_after(manager.submit(SUM)) == seconds
 
 
+async def test_refusals_say_what_to_do(gate: Gate) -> None:
+    async with managing(workers=1, queue_size=1) as manager:
+        manager.submit(SUM, "a key")
+        await settle()
+        with pytest.raises(KeyReusedError, match=r"^This Idempotency-Key came with another submission before\.$"):
+            manager.submit(REPORT, "a key")
+        manager.submit(SUM)
+        with pytest.raises(QueueFullError, match=r"^No slot is free; try again later\.$"):
+            manager.submit(SUM)
+        with pytest.raises(
+            TaskNotFoundError, match=r"^No task has this id; a finished one is removed after a while\.$"
+        ):
+            manager.get("x")
+        manager.begin_stop()
+        with pytest.raises(ShuttingDownError, match=r"^The server is shutting down\.$") as refused:
+            manager.submit(SUM)
+        assert refused.value.retry_after == 5
+
+
 async def test_the_estimate_is_rounded_up_once(gate: Gate) -> None:
     with freeze_time("2026-01-01", real_asyncio=True):
         async with managing(workers=1, work_scale=0.08) as manager:  # a sum takes 0.4 s
@@ -229,14 +248,16 @@ async def test_each_change_of_status_is_one_line_of_the_log(gate: Gate, caplog: 
         async with managing() as manager:
             task = manager.submit(SUM)
             await settle()
-            frozen.tick(2.5)
+            frozen.tick(2.51239)
             gate.open(0)
             await manager.wait(task.task_id, since=2)
     about = {"task_id": task.task_id, "task_type": "compute_sum"}
     assert [record.args for record in caplog.records] == [
         about | {"from": "queued", "to": "processing", "seconds": 0.0},
-        about | {"from": "processing", "to": "completed", "seconds": 2.5},
+        about | {"from": "processing", "to": "completed", "seconds": 2.512},
     ]
+    changes = ["queued -> processing", "processing -> completed"]
+    assert [record.getMessage() for record in caplog.records] == [f"task {task.task_id}: {each}" for each in changes]
 
 
 class Recorder(Executor):

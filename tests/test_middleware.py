@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from freezegun import freeze_time
 
@@ -59,6 +60,14 @@ async def test_whatever_comes_to_tasks_counts(method: str, path: str) -> None:
         answer = await client.request(method, path)
         assert answer.headers["ratelimit"] == '"default";r=1;t=60'
         assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_path_behind_a_root_path_counts_too() -> None:
+    async with running(rate_limit=2) as app:
+        transport = httpx.ASGITransport(app=app, root_path="/jobs")
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            assert (await client.get("/jobs/tasks")).headers["ratelimit"] == '"default";r=1;t=60'
+            assert "ratelimit" not in (await client.get("/jobs/health")).headers
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/docs", "/redoc", "/openapi.json", "/tasksfoo", "/nothing"])

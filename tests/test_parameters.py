@@ -68,6 +68,16 @@ def test_refused(task_type: str, parameters: dict[str, Any]) -> None:
         check(task_type, **parameters)
 
 
+def test_what_a_number_is() -> None:
+    with pytest.raises(ValidationError) as refused:
+        check("compute_sum", numbers=[True])
+    (error,) = refused.value.errors()
+    assert (error["type"], error["msg"]) == (
+        "number",
+        "Input should be a finite number, an integer of at most 100 digits",
+    )
+
+
 @pytest.mark.parametrize(
     "submission",
     [

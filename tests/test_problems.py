@@ -222,6 +222,8 @@ async def test_a_fault_of_ours_is_500_and_tells_nothing(
             assert "secret" not in answer.text
         assert (await client.post("/tasks", json=SUM)).headers["ratelimit"].startswith('"default";r=8')
         assert "RuntimeError: a secret" in caplog.text
+        told = {(record.name, record.getMessage()) for record in caplog.records if record.levelname == "ERROR"}
+        assert told == {("taskmanager.middleware", "a request could not be answered")}
 
 
 OURS = "Something went wrong on our side; the log has the details."

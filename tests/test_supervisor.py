@@ -73,5 +73,6 @@ async def test_a_death_is_logged_with_its_traceback(
 ) -> None:
     clock = Clock(monkeypatch)
     await clock.keep_alive(dies(clock, [0.0]))
-    assert "worker-1 has died" in caplog.text
+    (record,) = caplog.records
+    assert (record.name, record.getMessage()) == ("taskmanager.supervisor", "worker-1 has died")
     assert "RuntimeError: a fault" in caplog.text

@@ -143,6 +143,18 @@ async def test_a_task_that_takes_too_long_fails_and_frees_its_worker(gate: Gate)
         assert second.status.value in ("processing", "failed")
 
 
+async def test_each_loop_has_a_name(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(*_: Any) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(workers.WorkerPool, "_work", fault)
+    monkeypatch.setattr(workers.WorkerPool, "_time_out", fault)
+    monkeypatch.setattr("taskmanager.cleanup.sweep_regularly", fault)
+    async with managing(workers=2) as manager:
+        await settle()
+        assert manager._supervisor.dead == {"worker-1", "worker-2", "timeouts", "cleanup"}
+
+
 async def test_a_crash_tells_its_traceback_to_the_log_alone(handle_with: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def run(*_: Any) -> dict[str, Any]:
         raise ValueError("a secret")
