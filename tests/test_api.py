@@ -487,6 +487,11 @@ async def test_a_poll_without_wait_is_answered_at_once(gate: Gate) -> None:
         assert (await poll).json()["status"] == "processing"
 
 
+def test_the_routes_of_tasks_are_tried_first() -> None:
+    paths = [getattr(route, "path", "") for route in create_app(settings()).routes]
+    assert [path.startswith("/tasks") for path in paths[:5]] == [True] * 4 + [False]
+
+
 async def test_two_apps_are_apart() -> None:
     async with serving() as one, serving() as other:
         where = (await one.post("/tasks", json=SUM)).headers["location"]

@@ -188,6 +188,18 @@ async def test_another_method_is_405_and_told_which_are_allowed(path: str, allow
         assert answer.json()["detail"] == "This path has other methods; see Allow."
 
 
+async def test_what_a_client_did_wrong_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as client:
+        answers = [
+            await client.post("/tasks", json={}),
+            await client.get(f"/tasks/{UNKNOWN}"),
+            await client.get("/nothing"),
+            await client.put("/tasks"),
+        ]
+    assert [answer.status_code for answer in answers] == [400, 404, 404, 405]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_cancelling_what_is_done_is_409() -> None:
     async with serving() as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
