@@ -77,6 +77,6 @@ def _fault(error: dict[str, Any], body: Any) -> dict[str, str]:
             # The first step is the task type, by which pydantic tells its models apart; the rest is the pointer, as
             # a URI fragment (RFC 6901, section 6).
             steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path[1:])
-            pointer = "".join("/" + quote(step, safe="~!$&'()*+,;=:@", errors="replace") for step in steps)
+            pointer = "".join("/" + quote(step, safe="~!$&'()*+,;=:@") for step in steps)
             plain = {"string_pattern_mismatch": "Input should have no control characters"}  # pydantic shows the pattern
             return {"detail": plain.get(error["type"], error["msg"]), "pointer": "#" + pointer}

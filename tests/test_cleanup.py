@@ -59,6 +59,18 @@ async def test_idle_clients_are_swept_too() -> None:
     assert limiter.forget_idle(1e9, 1) == 0
 
 
+async def test_the_loop_goes_on_until_nothing_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "BATCH", 1)
+    async with managing(retention=0, cleanup_interval=0.001) as manager:
+        tasks = [manager.submit(SUM) for _ in range(5)]
+        for task in tasks:
+            manager.cancel(task.task_id)
+        while manager.stats()["tasks"] == 5:
+            await asyncio.sleep(0)
+        await settle()
+        assert manager.stats()["tasks"] == 0
+
+
 async def test_the_loop_sweeps_tasks_and_clients() -> None:
     with freeze_time("2026-01-01", real_asyncio=True) as frozen:
         async with managing(rate_limit=10, cleanup_interval=0.001) as manager:

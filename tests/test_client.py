@@ -360,6 +360,31 @@ async def test_a_task_is_polled_when_it_should_be_finished() -> None:
 
 
 @on(VirtualLoop)
+async def test_a_task_that_is_due_is_polled_at_once() -> None:
+    script = Script(TASK, DONE)
+    async with script.client() as tasks:
+        await tasks.wait("a1")
+    assert script.times == [0, 0]
+
+
+@on(VirtualLoop)
+async def test_who_wants_to_see_progress_polls_at_once() -> None:
+    script = Script((202, TASK, {"Retry-After": "5"} | left(9, 60)), DONE)
+    async with script.client() as tasks:
+        await tasks.run("compute_sum", numbers=[1, 2, 3], progress=lambda _: None)
+    assert script.times == [0, 0]
+
+
+@on(VirtualLoop)
+async def test_the_deadline_of_a_wait_covers_its_first_look() -> None:
+    script = Script(SILENT)
+    async with script.client() as tasks:
+        with pytest.raises(client.DeadlineExceededError):
+            await tasks.wait("a1", timeout=3)
+        assert now() == 3
+
+
+@on(VirtualLoop)
 async def test_a_task_that_should_finish_after_the_deadline_is_polled_at_once() -> None:
     script = Script((202, TASK, {"Retry-After": "600"}), DONE)
     async with script.client() as tasks:

@@ -251,6 +251,7 @@ async def test_each_change_of_status_is_one_line_of_the_log(gate: Gate, caplog: 
             frozen.tick(2.51239)
             gate.open(0)
             await manager.wait(task.task_id, since=2)
+    assert (task.started_at, task.finished_at) == ("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:02.512Z")
     about = {"task_id": task.task_id, "task_type": "compute_sum"}
     assert [record.args for record in caplog.records] == [
         about | {"from": "queued", "to": "processing", "seconds": 0.0},
@@ -360,6 +361,20 @@ async def test_a_process_that_starts_while_the_pool_breaks_is_not_left_behind(
         assert pool.arguments["initargs"] == (signal.SIGINT, signal.SIG_IGN)
         await asyncio.to_thread(pool.forgotten.join, 10)
         assert pool.forgotten.exitcode is not None
+
+
+async def test_a_pool_of_the_caller_that_breaks_stays_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    ForgetfulPool.made = []
+    monkeypatch.setattr("taskmanager.manager.ProcessPoolExecutor", ForgetfulPool)
+    pool = ForgetfulPool()
+    async with managing(pool) as manager:
+        task = manager.submit(PRIMES)
+        await manager.wait(task.task_id, since=2)
+        assert task.error is not None
+        assert task.error["code"] == "executor_lost"
+    assert pool.forgotten.is_alive()
+    pool.forgotten.kill()
+    await asyncio.to_thread(pool.forgotten.join, 10)
 
 
 async def test_a_stop_cancels_all_answers_all_and_leaves_nothing(gate: Gate) -> None:

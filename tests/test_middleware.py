@@ -195,13 +195,30 @@ async def test_a_response_that_nobody_reads_is_cut_off_quietly_at_the_stop() -> 
 
 async def test_a_failure_in_the_middle_of_a_response_is_left_to_the_server() -> None:
     async with running() as app:
+        begun = []
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.body":
                 raise OSError("the connection is gone")
+            begun.append(message["status"])
 
         with pytest.raises(OSError, match="gone"):
             await app(scope_of("PUT", "/tasks"), asyncio.Event().wait, send)
+        assert begun == [405]
+
+
+async def test_a_response_that_is_cancelled_for_another_reason_is_cancelled() -> None:
+    async with running() as app:
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        listing = asyncio.create_task(app(scope_of("GET", "/tasks"), asyncio.Event().wait, send))
+        await settle()
+        listing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listing
 
 
 BIG = b"x" * 1000

@@ -58,6 +58,15 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(field: str, 
     assert "\n" not in str(refused.value)
 
 
+def test_a_refusal_word_for_word() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings(workers=0)
+    assert str(refused.value) == "TASKMANAGER_WORKERS must be a whole number from 1 to 10000; got 0"
+    with pytest.raises(SettingsError) as refused:
+        Settings(rate_limit=0)
+    assert str(refused.value) == "TASKMANAGER_RATE_LIMIT must be a whole number from 1 to 1000000000, or 'off'; got 0"
+
+
 @pytest.mark.parametrize("field", sorted({f.name for f in dataclasses.fields(Settings)} - {"work_scale", "retention"}))
 def test_all_but_two_are_positive(field: str) -> None:
     with pytest.raises(SettingsError):

@@ -1,6 +1,7 @@
 """Five at a time, each in a task of its own; what ends a task, and what ends a worker."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -12,6 +13,7 @@ from taskmanager.models import Task
 from taskmanager.pending import PendingQueue
 from taskmanager.workers import WorkerPool
 from tests.conftest import SUM, Gate, managing, settle
+from tests.virtual_time import VirtualLoop, clocks_of
 
 
 def statuses(tasks: list[Task]) -> str:
@@ -91,6 +93,35 @@ async def test_nothing_comes_after_the_end_of_a_task(caplog: pytest.LogCaptureFi
         assert "dropped" not in caplog.text
 
 
+async def test_a_handler_that_ends_when_it_is_cancelled_is_not_warned_of(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "UNWIND", 0.001)
+    async with managing(workers=1) as manager:
+        task = manager.submit(SUM)
+        await settle()
+        manager.cancel(task.task_id)
+        await asyncio.sleep(0.002)  # past the time that it has
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_task_times_out_at_the_moment() -> None:
+    async def time_out() -> list[float]:
+        clock, ends = asyncio.get_running_loop().time, []
+        async with managing(workers=2, work_scale=1.0, task_timeout=3) as manager:
+            for pause in (2, 0):  # while nothing processes, and beside one that does
+                await asyncio.sleep(pause)
+                begun, task = clock(), manager.submit(SUM)
+                manager.submit(SUM)
+                await manager.wait(task.task_id, since=2)
+                assert task.error == {"code": "timeout", "message": "The task took longer than 3 seconds."}
+                ends.append(clock() - begun)
+        return ends
+
+    with contextlib.closing(VirtualLoop()) as loop, clocks_of(loop):
+        assert loop.run_until_complete(time_out()) == pytest.approx([3, 3], abs=0.01)
+
+
 async def test_a_handler_that_ignores_its_cancellation_does_not_keep_its_worker(
     handle_with: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -119,7 +150,8 @@ async def test_a_handler_that_ignores_its_cancellation_does_not_keep_its_worker(
         release.set()
         await settle()
         assert (first.status.value, first.result) == ("cancelled", None)
-        assert "is cancelled already: completed is dropped" in caplog.text
+        dropped = f"task {first.task_id} is cancelled already: completed is dropped"
+        assert dropped in [record.getMessage() for record in caplog.records]
         assert not manager._pool.interrupted
         assert second.status.value == "completed"
 
