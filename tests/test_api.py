@@ -277,6 +277,15 @@ async def test_a_malformed_key_is_400(texts: list[bytes]) -> None:
         assert (await client.get("/health")).json()["tasks"] == 0
 
 
+async def test_a_key_of_a_client_without_an_address_counts_too() -> None:
+    async with running() as app:
+        body = [{"type": "http.request", "body": json.dumps(SUM).encode(), "more_body": False}]
+        send = AsyncMock()
+        headers = [(b"content-type", b"application/json"), (b"idempotency-key", b'"a"')]
+        await app(scope_of("POST", "/tasks", None, headers=headers), AsyncMock(side_effect=body), send)
+        assert send.await_args_list[0].args[0]["status"] == 202
+
+
 @pytest.mark.parametrize("text", ["a", " ", "~", "!#[]", r"\"", r"\\", "a" * 255, r"\"" * 255])
 async def test_a_key_is_a_string_of_up_to_255_characters(text: str) -> None:
     async with serving() as client:

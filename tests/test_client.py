@@ -219,6 +219,15 @@ async def test_two_programs_at_one_address_share_its_requests() -> None:
 
 
 @on(VirtualLoop)
+async def test_a_reset_of_a_second_is_waited_for() -> None:
+    script = Script((200, TASK, left(0, 1)), TASK)
+    async with script.client() as tasks:
+        for _ in range(2):
+            await tasks.get("a1")
+    assert script.times == [0, 1]
+
+
+@on(VirtualLoop)
 async def test_requests_stop_before_they_are_refused() -> None:
     script = Script((200, TASK, left(1, 40)), (200, TASK, left(0, 30)), (200, TASK, left(9, 60)))
     async with script.client(fraction=1.0) as tasks:

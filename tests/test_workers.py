@@ -109,7 +109,7 @@ def test_a_task_times_out_at_the_moment() -> None:
     async def time_out() -> list[float]:
         clock, ends = asyncio.get_running_loop().time, []
         async with managing(workers=2, work_scale=1.0, task_timeout=3) as manager:
-            for pause in (2, 0):  # while nothing processes, and beside one that does
+            for pause in (0.5, 0):  # while nothing processes, and beside one that does
                 await asyncio.sleep(pause)
                 begun, task = clock(), manager.submit(SUM)
                 manager.submit(SUM)
