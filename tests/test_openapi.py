@@ -130,3 +130,10 @@ def test_bounds_are_in_the_words_of_json_schema() -> None:
     assert not keys(DOCUMENT) & {"ge", "gt", "le", "lt"}
     properties = DOCUMENT["components"]["schemas"]["GenerateReport"]["properties"]
     assert (properties["sections"]["minimum"], properties["sections"]["maximum"]) == (1, 20)
+
+
+def test_headers_are_where_they_are_sent() -> None:
+    answers = create_app(settings()).openapi()["paths"]["/tasks"]["post"]["responses"]
+    with_retry = {status for status, answer in answers.items() if "Retry-After" in answer["headers"]}
+    assert with_retry == {"202", "429", "503"}
+    assert [status for status, answer in answers.items() if "Location" in answer["headers"]] == ["202"]

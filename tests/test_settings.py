@@ -63,6 +63,9 @@ def test_a_refusal_word_for_word() -> None:
         Settings(workers=0)
     assert str(refused.value) == "TASKMANAGER_WORKERS must be a whole number from 1 to 10000; got 0"
     with pytest.raises(SettingsError) as refused:
+        Settings(retention=-1)
+    assert str(refused.value) == "TASKMANAGER_RETENTION must be a number from 0 to 1000000000; got -1"
+    with pytest.raises(SettingsError) as refused:
         Settings(rate_limit=0)
     assert str(refused.value) == "TASKMANAGER_RATE_LIMIT must be a whole number from 1 to 1000000000, or 'off'; got 0"
 
