@@ -42,8 +42,8 @@ class BrokenAnswerError(TaskClientError): ...  # it ended early, or is not what 
 class DeadlineExceededError(TaskClientError):
     """Time ran out; ``__cause__`` is the last failure, if any. The task ``task_id``, where that is known, goes on."""
 
-    def __init__(self, method: str, task_id: str) -> None:
-        super().__init__(f"no answer in time: {method} /tasks/{task_id}")
+    def __init__(self, method: str, task_id: str, last: Exception | None = None) -> None:
+        super().__init__(f"no answer in time: {method} /tasks/{task_id}" + (f" (the last: {last})" if last else ""))
         self.task_id = task_id
 
 
@@ -98,7 +98,7 @@ class TaskClient:
     """
 
     def __init__(self, base_url: str, *, rng: random.Random | None = None, **options: Any) -> None:
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=SILENCE, **options)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=SILENCE, limits=httpx.Limits(), **options)
         self._random = rng or random.Random()  # noqa: S311 - it spreads load
         self._left, self._reset_at = 0.0, 0.0  # requests that the server will accept; when it will accept more
         self._turn, self._answers = asyncio.Lock(), 0
@@ -205,7 +205,7 @@ class TaskClient:
                     if code == "internal_error" or (status < 500 and status not in (408, 425, 429)):
                         raise failure
                 await asyncio.sleep(told + self._share(attempt))
-        raise DeadlineExceededError(method, task_id) from failure
+        raise DeadlineExceededError(method, task_id, failure) from failure
 
     async def _send(self, request: httpx.Request, stream: bool) -> httpx.Response:
         # Each request is one less that the server will accept. With none left, or nothing known, one goes alone, after
