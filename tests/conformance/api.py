@@ -57,6 +57,11 @@ class Answer:
         except ValueError:
             raise UnmetError(f"JSON from {self.asked}", f"the body was {text!r:.120}") from None
 
+    @property
+    def accepted(self) -> bool:
+        """Whether a submission was: that it is 202, and nothing else, is one requirement of its own."""
+        return self.status in (200, 201, 202)
+
     def __str__(self) -> str:
         if self.raised:
             return f"{self.asked} raised {self.raised}"
@@ -68,6 +73,7 @@ class Api:
 
     def __init__(self, app: Any, solution: Solution, loop: Loop) -> None:
         self.app, self.solution, self.loop = app, solution, loop
+        self._serving: set[asyncio.Task[None]] = set()
         self._addresses = (f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in itertools.count(1))
 
     # Requests
@@ -94,7 +100,7 @@ class Api:
         answer = Answer(f"{method} {path}" + (f"?{query_string}" if query else ""))
         raw_headers = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
         scope = scope_of(method, path, address or next(self._addresses), query_string, raw_headers)
-        gone = asyncio.Event()
+        gone, complete = asyncio.Event(), asyncio.Event()
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -103,20 +109,33 @@ class Api:
             elif message["type"] == "http.response.body" and message.get("body"):
                 answer.pieces += 1
                 answer.body += message["body"]
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                complete.set()  # whatever the application does after that, as in BackgroundTasks
             await asyncio.sleep(0)  # as a socket would: others may run between two pieces
 
         begun, self.loop.turns = self.loop.time(), 0
         timer = self.loop.call_later(hang_up, gone.set) if hang_up is not None else None
+        serving = asyncio.create_task(self._serve(scope, receive_from(content, gone), send, answer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        serving.add_done_callback(lambda _: complete.set())
         try:
-            await self.app(scope, receive_from(content, gone), send)
-        except Exception as error:  # a server would log it, and answer 500
-            answer.raised = f"{type(error).__name__}: {error}"
-            answer.status = answer.status or 500
+            await complete.wait()
+        except asyncio.CancelledError:
+            serving.cancel()
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
         answer.seconds, self.loop.turns = self.loop.time() - begun, 0
         return answer
+
+    async def _serve(self, scope: Any, receive: Any, send: Any, answer: Answer) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except Exception as error:  # a server would log it, and answer 500
+            answer.raised = f"{type(error).__name__}: {error}"
+            answer.status = answer.status or 500
 
     async def post(self, body: Any, *, address: str | None = None, priority: Any = None) -> Answer:
         if priority is not None:
@@ -127,7 +146,7 @@ class Api:
         """Hand in a task that has to be accepted; its id."""
         answer = await self.post(body, priority=priority)
         expect(
-            answer.status == 202,
+            answer.accepted,
             "202 for a valid task (which tasks are valid can be named in a TOML file)",
             str(answer),
         )
@@ -203,9 +222,9 @@ class Api:
         accepted: list[str] = []
         for _ in range(most):
             answer = await self.post(body)
-            if answer.status != 202 and accepted:
+            if not answer.accepted and accepted:
                 return accepted, answer
-            expect(answer.status == 202, "202 for a valid task", str(answer))
+            expect(answer.accepted, "202 for a valid task", str(answer))
             accepted.append(self.id_of(answer))
         raise NotGradedError(f"{most} tasks were accepted one after the other: see the line on 503")
 

@@ -171,6 +171,9 @@ def _import(solution: Solution) -> Any:
     except BaseException as error:  # a SystemExit, too
         why = f"{type(error).__name__}: {error}"
         raise UnmetError(f"{solution.app} to be importable from {solution.folder}", why) from None
+    file = Path(getattr(sys.modules[module], "__file__", None) or solution.folder).resolve()
+    if file.is_relative_to(ROOT) and not file.is_relative_to(solution.folder):
+        raise UnmetError(f"{solution.app} in {solution.folder}", f"it is not there; {file} was found in its place")
     if not callable(app):
         raise UnmetError(f"{solution.app} to be an ASGI application", f"it is {app!r:.60}")
     return app
