@@ -9,6 +9,7 @@ import pytest
 
 from tests.conformance import card
 from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
+from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Verdict, load_all
 from tests.conformance.solution import Solution, SolutionError
 from tests.conftest import project_root
@@ -188,3 +189,49 @@ def test_a_card_escapes_what_a_solution_says() -> None:
         card.summary([*graded, (requirement, Verdict("remark")), (requirement, Verdict("remark"))])
         == "1 failed, 2 remarks"
     )
+
+
+BACKGROUND = """
+import asyncio, uuid
+from fastapi import BackgroundTasks, FastAPI
+
+app, tasks = FastAPI(), {}
+
+async def work(task):
+    await asyncio.sleep(5)
+    task["status"] = task["status"].replace("QUEUED", "COMPLETED")
+
+@app.post("/tasks")
+async def submit(body: dict, background: BackgroundTasks):
+    task = {"task_id": str(uuid.uuid4()), "status": "QUEUED"}
+    tasks[task["task_id"]] = task
+    background.add_task(work, task)
+    return task
+
+@app.delete("/tasks/{task_id}")
+async def cancel(task_id: str):
+    tasks[task_id]["status"] = "CANCELED"
+    return tasks[task_id]
+
+@app.get("/tasks/{task_id}")
+async def show(task_id: str):
+    return tasks[task_id]
+"""
+
+
+def test_work_after_the_answer_and_200_in_place_of_202_are_seen_for_what_they_are(tmp_path: Path) -> None:
+    at_once, status = played(tmp_path, BACKGROUND, "submit_does_not_wait", "submit_answers_202")
+    assert (at_once.mark, status.mark) == ("passed", "failed")
+    assert "was answered 200" in status.happened
+
+
+def test_other_spellings_of_the_ends_are_found_out(tmp_path: Path) -> None:
+    (tmp_path / "solution.py").write_text(BACKGROUND, encoding="utf-8")
+    ((_, verdict),) = grade([(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)])
+    assert (verdict.mark, verdict.found["cancelled"]) == ("passed", "CANCELED")
+
+
+def test_this_project_is_not_taken_for_one_that_is_missing(tmp_path: Path) -> None:
+    (verdict,) = dict(grade([(Solution(app="main:app", app_dir=str(tmp_path)), PREFLIGHT)])).values()
+    assert verdict.mark == "failed"
+    assert "it is not there" in verdict.happened
