@@ -179,14 +179,14 @@ async def test_a_request_cancelled_for_another_reason_is_cancelled() -> None:
             await request
 
 
+async def read_only_the_head(message: dict[str, Any]) -> None:
+    if message["type"] == "http.response.body":
+        await asyncio.Event().wait()
+
+
 async def test_a_response_that_nobody_reads_is_cut_off_quietly_at_the_stop() -> None:
     async with running() as app:
-
-        async def send(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.body":
-                await asyncio.Event().wait()
-
-        listing = asyncio.create_task(app(scope_of("GET", "/tasks"), asyncio.Event().wait, send))
+        listing = asyncio.create_task(app(scope_of("GET", "/tasks"), asyncio.Event().wait, read_only_the_head))
         await settle()
         app.state.manager.begin_stop()
         listing.cancel()
@@ -209,12 +209,7 @@ async def test_a_failure_in_the_middle_of_a_response_is_left_to_the_server() -> 
 
 async def test_a_response_that_is_cancelled_for_another_reason_is_cancelled() -> None:
     async with running() as app:
-
-        async def send(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.body":
-                await asyncio.Event().wait()
-
-        listing = asyncio.create_task(app(scope_of("GET", "/tasks"), asyncio.Event().wait, send))
+        listing = asyncio.create_task(app(scope_of("GET", "/tasks"), asyncio.Event().wait, read_only_the_head))
         await settle()
         listing.cancel()
         with pytest.raises(asyncio.CancelledError):
