@@ -13,9 +13,10 @@ JSON = (b"content-type", b"application/json")
 def scope_of(
     method: str,
     path: str,
-    client: str | None = "10.0.0.1",
+    client: str | None = "10.0.0.1",  # its address
     query: str = "",
     headers: list[tuple[bytes, bytes]] | None = None,
+    port: int = 50000,  # of the client
 ) -> dict[str, Any]:
     """An ASGI scope, as uvicorn would make it; without ``headers``, for a small JSON request."""
     return {
@@ -29,7 +30,7 @@ def scope_of(
         "query_string": query.encode(),
         "root_path": "",
         "headers": [(b"host", b"localhost"), JSON] if headers is None else headers,
-        "client": None if client is None else (client, 50000),
+        "client": None if client is None else (client, port),
         "server": ("127.0.0.1", 8000),
         "state": {},
     }

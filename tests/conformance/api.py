@@ -24,6 +24,11 @@ class UnmetError(Exception):
         self.expected, self.happened = expected, happened
 
 
+def hint(key: str) -> str:
+    """For an expectation that other names in the solution would explain."""
+    return f"(called otherwise? set `{key}` in a TOML file)"
+
+
 class NotGradedError(Exception):
     """A requirement cannot be judged; the message says what is missing."""
 
@@ -74,7 +79,8 @@ class Api:
     def __init__(self, app: Any, solution: Solution, loop: Loop) -> None:
         self.app, self.solution, self.loop = app, solution, loop
         self._serving: set[asyncio.Task[None]] = set()
-        self._addresses = (f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in itertools.count(1))
+        self._count = itertools.count(1)
+        self.failures = 0  # how often a task was seen that has failed
 
     # Requests
 
@@ -86,20 +92,28 @@ class Api:
         body: Any = None,
         raw: bytes | None = None,
         address: str | None = None,
+        port: int | None = None,
         headers: dict[str, str] | None = None,
         hang_up: float | None = None,
         **query: Any,
     ) -> Answer:
-        """Send one request; ``hang_up`` is after how many seconds the client goes away."""
+        """Send one request; ``hang_up`` is after how many seconds the client goes away.
+
+        ``path`` begins with /tasks, wherever the solution has it. Unless told otherwise, each request comes from a port
+        of its own, as most do.
+        """
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         sent = {"host": "testserver", "accept": "*/*"}
         if content:
             sent |= {"content-type": "application/json", "content-length": str(len(content))}
         sent |= headers or {}
-        query_string = urlencode(query)
+        number, query_string = next(self._count), urlencode(query)
+        if path.startswith("/tasks"):
+            path = self.solution.path + path.removeprefix("/tasks").removeprefix("/" * self.solution.path.endswith("/"))
         answer = Answer(f"{method} {path}" + (f"?{query_string}" if query else ""))
         raw_headers = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
-        scope = scope_of(method, path, address or next(self._addresses), query_string, raw_headers)
+        own = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        scope = scope_of(method, path, address or own, query_string, raw_headers, port or 1024 + number % 60_000)
         gone, complete = asyncio.Event(), asyncio.Event()
 
         async def send(message: Any) -> None:
@@ -147,16 +161,23 @@ class Api:
         answer = await self.post(body, priority=priority)
         expect(
             answer.accepted,
-            "202 for a valid task (which tasks are valid can be named in a TOML file)",
+            "202 for a valid task (which tasks are valid can be set in a TOML file)",
             str(answer),
         )
         return self.id_of(answer)
 
     def id_of(self, answer: Answer) -> str:
-        task = answer.json()
-        name = self.solution.task_id
-        expect(isinstance(task, dict) and task.get(name), f"a {name!r} in the answer to POST /tasks", str(answer))
+        task, name = self.unwrapped(answer.json(), self.solution.task_id), self.solution.task_id
+        there = isinstance(task, dict) and task.get(name) is not None
+        expect(there, f"a {name!r} in the answer to POST /tasks {hint('task_id')}", str(answer))
         return str(task[name])
+
+    def unwrapped(self, body: Any, name: str) -> Any:
+        """The object with this field: the body itself, or the only object in it, as in ``{"task": {...}}``."""
+        if isinstance(body, dict) and name not in body:
+            inner = [value for value in body.values() if isinstance(value, dict) and name in value]
+            return inner[0] if len(inner) == 1 else body
+        return body
 
     async def get(self, task_id: str) -> Any:
         """The task, which has to exist."""
@@ -165,12 +186,16 @@ class Api:
 
     def task_of(self, answer: Answer) -> Any:
         expect(answer.status == 200, "200 for a task that exists", str(answer))
-        task = answer.json()
+        task = self.unwrapped(answer.json(), self.solution.status)
         expect(isinstance(task, dict), "the task as a JSON object", str(answer))
+        self.failures += task.get(self.solution.status) == self.solution.failed
         return task
 
     async def status(self, task_id: str) -> Any:
-        return (await self.get(task_id)).get(self.solution.status)
+        task, name = await self.get(task_id), self.solution.status
+        fields = f"there are {', '.join(map(str, task))}"
+        expect(name in task, f"a field {name!r} in GET /tasks/{{task_id}} {hint('status')}", fields)
+        return task[name]
 
     async def wait(self, task_id: str, *, hang_up: float | None = None) -> Answer:
         return await self.request("GET", f"/tasks/{task_id}", wait="true", hang_up=hang_up)
@@ -189,7 +214,7 @@ class Api:
             key = self.solution.tasks_key
             lists = [value for name, value in tasks.items() if isinstance(value, list) and name == (key or name)]
             tasks = lists[0] if lists else tasks
-        expect(isinstance(tasks, list), f"a list of tasks from {answer.asked}", str(answer))
+        expect(isinstance(tasks, list), f"a list of tasks from {answer.asked} {hint('tasks_key')}", str(answer))
         return tasks
 
     # What happens over time
@@ -255,9 +280,9 @@ class Api:
 
     def id_in(self, task: Any) -> str:
         """The id of a task in the list."""
-        name = self.solution.task_id if self.solution.task_id in task else "id"
-        fields = ", ".join(map(str, task))
-        expect(name in task, f"a field {self.solution.task_id!r} of each task in the list", f"there are {fields}")
+        wanted = self.solution.task_id
+        name = next((each for each in (wanted, "id") if isinstance(task, dict) and each in task), "")
+        expect(name, f"a field {wanted!r} of each task in the list {hint('task_id')}", f"one is {task!r:.100}")
         return str(task[name])
 
     def unlike(self, task_id: str) -> str:

@@ -7,7 +7,7 @@ import html
 from collections import Counter
 from pathlib import Path
 
-from tests.conformance.requirement import GROUPS, Requirement, Verdict
+from tests.conformance.requirement import GROUPS, REQUIREMENTS, Requirement, Verdict
 from tests.conformance.solution import Solution
 
 Graded = list[tuple[Requirement, Verdict]]
@@ -30,6 +30,8 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
     lines.append(f"{'because' if verdict.mark == 'not graded' else 'happened'}: {verdict.happened}")
     if verdict.mark == "remark":
         lines.append("the exercise leaves this open: no failure")
+    if requirement.name not in REQUIREMENTS:  # the preflight
+        return [*lines, "no other line that needs a running application was played"]
     return [*lines, f"explained by: {requirement.learn}; played alone by: -k {requirement.name}"]
 
 
@@ -43,33 +45,38 @@ def title(solution: Solution) -> str:
 
 
 def adopted(solution: Solution) -> str:
-    """What its states are called, where the preflight or a TOML file says so."""
-    names = {name: getattr(solution, name) for name in ("queued", "processing", "completed")}
-    other = [f"{name} is called {value!r}" for name, value in names.items() if value != name]
+    """What its fields and states are called, where the preflight or a TOML file says so."""
+    other = [f"{name} is called {value!r}" for name, value in solution.other_names().items()]
     return f"In this solution, {', '.join(other)}." if other else ""
+
+
+def by_group(graded: Graded) -> dict[str, Graded]:
+    """In the order of the exercise, without groups of which nothing was graded."""
+    groups = {group: [each for each in graded if each[0].group == group] for group in GROUPS}
+    return {group: lines for group, lines in groups.items() if lines}
 
 
 def text(graded: Graded, solution: Solution) -> str:
     lines = [title(solution), *filter(None, [adopted(solution)])]
-    for group in GROUPS:
+    for group, members in by_group(graded).items():
         lines += ["", group.upper()]
-        for requirement, verdict in graded:
-            if requirement.group == group:
-                lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
-                lines += [f"      {line}" for line in reasons(requirement, verdict)]
+        for requirement, verdict in members:
+            lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
+            lines += [f"      {line}" for line in reasons(requirement, verdict)]
     if warned := warnings_in(graded):
         lines += ["", "WARNINGS of the solution, which cost nothing", *(f"  {line}" for line in warned)]
-    return "\n".join([*lines, "", f"{solution.app}: {summary(graded)}"])
+    end = [line for line in graded[:1] if line[0].name not in REQUIREMENTS]
+    why = [f"It could not be played: expected {verdict.expected}; {verdict.happened}" for _, verdict in end]
+    return "\n".join([*lines, "", *why, f"{solution.app}: {summary(graded)}"])
 
 
 def markdown(graded: Graded, solution: Solution) -> str:
     lines = [f"# Score card of `{solution.app}`", "", f"{summary(graded)}. {adopted(solution)}".rstrip()]
-    for group in GROUPS:
+    for group, members in by_group(graded).items():
         lines += ["", f"## {group.capitalize()}", "", "| | requirement | notes |", "|---|---|---|"]
-        for requirement, verdict in graded:
-            if requirement.group == group:
-                notes = "<br>".join(_escaped(line) for line in reasons(requirement, verdict))
-                lines.append(f"| {SIGNS[verdict.mark]} | {_escaped(requirement.text)} | {notes} |")
+        for requirement, verdict in members:
+            notes = "<br>".join(_escaped(line) for line in reasons(requirement, verdict))
+            lines.append(f"| {SIGNS[verdict.mark]} | {_escaped(requirement.text)} | {notes} |")
     if warned := warnings_in(graded):
         lines += ["", "## Warnings of the solution", "", *(f"- {_escaped(line)}" for line in warned)]
     return "\n".join(lines) + "\n"
@@ -100,8 +107,8 @@ li small {{ display: block; text-indent: 0; color: #555 }}
 def page(graded: Graded, solution: Solution) -> str:
     """One HTML file without anything from elsewhere."""
     groups = []
-    for group in GROUPS:
-        items = [_item(requirement, verdict) for requirement, verdict in graded if requirement.group == group]
+    for group, members in by_group(graded).items():
+        items = [_item(requirement, verdict) for requirement, verdict in members]
         groups.append(f"<h2>{group.capitalize()}</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>")
     if warned := warnings_in(graded):
         items = [f"<li>{html.escape(line)}</li>" for line in warned]

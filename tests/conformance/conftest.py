@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import card
-from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, ROOT, grade
+from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import Requirement, Verdict, load_all
-from tests.conformance.solution import Solution, SolutionError
+from tests.conformance.solution import ROOT, Solution, SolutionError
 
 SOLUTION = pytest.StashKey[Solution]()
 GRADED = pytest.StashKey[card.Graded]()
@@ -46,6 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SOLUTION] = solution
     if _grades_only(config):
         config.option.tbstyle = "no"  # the card says it all
+        if config.option.reportchars == "fE":  # the default
+            config.option.reportchars = "N"
 
 
 def _grades_only(config: pytest.Config) -> bool:
@@ -64,20 +66,19 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
     ]
     solution = request.config.stash[SOLUTION]
     [(_, first)] = grade([(solution, PREFLIGHT)])
-    if first.mark != "passed" and any(not requirement.source for requirement in chosen):
-        reason = f"{solution.app} in {solution.folder} cannot be graded: expected {first.expected}; {first.happened}"
-        pytest.exit(reason, returncode=pytest.ExitCode.USAGE_ERROR)
     solution = dataclasses.replace(solution, **first.found)
     request.config.stash[SOLUTION] = solution
+    playable = [requirement for requirement in chosen if requirement.source or first.mark == "passed"]
     found: dict[str, Verdict] = {}
-    for count, (index, verdict) in enumerate(grade([(solution, requirement) for requirement in chosen]), 1):
-        found[chosen[index].name] = verdict
+    for count, (index, verdict) in enumerate(grade([(solution, requirement) for requirement in playable]), 1):
+        found[playable[index].name] = verdict
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{count} of {len(chosen)} requirements played")
-    request.config.stash[GRADED] = [
-        (requirement, found[requirement.name]) for requirement in load_all() if requirement.name in found
-    ]
-    return found
+            sys.stderr.write(f"\r{count} of {len(playable)} requirements played")
+    graded = [(requirement, found[requirement.name]) for requirement in load_all() if requirement.name in found]
+    if playable != chosen:
+        graded = [(PREFLIGHT, first), *(line for line in graded if line[1].mark != "not graded")]
+    request.config.stash[GRADED] = graded
+    return {requirement.name: first for requirement in chosen} | found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -84,13 +84,9 @@ async def no_head_of_line_blocking(api: Api) -> None:
 async def nothing_is_lost(api: Api) -> None:
     ids = [await api.submit(api.solution.quick) for _ in range(23)]
     await api.sleep(5 * 31 + 10)  # five rounds of the longest that work may take
-    seen = await statuses(api, ids)
-    count = seen.count(api.solution.completed)
-    expect(
-        count == 23,
-        "23 of 23 tasks completed",
-        f"{count} were; the others: {sorted({str(s) for s in seen} - {api.solution.completed})}",
-    )
+    unfinished = [status for status in await statuses(api, ids) if not api.done(status)]
+    happened = f"{23 - len(unfinished)} were; the others are {' or '.join(sorted(set(map(repr, unfinished))))}"
+    expect(not unfinished, "23 of 23 quick tasks at their end, whether completed or failed", happened)
 
 
 # Failures
@@ -140,11 +136,10 @@ async def ask(api: Api, count: int, address: str, **options: Any) -> list[int]:
 async def eleventh_is_429(api: Api) -> None:
     seen = await ask(api, 12, "192.0.2.1")
     refused = [number for number, status in enumerate(seen, 1) if status == 429]
-    expect(
-        refused == [11, 12],
-        "the first ten of twelve requests accepted, the others answered 429",
-        f"they were answered {seen}",
-    )
+    happened = f"they were answered {seen}"
+    if not refused and 429 in await ask(api, 12, "192.0.2.2", port=50_000):
+        happened = "none was refused, but for those from one and the same port: the limit is to be by address alone"
+    expect(refused == [11, 12], "the first ten of twelve requests accepted, the others answered 429", happened)
 
 
 async def use_up(api: Api, address: str) -> None:
@@ -300,18 +295,20 @@ async def cancelled_is_removed(api: Api) -> None:
 @core("A task that is queued or in process is never removed", "notebook 07-cleanup-and-frozen-time")
 async def unfinished_is_not_removed(api: Api) -> None:
     accepted: list[str] = []
-    begun, ended = api.now(), set[str]()
+    begun, unfinished = api.now(), dict[str, float]()  # and when it was known to be so
     while api.now() - begun < 1000:
         while len(accepted) < 500 and (answer := await api.post(api.solution.slow)).accepted:
             accepted.append(api.id_of(answer))
-        await api.sleep(20)
-        oldest = [task_id for task_id in accepted if task_id not in ended][:6]  # whichever the workers take first
-        for task_id in oldest:
+            unfinished[accepted[-1]] = api.now()
+        await api.sleep(40)
+        for task_id, known in list(unfinished.items()):
             answer = await api.request("GET", f"/tasks/{task_id}")
             happened = f"after {api.now() - begun:.0f} s one was answered {answer.status}"
-            expect(answer.status == 200, "no unfinished task removed", happened)
-            if api.done(answer.json().get(api.solution.status)):
-                ended.add(task_id)
+            expect(answer.status == 200 or api.now() - known > 500, "no unfinished task removed", happened)
+            if answer.status == 200 and not api.done(api.task_of(answer).get(api.solution.status)):
+                unfinished[task_id] = api.now()
+            else:
+                del unfinished[task_id]
     happened = f"{len(accepted)} were accepted in all"
     expect(len(accepted) > 125, "tasks to be completed, and others accepted in their place", happened)
 
@@ -352,30 +349,33 @@ async def nothing_runs_after_the_stop(api: Api) -> None:
 # Memory
 
 
-def containers_with(prefix: str) -> int:
-    """How many keys that begin so are in dicts, as texts or first in tuples."""
+def dicts_in_memory() -> list[dict[Any, Any]]:
+    """Every dict, also one that holds nothing but texts and numbers: CPython's collector knows only its owner."""
     gc.collect()
-    count = 0
-    for found in gc.get_objects():
-        if isinstance(found, dict):
-            for key in list(found):
-                text = key[0] if isinstance(key, tuple) and key else key
-                count += isinstance(text, str) and text.startswith(prefix)
-    return count
+    known = gc.get_objects()
+    owned = (inner for each in known for inner in gc.get_referents(each) if isinstance(inner, dict))
+    return list({id(found): found for found in (*(each for each in known if isinstance(each, dict)), *owned)}.values())
+
+
+def keys_with(prefix: str) -> int:
+    """How many keys that begin so are in dicts, as texts or first in tuples."""
+    keys = (key for found in dicts_in_memory() for key in list(found))
+    texts = (key[0] if isinstance(key, tuple) and key else key for key in keys)
+    return sum(isinstance(text, str) and text.startswith(prefix) for text in texts)
 
 
 @core("The limiter forgets clients that have gone", "taskmanager/ratelimit.py: forget_idle", open=True)
 async def limiter_forgets(api: Api) -> None:
     for number in range(400):
         await api.request("GET", "/tasks", address=f"172.30.{number >> 8}.{number & 255}")
-    held = containers_with("172.30.")
+    held = keys_with("172.30.")
     if not held:
         raise NotGradedError("no dict with client addresses was found in memory")
     await api.sleep(800)
     for _ in range(20):
         await api.request("GET", "/tasks")
     await api.sleep(100)
-    left = containers_with("172.30.")
+    left = keys_with("172.30.")
     expect(
         left <= 40,
         "most of 400 clients forgotten a quarter of an hour after their only request",
@@ -389,9 +389,7 @@ async def store_forgets(api: Api) -> None:
     await api.sleep(800)
     if await api.list_tasks():
         raise UnmetError("an empty list a quarter of an hour later", "there are still tasks in it")
-    gc.collect()
-    dicts = [found for found in gc.get_objects() if isinstance(found, dict)]
-    left = {key for found in dicts for key in list(found) if isinstance(key, str) and key in wanted}
+    left = {key for found in dicts_in_memory() for key in list(found) if isinstance(key, str) and key in wanted}
     expect(len(left) < 20, f"none of {len(wanted)} removed tasks in any dict", f"{len(left)} are still there")
 
 
@@ -401,8 +399,8 @@ async def store_forgets(api: Api) -> None:
 @core("With nothing to do, the application rests", "taskmanager/workers.py")
 async def rests_when_idle(api: Api) -> None:
     await api.sleep(5)
-    expect(
-        not api.loop.spun,
-        "an event loop that sleeps while there is nothing to do",
-        "it waits busily: something is always ready",
-    )
+    before, wanted = api.loop.wakes, "an event loop that sleeps while there is nothing to do"
+    await api.sleep(60)
+    wakes = api.loop.wakes - before
+    expect(not api.loop.spun, wanted, "it waits busily: something is always ready")
+    expect(wakes < 120, wanted, f"it woke {wakes} times in a minute, to look whether there is something")

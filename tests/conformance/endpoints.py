@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
-from tests.conformance.api import Api, NotGradedError, UnmetError, expect
+from tests.conformance.api import Api, NotGradedError, UnmetError, expect, hint
 from tests.conformance.requirement import requirement
+from tests.conformance.solution import Solution
 
 
 def endpoint(text: str, learn: str, *, open: bool = False) -> Any:
@@ -56,8 +57,20 @@ async def submit_answers_202(api: Api) -> None:
     answer = await api.post(api.solution.quick)
     expect(answer.status == 202, "202", str(answer))
     api.id_of(answer)
-    status = answer.json().get(api.solution.status)
-    expect(status == api.solution.queued, f"the status {api.solution.queued!r}", f"it was {status!r}")
+    body = answer.json()
+    status = body.get(api.solution.status)
+    expect(
+        status == api.solution.queued, f"the status {api.solution.queued!r} {hint('queued')}", f"it was {body!r:.160}"
+    )
+    happened = f"the route is POST {api.solution.path}; all other lines are about the routes there"
+    expect(api.solution.path == "/tasks", "202 from POST /tasks itself, without a redirect", happened)
+
+
+@endpoint("Fields and states have the names that the exercise gives them", "README.md", open=True)
+async def names_are_as_given(api: Api) -> None:
+    names = ("task_id", "status", "result", "error", "queued")
+    other = [f"{name} is called {value!r}" for name, value in api.solution.other_names().items() if name in names]
+    expect(not other, ", ".join(names), "; ".join(other))
 
 
 @endpoint("POST /tasks answers at once, before the work is done", "notebook 00-tour")
@@ -73,11 +86,25 @@ async def ids_differ(api: Api) -> None:
     expect(len(set(ids)) == 5, "five different ids", f"they were {ids}")
 
 
+async def all_are_400(api: Api, bodies: list[Any], what: str) -> None:
+    answers = [(body, await api.request("POST", "/tasks", body=body)) for body in bodies]
+    wrong = [f"{answer.status} for {body!r}" for body, answer in answers if answer.status != 400]
+    expect(not wrong, f"400 for each of {len(answers)} {what}", "; ".join(wrong))
+
+
 @endpoint("POST /tasks answers 400 where the body is invalid", "taskmanager/problems.py")
 async def invalid_is_400(api: Api) -> None:
-    answers = [(body, await api.request("POST", "/tasks", body=body)) for body in api.solution.invalid]
-    wrong = [f"{answer.status} for {body!r}" for body, answer in answers if answer.status != 400]
-    expect(not wrong, f"400 for each of {len(answers)} invalid bodies", "; ".join(wrong))
+    await all_are_400(api, api.solution.invalid, "invalid bodies")
+
+
+@endpoint("POST /tasks answers 400 where the parameters make no sense", "taskmanager/parameters.py", open=True)
+async def bad_parameters_are_400(api: Api) -> None:
+    if (
+        api.solution.quick.get("task_type") != "compute_sum"
+        and api.solution.bad_parameters == Solution().bad_parameters
+    ):
+        raise NotGradedError("no such parameters are named: see `bad_parameters` in tests/conformance/README.md")
+    await all_are_400(api, api.solution.bad_parameters, "bodies with parameters that make no sense")
 
 
 @endpoint("POST /tasks answers 400 where the body is not JSON", "taskmanager/problems.py")
@@ -136,10 +163,23 @@ async def full_recovers(api: Api) -> None:
 
 @endpoint("GET /tasks/{task_id} shows status, result and error", "notebook 00-tour")
 async def get_shows_fields(api: Api) -> None:
-    task = await api.get(await api.submit(api.solution.quick))
+    answer = await api.request("GET", f"/tasks/{await api.submit(api.solution.quick)}")
+    task = api.task_of(answer)
     wanted = (api.solution.status, api.solution.result_field, api.solution.error)
     missing = [name for name in wanted if name not in task]
-    expect(not missing, f"the fields {', '.join(wanted)}", f"missing: {', '.join(missing)}")
+    happened = f"missing: {', '.join(missing)}; there are {', '.join(map(str, task))}"
+    expect(not missing, f"the fields {', '.join(wanted)} {hint('result_field, error')}", happened)
+    outer = answer.json()
+    expect(task == outer, "these fields at the top of the answer", f"they are inside of {', '.join(map(repr, outer))}")
+
+
+@endpoint("GET /tasks/{task_id} answers at once, with ?wait=false as well", "notebook 04-polling")
+async def get_does_not_wait(api: Api) -> None:
+    task_id = await processing_for(api, 1)
+    for query in ({}, {"wait": "false"}):
+        answer = await api.request("GET", f"/tasks/{task_id}", **query)
+        api.task_of(answer)
+        expect(answer.seconds < 0.3, f"an answer to {answer.asked} at once", f"it came after {answer.seconds:.1f} s")
 
 
 @endpoint("A completed task shows its result, and no error", "taskmanager/handlers.py")
@@ -148,7 +188,8 @@ async def completed_shows_result(api: Api) -> None:
     await api.until(task_id, api.solution.completed)
     task = await api.get(task_id)
     result, error = task.get(api.solution.result_field), task.get(api.solution.error)
-    expect(holds(result, api.solution.result), f"a result with {api.solution.result!r}", f"it was {result!r:.100}")
+    wanted = f"a result with {api.solution.result!r} {hint('result')}"
+    expect(holds(result, api.solution.result), wanted, f"it was {result!r:.100}")
     expect(not error, "no error", f"it was {error!r:.100}")
 
 
@@ -212,6 +253,17 @@ async def waiters_do_not_disturb_each_other(api: Api) -> None:
     await asyncio.gather(*others)
 
 
+@endpoint("A long poll does not hold up other clients", "notebook 04-polling")
+async def wait_holds_up_nobody(api: Api) -> None:
+    task_id = await processing_for(api, 0.5)
+    poll = asyncio.create_task(api.wait(task_id))
+    await api.sleep(1)
+    for answer in (await api.request("GET", f"/tasks/{task_id}"), await api.post(api.solution.quick)):
+        happened = f"{answer.asked} was answered after {answer.seconds:.1f} s"
+        expect(answer.seconds < 0.3, "others answered at once while one client waits", happened)
+    poll.cancel()
+
+
 @endpoint("A long poll of a queued task is answered when its status changes", "notebook 04-polling", open=True)
 async def wait_ends_at_any_change(api: Api) -> None:
     running = [await api.submit(api.solution.slow) for _ in range(5)]
@@ -266,10 +318,17 @@ async def list_by_status(api: Api) -> None:
 
 @endpoint("GET /tasks?limit= lists no more than so many", "taskmanager/api.py")
 async def list_with_limit(api: Api) -> None:
-    for _ in range(4):
+    for _ in range(8):
         await api.submit(api.solution.slow)
     listed = await api.list_tasks(limit=3)
     expect(len(listed) == 3, "three tasks for ?limit=3", f"there were {len(listed)}")
+    await api.sleep(1.37)  # not at a moment at which tasks end and begin
+    found: list[Any] = [task.get(api.solution.status) for task in await api.list_tasks()]
+    for status in (api.solution.processing, api.solution.queued):
+        if (count := found.count(status)) > 1:
+            listed = await api.list_tasks(status=status, limit=2)
+            happened = f"there were {len(listed)}"
+            expect(len(listed) == 2, f"two of the {count} tasks for ?status={status}&limit=2", happened)
 
 
 @endpoint("GET /tasks answers 400 for a status or a limit that makes no sense", "taskmanager/problems.py", open=True)
@@ -377,14 +436,15 @@ async def cancel_at_any_moment(api: Api) -> None:
 
 @endpoint("A long poll is answered when its task is cancelled", "notebook 04-polling")
 async def cancel_wakes_waiters(api: Api) -> None:
-    task_id = await processing_for(api, 1)
-    poll = asyncio.create_task(api.wait(task_id))
-    await api.sleep(1)
-    await api.cancel(task_id)
-    answer = await poll
-    expect(
-        answer.seconds < 2.5, "an answer when the task is cancelled, after 1 s", f"it came after {answer.seconds:.1f} s"
-    )
+    running, *_, queued = [await api.submit(api.solution.slow) for _ in range(6)]
+    await api.until(running, api.solution.processing)
+    for task_id, kind in ((queued, "queued"), (running, "processing")):
+        poll = asyncio.create_task(api.wait(task_id))
+        await api.sleep(1)
+        await api.cancel(task_id)
+        answer = await poll
+        happened = f"it came after {answer.seconds:.1f} s"
+        expect(answer.seconds < 2.5, f"an answer when the {kind} task is cancelled, after 1 s", happened)
 
 
 @endpoint("DELETE answers 404 where there is no such task", "taskmanager/manager.py")

@@ -23,6 +23,11 @@ class Requirement:
     source: bool  # reads the source, and needs no running application
     play: Callable[..., Any]  # async with an Api, or with a Source; raises UnmetError or NotGradedError
 
+    @property
+    def worst(self) -> str:
+        """The mark where it is not met."""
+        return "remark" if self.open else "failed"
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
@@ -32,6 +37,7 @@ class Verdict:
     expected: str = ""
     happened: str = ""
     warnings: list[str] = dataclasses.field(default_factory=list)  # what the solution warned of meanwhile
+    by_chance: bool = False  # with other random numbers, it might go otherwise
     found: dict[str, str] = dataclasses.field(default_factory=dict)  # fields of the Solution, as the preflight saw them
 
 

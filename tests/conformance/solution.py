@@ -4,6 +4,7 @@ Rule: every default is what the exercise's own examples say; ``--solution file.t
 """
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ except ImportError:  # Python 3.10, where pytest brings it
     import tomli as tomllib
 
 
+ROOT = Path(__file__).parent.parent.parent
 NAMES = {str: "text", dict: "table", list: "list"}
 
 
@@ -41,13 +43,18 @@ class Solution:
     invalid: list[Any] = dataclasses.field(  # bodies that must be refused
         default_factory=lambda: [
             {},
-            {"task_type": "no_such_type", "parameters": {}},
-            {"task_type": "compute_sum"},
-            {"task_type": "compute_sum", "parameters": {"numbers": "three"}},
-            {"task_type": "compute_sum", "parameters": {"numbers": ["three"]}},
             [],
+            {"task_type": "no_such_type", "parameters": {}},
         ]
     )
+    bad_parameters: list[Any] = dataclasses.field(  # bodies of a known type, with parameters that make no sense
+        default_factory=lambda: [
+            {"task_type": "compute_sum", "parameters": {}},
+            {"task_type": "compute_sum", "parameters": {"numbers": "three"}},
+            {"task_type": "compute_sum", "parameters": {"numbers": ["three"]}},
+        ]
+    )
+    path: str = "/tasks"  # where its routes are
     task_id: str = "task_id"  # names of fields
     status: str = "status"
     result_field: str = "result"
@@ -78,10 +85,41 @@ class Solution:
             kind = type(getattr(default, key))
             if key not in ("result", "high", "low") and not isinstance(value, kind):
                 raise SolutionError(f"{path}: {key} is to be a {NAMES[kind]}, not {value!r}")
+        if not str(chosen.get("path", "/")).startswith("/"):
+            raise SolutionError(f"{path}: path is to begin with a slash, not {chosen['path']!r}")
         if path is not None:
             chosen["app_dir"] = str((path.parent / chosen.get("app_dir", ".")).resolve())
-        return cls(**(chosen | given))
+        solution = cls(**(chosen | given))
+        module, _, name = solution.app.partition(":")
+        if not module or not name:
+            raise SolutionError(
+                f"the application is to be named as MODULE:NAME, such as main:app, not {solution.app!r}"
+            )
+        return solution
+
+    def other_names(self) -> dict[str, str]:
+        """What is not called as the default says: such as {"queued": "pending"}."""
+        fixed = ("app", "app_dir", "high", "low", "tasks_key", "path")
+        names = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if isinstance(field.default, str) and field.name not in fixed and getattr(self, field.name) != field.default
+        }
+        return {name.removesuffix("_field"): value for name, value in names.items()}
 
     @property
     def folder(self) -> Path:
         return Path(self.app_dir).resolve()
+
+    def owns(self, file: str) -> bool:
+        """Whether this is a file of the solution: not of what is installed, nor of the grading."""
+        path = Path(file)
+        ours = path.parent in (Path(__file__).parent, Path(__file__).parent.parent)
+        return path.is_relative_to(self.folder) and "site-packages" not in path.parts and not ours
+
+    def summary_of(self, traceback: str) -> str:
+        """The error at the end of a traceback, and the solution's line that led to it."""
+        error = re.split(r'^ *File ".*\n(?: .*\n?)*', traceback.rstrip(), flags=re.MULTILINE)[-1].strip()
+        places = re.findall(r'File "(.+?)", line (\d+)', traceback)
+        own = [f" ({Path(file).name}, line {line})" for file, line in places if self.owns(file)]
+        return f"{error or traceback[-300:]:.300}{own[-1] if own else ''}"

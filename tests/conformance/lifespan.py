@@ -1,0 +1,44 @@
+"""Lifespan: the start and stop of an ASGI application, as a server would do them."""
+
+import asyncio
+from typing import Any
+
+from tests.conformance.api import UnmetError
+from tests.conformance.solution import Solution
+
+START_UP = 60.0  # virtual seconds
+
+
+class Lifespan:
+    """Of one running application."""
+
+    def __init__(self, app: Any, solution: Solution) -> None:
+        self._app, self._solution = app, solution
+        self._told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+
+    async def start(self) -> None:
+        self._run = asyncio.create_task(
+            self._app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, self._told.get, self._said.put)
+        )
+        await self._tell("startup", START_UP)
+
+    async def stop(self, within: float) -> None:
+        """Raises UnmetError where it takes longer, in virtual seconds."""
+        await self._tell("shutdown", within)
+
+    async def _tell(self, what: str, within: float) -> None:
+        self._told.put_nowait({"type": f"lifespan.{what}"})
+        said = asyncio.create_task(self._said.get())
+        await asyncio.wait({said, self._run}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        if said.done():
+            message = said.result()
+            if not message["type"].endswith("failed"):
+                return
+            raise UnmetError(
+                f"a {what} that succeeds", self._solution.summary_of(message.get("message") or "it failed")
+            )
+        said.cancel()
+        if not self._run.done():
+            raise UnmetError(f"the {what} to end within {within:g} s", "it has not ended")
+        # An application that knows no lifespan raises or returns: that is allowed.

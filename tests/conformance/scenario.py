@@ -1,0 +1,90 @@
+"""Scenario: one requirement, played against one solution, in a process that does nothing else in its life."""
+
+import asyncio
+import dataclasses
+import importlib
+import inspect
+import logging
+import os
+import random
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tests.conformance import clock
+from tests.conformance.api import Api, NotGradedError, UnmetError
+from tests.conformance.lifespan import Lifespan
+from tests.conformance.requirement import Requirement, Verdict
+from tests.conformance.solution import ROOT, Solution
+from tests.conformance.source import Source
+
+DAY = 86_400.0
+_DECOYS: list[asyncio.AbstractEventLoop] = []
+
+
+def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
+    """Import the solution on a virtual clock, start it, and play one requirement, or read its source."""
+    heard: list[str] = []
+    warnings.simplefilter("default")
+    warnings.showwarning = lambda message, category, file, line, *_: heard.append(
+        f"{Path(file).name}:{line}: {category.__name__}: {str(message).strip().partition(chr(10))[0]}"
+    )
+    api: Any = None
+    drawn: Any = None
+    try:
+        if requirement.source:
+            requirement.play(Source(solution))
+        else:
+            loop = clock.install()
+            random.seed(seed)  # so that a solution with random durations is graded the same each time
+            drawn = random.getstate()
+            api = Api(_import(solution), solution, loop)
+            asyncio.set_event_loop(loop)
+            found = loop.run_until_complete(asyncio.wait_for(_scenario(api, requirement), DAY))
+            return Verdict("passed", warnings=heard, found=found or {})
+    except UnmetError as error:
+        verdict = Verdict(requirement.worst, error.expected, error.happened, heard)
+    except NotGradedError as error:
+        verdict = Verdict("not graded", "", str(error), heard)
+    except (asyncio.TimeoutError, TimeoutError):
+        verdict = Verdict(requirement.worst, "an answer", "a request was still waiting after a virtual day", heard)
+    except Exception:
+        verdict = Verdict("failed", "the scenario to run", traceback.format_exc(limit=-3), heard)
+    else:
+        return Verdict("passed", warnings=heard)
+    by_chance = api is not None and api.failures > 0 and random.getstate() != drawn
+    return dataclasses.replace(verdict, by_chance=by_chance)
+
+
+def _import(solution: Solution) -> Any:
+    module, _, attribute = solution.app.partition(":")
+    if solution.folder != ROOT:  # nothing of this project is to be taken for its own, and least of all `tests`
+        sys.path[:] = [path for path in sys.path if Path(path).resolve() != ROOT]
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+            del sys.modules[name]
+    sys.path.insert(0, str(solution.folder))
+    # As under uvicorn, whose loop is not there yet: what is made for this one will never run.
+    _DECOYS.append(asyncio.new_event_loop())
+    asyncio.set_event_loop(_DECOYS[0])
+    try:
+        os.chdir(solution.folder)
+        app: Any = importlib.import_module(module)
+        for name in attribute.split("."):
+            app = getattr(app, name)
+        if inspect.isfunction(app) and not inspect.signature(app).parameters:
+            app = app()  # a factory
+    except BaseException as error:  # a SystemExit, too
+        why = solution.summary_of("".join(traceback.format_exception(error)))
+        raise UnmetError(f"{solution.app} to be importable from {solution.folder}", why) from None
+    if not callable(app):
+        raise UnmetError(f"{solution.app} to be an ASGI application", f"it is {app!r:.60}")
+    return app
+
+
+async def _scenario(api: Any, requirement: Requirement) -> Any:
+    logging.raiseExceptions = False
+    api.lifespan = Lifespan(api.app, api.solution)
+    await api.lifespan.start()
+    return await requirement.play(api)
