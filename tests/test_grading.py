@@ -354,3 +354,25 @@ def test_what_cannot_be_played_has_a_card_all_the_same(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "No module named 'missing'\nmissing:app: 1 failed" in done.stdout
     assert "It starts and takes a task" in report.read_text(encoding="utf-8")
+
+
+def test_what_many_lines_have_in_common_is_said_once_at_the_end() -> None:
+    requirement = REQUIREMENTS["submit_answers_202"]
+    graded = [(requirement, Verdict("failed", "a start", "none came"))] * 5 + [
+        (requirement, Verdict("failed", "b", "c"))
+    ]
+    assert card.same_reason(graded) == ["Mend this first: 5 lines say “expected a start; none came”."]
+    assert card.same_reason(graded[1:]) == []
+    assert "Mend this first" in card.page(graded, Solution())
+    assert "Mend this first" in card.markdown(graded, Solution())
+
+
+def test_a_priority_that_is_refused_is_not_graded(tmp_path: Path) -> None:
+    refusing = wayward().replace(
+        "(body: dict):", "(body: dict):\n    if 'priority' in body: raise HTTPException(400, 'eh')"
+    )
+    found = preflight(tmp_path, refusing).found
+    solution = Solution(app="solution:app", app_dir=str(tmp_path), failed="broken", **found)
+    ((_, verdict),) = grade([(solution, REQUIREMENTS["high_goes_first"])])
+    assert verdict.mark == "not graded"
+    assert "a submission with 'priority': 'high' is refused" in verdict.happened

@@ -35,6 +35,16 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
     return [*lines, f"explained by: {requirement.learn}; played alone by: -k {requirement.name}"]
 
 
+def same_reason(graded: Graded) -> list[str]:
+    """What many lines have in common, most often one mistake."""
+    told = Counter(
+        f"expected {verdict.expected}; {verdict.happened}"
+        for _, verdict in graded
+        if verdict.mark in ("failed", "remark")
+    )
+    return [f"Mend this first: {count} lines say “{what}”." for what, count in told.most_common(1) if count >= 5]
+
+
 def warnings_in(graded: Graded) -> list[str]:
     """What the solution warned of, each once."""
     return sorted({warning for _, verdict in graded for warning in verdict.warnings})
@@ -67,11 +77,12 @@ def text(graded: Graded, solution: Solution) -> str:
         lines += ["", "WARNINGS of the solution, which cost nothing", *(f"  {line}" for line in warned)]
     end = [line for line in graded[:1] if line[0].name not in REQUIREMENTS]
     why = [f"It could not be played: expected {verdict.expected}; {verdict.happened}" for _, verdict in end]
-    return "\n".join([*lines, "", *why, f"{solution.app}: {summary(graded)}"])
+    return "\n".join([*lines, "", *why, *same_reason(graded), f"{solution.app}: {summary(graded)}"])
 
 
 def markdown(graded: Graded, solution: Solution) -> str:
-    lines = [f"# Score card of `{solution.app}`", "", f"{summary(graded)}. {adopted(solution)}".rstrip()]
+    first = " ".join([f"{summary(graded)}.", *same_reason(graded), adopted(solution)]).rstrip()
+    lines = [f"# Score card of `{solution.app}`", "", _escaped(first)]
     for group, members in by_group(graded).items():
         lines += ["", f"## {group.capitalize()}", "", "| | requirement | notes |", "|---|---|---|"]
         for requirement, verdict in members:
@@ -113,7 +124,7 @@ def page(graded: Graded, solution: Solution) -> str:
     if warned := warnings_in(graded):
         items = [f"<li>{html.escape(line)}</li>" for line in warned]
         groups.append("<h2>Warnings of the solution</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>")
-    line = html.escape(f"{summary(graded)}. {adopted(solution)}".rstrip())
+    line = html.escape(" ".join([f"{summary(graded)}.", *same_reason(graded), adopted(solution)]).rstrip())
     return PAGE.format(app=html.escape(solution.app), summary=line, groups="\n".join(groups))
 
 
