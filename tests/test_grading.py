@@ -376,3 +376,97 @@ def test_a_priority_that_is_refused_is_not_graded(tmp_path: Path) -> None:
     ((_, verdict),) = grade([(solution, REQUIREMENTS["high_goes_first"])])
     assert verdict.mark == "not graded"
     assert "a submission with 'priority': 'high' is refused" in verdict.happened
+
+
+def test_a_list_may_come_in_other_shapes(tmp_path: Path) -> None:
+    shapes = {
+        "events": (
+            "'data: ' + json.dumps(a) + '\\n\\n: still there\\n\\n' + 'data: ' + json.dumps(b) + '\\n\\n'",
+            "text/event-stream",
+        ),
+        "lines": ("json.dumps(a) + '\\n' + json.dumps(b) + '\\n'", "application/x-ndjson"),
+        "by id": ("json.dumps({t['task_id']: {'status': 'queued'} for t in (a, b)})", "application/json"),
+        "inside": ("json.dumps({'count': 2, 'tasks': [a, b]})", "application/json"),
+    }
+    source = """
+import json
+from fastapi import FastAPI, Response
+app, count = FastAPI(), 0
+a, b = {"task_id": "1", "status": "queued"}, {"task_id": "2", "status": "queued"}
+@app.post("/tasks", status_code=202)
+async def submit():
+    global count
+    count += 1
+    return {"task_id": str(count % 2 + 1), "status": "queued"}
+@app.get("/tasks")
+async def read_all():
+    return Response(BODY, media_type="KIND")
+"""
+    for name, (body, kind) in shapes.items():
+        verdict = played(tmp_path, source.replace("BODY", body).replace("KIND", kind), "list_has_all")[0]
+        assert "there were 2" in verdict.happened, name  # of seven: it has read both
+
+
+def test_what_a_background_task_died_of_is_told(tmp_path: Path) -> None:
+    source = """
+import asyncio
+from fastapi import FastAPI
+async def clean():
+    await asyncio.sleep(1)
+    raise KeyError("finished_at")
+async def start():
+    app.state.cleaner = asyncio.create_task(clean())
+app = FastAPI(on_startup=[start])
+@app.post("/tasks", status_code=202)
+async def submit():
+    await asyncio.sleep(2)
+    return {"task_id": "1", "status": "queued"}
+"""
+    (verdict,) = played(tmp_path, source, "submit_does_not_wait")
+    assert (
+        "it came after 2.0 s; before that, clean died: KeyError: 'finished_at' (solution.py, line 6)"
+        in verdict.happened
+    )
+
+
+def test_blocking_sleep_is_found_under_any_name(tmp_path: Path) -> None:
+    honest = "import asyncio\nasync def work():\n    await asyncio.sleep(5)\n"
+    blocking = "from time import sleep as nap\n" + honest + "    nap(5)\n"
+    assert played(tmp_path, honest, "uses_sleep")[0].mark == "passed"
+    assert "there is nap(5)" in played(tmp_path, blocking, "uses_sleep")[0].happened
+
+
+def test_a_module_that_this_python_cannot_read_is_not_graded(tmp_path: Path) -> None:
+    (verdict,) = played(tmp_path, "def f(:", "uses_sleep")
+    assert verdict.mark == "not graded"
+    assert "this Python cannot read solution.py: invalid syntax" in verdict.happened
+
+
+def test_names_in_the_file_and_names_found_out_go_together(tmp_path: Path) -> None:
+    (tmp_path / "solution.py").write_text(wayward(), encoding="utf-8")
+    solution = Solution(app="solution:app", app_dir=str(tmp_path), failed="broken", queued="pending", task_id="id")
+    ((_, verdict),) = grade([(solution, PREFLIGHT)])
+    assert verdict.found == {"status": "state", "processing": "running", "completed": "done"}
+
+
+def test_another_quick_task_may_have_any_result(tmp_path: Path) -> None:
+    file = tmp_path / "solution.toml"
+    file.write_text('quick = { task_type = "send_email" }')
+    assert Solution.read(file).result is None
+    file.write_text('quick = { task_type = "send_email" }\nresult = "sent"')
+    assert Solution.read(file).result == "sent"
+
+
+def test_logging_through_a_logger_of_uvicorn_counts(tmp_path: Path) -> None:
+    source = (
+        wayward()
+        .replace("import asyncio,", "import logging, asyncio,")
+        .replace(
+            '    task["state"] = "running"',
+            '    task["state"] = "running"\n    logging.getLogger("uvicorn.error").info("it runs")',
+        )
+    )
+    found = preflight(tmp_path, source).found
+    solution = Solution(app="solution:app", app_dir=str(tmp_path), **found)
+    ((_, verdict),) = grade([(solution, REQUIREMENTS["tasks_are_logged"])])
+    assert verdict.mark == "passed"

@@ -8,12 +8,16 @@ import asyncio
 import dataclasses
 import itertools
 import json
+import re
 from typing import Any
 from urllib.parse import urlencode
 
 from tests.asgi import receive_from, scope_of
 from tests.conformance.clock import Loop
 from tests.conformance.solution import Solution
+
+FAILURE = re.compile("fail|err", re.IGNORECASE)  # what a state is called in which a task has failed
+CANCELLATION = re.compile("cancel|abort", re.IGNORECASE)
 
 
 class UnmetError(Exception):
@@ -51,12 +55,14 @@ class Answer:
     raised: str = ""  # what came out of the application instead
 
     def json(self) -> Any:
-        """The body. NDJSON becomes a list. Raises UnmetError where it is not JSON."""
+        """The body. NDJSON and server-sent events become a list. Raises UnmetError where it is not JSON."""
         text = self.body.decode("utf-8", "replace")
         try:
             return json.loads(text)
         except ValueError:
             pass
+        if "event-stream" in self.headers.get("content-type", "") and "data:" in text:
+            text = "\n".join(line[5:] for line in text.splitlines() if re.match(r"data: *[\[{]", line))
         try:
             return [json.loads(line) for line in text.splitlines() if line.strip()]
         except ValueError:
@@ -81,6 +87,7 @@ class Api:
         self._serving: set[asyncio.Task[None]] = set()
         self._count = itertools.count(1)
         self.failures = 0  # how often a task was seen that has failed
+        self.lifespan: Any = None
 
     # Requests
 
@@ -188,7 +195,7 @@ class Api:
         expect(answer.status == 200, "200 for a task that exists", str(answer))
         task = self.unwrapped(answer.json(), self.solution.status)
         expect(isinstance(task, dict), "the task as a JSON object", str(answer))
-        self.failures += task.get(self.solution.status) == self.solution.failed
+        self.failures += self.failed(task.get(self.solution.status))
         return task
 
     async def status(self, task_id: str) -> Any:
@@ -213,7 +220,10 @@ class Api:
         if isinstance(tasks, dict):
             key = self.solution.tasks_key
             lists = [value for name, value in tasks.items() if isinstance(value, list) and name == (key or name)]
-            tasks = lists[0] if lists else tasks
+            if lists:
+                tasks = lists[0]
+            elif not key and all(isinstance(value, dict) for value in tasks.values()):  # by id
+                tasks = [{self.solution.task_id: name, **value} for name, value in tasks.items()]
         expect(isinstance(tasks, list), f"a list of tasks from {answer.asked} {hint('tasks_key')}", str(answer))
         return tasks
 
@@ -225,8 +235,12 @@ class Api:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    def failed(self, status: Any) -> bool:
+        return status == self.solution.failed or (isinstance(status, str) and FAILURE.match(status) is not None)
+
     def done(self, status: Any) -> bool:
-        return status in (self.solution.completed, self.solution.failed, self.solution.cancelled)
+        ended = status in (self.solution.completed, self.solution.cancelled) or self.failed(status)
+        return ended or (isinstance(status, str) and CANCELLATION.match(status) is not None)
 
     async def until(self, task_id: str, *statuses: Any, within: float = 120.0) -> float:
         """Poll every 0.1 s until the task has one of these statuses; after how many seconds that was."""
@@ -269,7 +283,7 @@ class Api:
 
     async def everything(self) -> list[Any]:
         """The whole list, with as large a limit as is accepted. Raises NotGradedError where it is a page of it."""
-        for limit in (10_000, 1000, 500, 200, 100):
+        for limit in (10_000, 1000, 500, 200, 100, 50, 20, 10):
             answer = await self.request("GET", "/tasks", limit=limit)
             if answer.status == 200:
                 tasks = self.tasks_in(answer)

@@ -75,7 +75,7 @@ async def no_head_of_line_blocking(api: Api) -> None:
     happened = f"it was {status!r} while a slow task was still in process"
     expect(
         status in (api.solution.processing, api.solution.completed),
-        "the sixth task taken when the quick ones are done",
+        "the sixth task taken when the quick ones are done, though a batch of five may not be over",
         happened,
     )
 
@@ -140,6 +140,13 @@ async def eleventh_is_429(api: Api) -> None:
     if not refused and 429 in await ask(api, 12, "192.0.2.2", port=50_000):
         happened = "none was refused, but for those from one and the same port: the limit is to be by address alone"
     expect(refused == [11, 12], "the first ten of twelve requests accepted, the others answered 429", happened)
+
+
+@core("Of thirty requests at the same moment, ten are accepted", "taskmanager/ratelimit.py, on its lock")
+async def burst_is_limited(api: Api) -> None:
+    requests = [api.request("GET", "/tasks", address="192.0.2.1") for _ in range(30)]
+    seen = [answer.status for answer in await asyncio.gather(*requests)]
+    expect(seen.count(429) == 20, "ten of thirty accepted, and 429 for twenty", f"429 came {seen.count(429)} times")
 
 
 async def use_up(api: Api, address: str) -> None:
@@ -223,16 +230,13 @@ async def refusals_do_not_count(api: Api) -> None:
 
 @core("A client cannot choose its address by a header", "taskmanager/middleware.py")
 async def header_is_not_trusted(api: Api) -> None:
-    seen = []
-    for number in range(12):
-        forged = f"203.0.113.{number}"
-        headers = {"x-forwarded-for": forged, "x-real-ip": forged, "forwarded": f"for={forged}"}
-        seen += await ask(api, 1, "192.0.2.1", headers=headers)
-    expect(
-        seen.count(429) == 2,
-        "the last two of twelve refused, whatever X-Forwarded-For says",
-        f"they were answered {seen}",
-    )
+    for place, name in enumerate(("X-Forwarded-For", "X-Real-IP", "Forwarded"), 1):
+        seen = []
+        for number in range(12):
+            forged = f"{'for=' if name == 'Forwarded' else ''}203.0.113.{number}"
+            seen += await ask(api, 1, f"192.0.2.{place}", headers={name: forged})
+        wanted = f"the last two of twelve refused, whatever {name} says"
+        expect(seen.count(429) == 2, wanted, f"they were answered {seen}")
 
 
 @core("Malformed requests count as well: the limit comes before the body", "taskmanager/middleware.py", open=True)
@@ -262,11 +266,14 @@ async def kept_for_ten_minutes(api: Api) -> None:
 
 @core("A completed task is removed after ten minutes", "notebook 07-cleanup-and-frozen-time")
 async def removed_after_ten_minutes(api: Api) -> None:
-    task_id = await api.submit(api.solution.quick)
-    await api.until(task_id, api.solution.completed)
-    await api.sleep(725)
-    expect(not await exists(api, task_id), "404 twelve minutes after the end", "it was still there")
-    expect(not await api.list_tasks(), "an empty list", "it was still in the list")
+    for nth in ("first", "second"):  # a cleanup may not survive its first find
+        task_id = await api.submit(api.solution.quick)
+        await api.until(task_id, api.solution.completed)
+        await api.sleep(725)
+        expect(
+            not await exists(api, task_id), f"404 for the {nth} task twelve minutes after its end", "it was still there"
+        )
+        expect(not await api.list_tasks(), "an empty list", f"the {nth} task was still in the list")
 
 
 @core("The removal comes within half a minute of its time", "taskmanager/cleanup.py", open=True)
@@ -340,10 +347,10 @@ async def nothing_runs_after_the_stop(api: Api) -> None:
     await api.sleep(2)
     await api.lifespan.stop(within=60)
     await api.sleep(2)
-    left = [task for task in asyncio.all_tasks() if not task.done() and task is not asyncio.current_task()]
-    names = sorted(getattr(task.get_coro(), "__qualname__", "?") for task in left)
-    names = [name for name in names if not name.startswith(("_scenario", "wait_for", "Lifespan"))]
-    expect(not names, "every background task ended", f"still there: {', '.join(names)}")
+    left = [task.get_coro() for task in asyncio.all_tasks() if not task.done()]
+    own = [each for each in left if api.solution.owns(getattr(getattr(each, "cr_code", None), "co_filename", ""))]
+    names = ", ".join(sorted(getattr(each, "__qualname__", "?") for each in own))
+    expect(not own, "every background task ended", f"still there: {names}")
 
 
 # Memory

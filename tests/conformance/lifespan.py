@@ -1,6 +1,7 @@
 """Lifespan: the start and stop of an ASGI application, as a server would do them."""
 
 import asyncio
+import traceback
 from typing import Any
 
 from tests.conformance.api import UnmetError
@@ -14,14 +15,27 @@ class Lifespan:
 
     def __init__(self, app: Any, solution: Solution) -> None:
         self._app, self._solution = app, solution
+        self._background: set[asyncio.Task[Any]] = set()
         self._told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
 
     async def start(self) -> None:
-        self._run = asyncio.create_task(
-            self._app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, self._told.get, self._said.put)
-        )
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+        self._run = asyncio.create_task(self._app(scope, self._told.get, self._said.put))
+        before, loop = asyncio.all_tasks(), asyncio.get_running_loop()
         await self._tell("startup", START_UP)
+        await asyncio.sleep(0)
+        self._background = asyncio.all_tasks(loop) - before
+
+    def deaths(self) -> list[str]:
+        """Which background tasks of the startup have ended by an error, and by which."""
+        told = []
+        for task in self._background:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                name = getattr(task.get_coro(), "__qualname__", "a background task")
+                text = "".join(traceback.format_exception(error))
+                told.append(f"{name} died: {self._solution.summary_of(text)}")
+        return sorted(told)
 
     async def stop(self, within: float) -> None:
         """Raises UnmetError where it takes longer, in virtual seconds."""

@@ -27,7 +27,6 @@ from tests.conformance.solution import ROOT, Solution
 from tests.conformance.watchdog import NO_REST, REAL_SECONDS, watch
 
 GRACE = 4.0  # real seconds, for a process to end itself
-SEEDS = 8  # where a requirement may have failed by chance, it is played again with other random numbers
 CAN_GRADE = hasattr(os, "fork")
 NEEDS_POSIX = "grading needs a POSIX system: each requirement is played in a forked process"
 _ANSWERING = threading.Lock()
@@ -89,7 +88,7 @@ def main() -> None:
                     how = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
                     happened = NO_REST if pipe in late else f"its process ended {how}"
                     verdict = dataclasses.asdict(Verdict(jobs[index][1].worst, "an answer", happened))
-                if verdict["by_chance"] and seed < SEEDS:
+                if seed < verdict["seeds"]:
                     waiting.insert(0, (index, seed + 1))
                     continue
                 sys.stdout.write(json.dumps([index, verdict]) + "\n")

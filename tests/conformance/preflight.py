@@ -7,46 +7,44 @@ import dataclasses
 import re
 from typing import Any
 
-from tests.conformance.api import Answer, Api, UnmetError, expect, hint
+from tests.conformance.api import CANCELLATION, FAILURE, Answer, Api, UnmetError, expect, hint
 from tests.conformance.requirement import Requirement
 from tests.conformance.solution import Solution
 
 ADVICE = "name your tasks in a TOML file, see tests/conformance/README.md"
-FAILURE = re.compile("fail|err", re.IGNORECASE)
 STATES = ["queued", "processing", "completed"]
 
 
 async def look(api: Api) -> dict[str, str]:
     """Hand in the quick task and follow it to its end; what is not called as the Solution says."""
-    given, default = api.solution, Solution()
+    given = api.solution
     answer = await _find_routes(api)
     expect(answer.status < 300, f"the task {given.quick} to be accepted ({ADVICE})", str(answer))
     _adopt_field(api, "task_id", answer, "id$")
     seen = await _states_of(api, answer)
     for _ in range(7):
-        if _failed(api, seen):  # by chance, perhaps
+        if seen and api.failed(seen[-1]):  # by chance, perhaps
+            _adopt_state(api, "failed", seen[-1])
             seen = await _states_of(api, await api.post(given.quick))
     slow = await api.post(given.slow)
     known = slow.status not in (400, 422)  # another refusal is another line's business
     expect(known, f"the task {given.slow} to be accepted (set `slow` in a TOML file)", str(slow))
-    if (
-        len(seen) == 3
-        and not _failed(api, seen)
-        and all(getattr(given, name) == getattr(default, name) for name in STATES)
-    ):
-        _adopt(api, **dict(zip(STATES, seen, strict=True)))
-    if (given.failed, given.cancelled) == (default.failed, default.cancelled):
-        await _find_other_ends(api, seen)
+    if len(seen) == 3 and not api.failed(seen[-1]):
+        for name, state in zip(STATES, seen, strict=True):
+            _adopt_state(api, name, state)
+    await _find_other_ends(api, seen)
     found = dataclasses.asdict(api.solution)
     return {name: value for name, value in found.items() if value != getattr(given, name)}
 
 
-def _failed(api: Api, seen: list[str]) -> bool:
-    return bool(seen) and (seen[-1] == api.solution.failed or FAILURE.match(seen[-1]) is not None)
-
-
 def _adopt(api: Api, **names: str) -> None:
     api.solution = dataclasses.replace(api.solution, **names)
+
+
+def _adopt_state(api: Api, name: str, state: str) -> None:
+    """Where the TOML file does not say what it is called."""
+    if getattr(api.solution, name) == getattr(Solution(), name):
+        _adopt(api, **{name: state})
 
 
 def _adopt_field(api: Api, key: str, answer: Answer, like: str) -> None:
@@ -101,10 +99,8 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
 
 async def _find_other_ends(api: Api, known: list[str]) -> None:
     """What cancelled and failed are called, where it is another spelling of these, or "error"."""
-    for name, body, words in (
-        ("cancelled", api.solution.quick, "cancel"),
-        ("failed", api.solution.failing, "fail|err"),
-    ):
+    ends = (("cancelled", api.solution.quick, CANCELLATION), ("failed", api.solution.failing, FAILURE))
+    for name, body, words in ends:
         if body is None:
             continue
         answer = await api.post(body)
@@ -118,8 +114,8 @@ async def _find_other_ends(api: Api, known: list[str]) -> None:
             await api.sleep(1)
             task = api.unwrapped((await api.request("GET", path)).json(), api.solution.status)
             status = task.get(api.solution.status) if isinstance(task, dict) else None
-            if isinstance(status, str) and status not in known and re.match(words, status.lower()):
-                _adopt(api, **{name: status})
+            if isinstance(status, str) and status not in known and words.match(status):
+                _adopt_state(api, name, status)
                 break
             if api.done(status):
                 break

@@ -37,7 +37,7 @@ class Verdict:
     expected: str = ""
     happened: str = ""
     warnings: list[str] = dataclasses.field(default_factory=list)  # what the solution warned of meanwhile
-    by_chance: bool = False  # with other random numbers, it might go otherwise
+    seeds: int = 1  # with how many seeds of random numbers it is to be played, before this is believed
     found: dict[str, str] = dataclasses.field(default_factory=dict)  # fields of the Solution, as the preflight saw them
 
 

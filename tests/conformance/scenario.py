@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import sys
+import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -19,8 +20,11 @@ from tests.conformance.lifespan import Lifespan
 from tests.conformance.requirement import Requirement, Verdict
 from tests.conformance.solution import ROOT, Solution
 from tests.conformance.source import Source
+from tests.conformance.watchdog import WATCHDOG
 
 DAY = 86_400.0
+SEEDS = 8  # where a requirement may have failed by chance, it is played again with other random numbers
+SEEDS_UNSEEN = 4  # where the solution draws none from the random module, but may have a generator of its own
 _DECOYS: list[asyncio.AbstractEventLoop] = []
 
 
@@ -33,6 +37,7 @@ def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
     )
     api: Any = None
     drawn: Any = None
+    verdict = Verdict("passed", warnings=heard)
     try:
         if requirement.source:
             requirement.play(Source(solution))
@@ -43,7 +48,7 @@ def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
             api = Api(_import(solution), solution, loop)
             asyncio.set_event_loop(loop)
             found = loop.run_until_complete(asyncio.wait_for(_scenario(api, requirement), DAY))
-            return Verdict("passed", warnings=heard, found=found or {})
+            verdict = Verdict("passed", warnings=heard, found=found or {})
     except UnmetError as error:
         verdict = Verdict(requirement.worst, error.expected, error.happened, heard)
     except NotGradedError as error:
@@ -52,10 +57,21 @@ def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
         verdict = Verdict(requirement.worst, "an answer", "a request was still waiting after a virtual day", heard)
     except Exception:
         verdict = Verdict("failed", "the scenario to run", traceback.format_exc(limit=-3), heard)
-    else:
-        return Verdict("passed", warnings=heard)
-    by_chance = api is not None and api.failures > 0 and random.getstate() != drawn
-    return dataclasses.replace(verdict, by_chance=by_chance)
+    except BaseException as error:
+        verdict = Verdict(requirement.worst, "an answer", f"the application raised {error!r}", heard)
+    if api is None:
+        return verdict
+    heard += [f"{thread.name} is a thread of its own, which virtual time does not reach" for thread in _own_threads()]
+    if verdict.mark == "passed":
+        return verdict
+    most = SEEDS if random.getstate() != drawn else SEEDS_UNSEEN
+    ends = "".join(f"; before that, {end}" for end in api.lifespan.deaths()) if api.lifespan else ""
+    return dataclasses.replace(verdict, happened=verdict.happened + ends, seeds=most if api.failures else 1)
+
+
+def _own_threads() -> list[threading.Thread]:
+    pools = ("MainThread", "AnyIO", "asyncio_", "ThreadPoolExecutor", WATCHDOG)
+    return [thread for thread in threading.enumerate() if not thread.name.startswith(pools)]
 
 
 def _import(solution: Solution) -> Any:

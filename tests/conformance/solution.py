@@ -33,7 +33,7 @@ class Solution:
     app: str = "main:app"  # module:attribute
     app_dir: str = "."
     quick: dict[str, Any] = dataclasses.field(default_factory=lambda: _sum(1, 2, 3))  # the body of the shortest task
-    result: Any = 6  # what the quick task's result is, or contains
+    result: Any = 6  # what the quick task's result is, or contains; None: anything
     slow: dict[str, Any] = dataclasses.field(  # the body of a task that takes longer
         default_factory=lambda: {"task_type": "generate_report", "parameters": {"title": "Tides"}}
     )
@@ -87,6 +87,8 @@ class Solution:
                 raise SolutionError(f"{path}: {key} is to be a {NAMES[kind]}, not {value!r}")
         if not str(chosen.get("path", "/")).startswith("/"):
             raise SolutionError(f"{path}: path is to begin with a slash, not {chosen['path']!r}")
+        if "quick" in chosen:  # whose result is another one
+            chosen.setdefault("result", None)
         if path is not None:
             chosen["app_dir"] = str((path.parent / chosen.get("app_dir", ".")).resolve())
         solution = cls(**(chosen | given))

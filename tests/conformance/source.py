@@ -10,6 +10,15 @@ from pathlib import Path
 from tests.conformance.api import NotGradedError
 from tests.conformance.solution import Solution
 
+SOURCES = ("src", "app", "api", "backend")  # folders that hold a project's source, and not its README
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError) as error:
+        raise NotGradedError(f"this Python cannot read {path.name}: {error}") from None
+
 
 class Source:
     """The parsed modules of a solution, by path."""
@@ -30,7 +39,7 @@ class Source:
             base = self.folder.joinpath(*parts[:length])
             for path, is_package in ((base.with_suffix(".py"), False), (base / "__init__.py", True)):
                 if path.is_file() and path not in self.modules:
-                    self.modules[path] = tree = ast.parse(path.read_text(encoding="utf-8"))
+                    self.modules[path] = tree = _parsed(path)
                     module = ".".join(parts[:length])
                     self._follow(tree, module if is_package else module.rpartition(".")[0])
 
@@ -45,8 +54,9 @@ class Source:
                     self._add(f"{node.module}.{alias.name}" if node.module else alias.name, node.level, package)
 
     @property
-    def text(self) -> str:
-        return "\n".join(path.read_text(encoding="utf-8") for path in self.modules)
+    def project(self) -> list[Path]:
+        """Where its README and tests may be."""
+        return [self.folder, self.folder.parent] if self.folder.name in SOURCES else [self.folder]
 
     def nodes(self, *kinds: type[ast.AST]) -> list[ast.AST]:
         return [node for tree in self.modules.values() for node in ast.walk(tree) if isinstance(node, kinds)]

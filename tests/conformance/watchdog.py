@@ -16,6 +16,7 @@ from tests.conformance.solution import Solution
 
 REAL_SECONDS = float(os.environ.get("CONFORMANCE_REAL_SECONDS", 8))  # for one requirement
 BLOCKED_SECONDS = min(2.0, REAL_SECONDS)  # without any use of the processor
+WATCHDOG = "watchdog of the grading"
 NO_REST = f"it came to no rest within {REAL_SECONDS:g} real seconds: it blocks the event loop or waits busily"
 BLOCKED = (
     f"nothing went on for {BLOCKED_SECONDS:g} real seconds: it blocks the event loop, or waits for a thread or process "
@@ -36,7 +37,7 @@ def watch(solution: Solution, answer: Callable[[str], None]) -> None:
         what = BLOCKED if blocked >= BLOCKED_SECONDS else NO_REST
         answer(what + _line_of(sys._current_frames()[player], solution))
 
-    threading.Thread(target=look, daemon=True).start()
+    threading.Thread(target=look, name=WATCHDOG, daemon=True).start()
 
 
 def _line_of(frame: Any, solution: Solution) -> str:
