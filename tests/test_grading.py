@@ -470,3 +470,13 @@ def test_logging_through_a_logger_of_uvicorn_counts(tmp_path: Path) -> None:
     solution = Solution(app="solution:app", app_dir=str(tmp_path), **found)
     ((_, verdict),) = grade([(solution, REQUIREMENTS["tasks_are_logged"])])
     assert verdict.mark == "passed"
+
+
+def test_task_types_that_sound_alike_are_found_out(tmp_path: Path) -> None:
+    kinds = "from enum import Enum\nfrom pydantic import BaseModel\nclass Kind(str, Enum):\n    a = 'SUM_NUMBERS'\n"
+    kinds += "    b = 'REPORT'\nclass Body(BaseModel):\n    task_type: Kind\n    parameters: dict\n"
+    verdict = preflight(tmp_path, kinds + wayward().replace("body: dict", "body: Body"))
+    assert verdict.found["quick"] == {"task_type": "SUM_NUMBERS", "parameters": {"numbers": [1, 2, 3]}}
+    assert verdict.found["slow"]["task_type"] == "REPORT"
+    assert {body["task_type"] for body in verdict.found["bad_parameters"]} == {"SUM_NUMBERS"}
+    assert 'the slow task is {"task_type": "REPORT"' in card.adopted(Solution(**verdict.found))

@@ -4,6 +4,7 @@ Rule: a line that is not passed says what was expected, what happened, and what 
 """
 
 import html
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def title(solution: Solution) -> str:
 
 def adopted(solution: Solution) -> str:
     """What its fields and states are called, where the preflight or a TOML file says so."""
-    other = [f"{name} is called {value!r}" for name, value in solution.other_names().items()]
+    names = [f"{name} is called {value!r}" for name, value in solution.other_names().items()]
+    bodies = {key: getattr(solution, key) for key in ("quick", "slow", "failing")}
+    changed = [(key, body) for key, body in bodies.items() if body != getattr(Solution(), key)]
+    other = names + [f"the {key} task is {json.dumps(body)}" for key, body in changed]
     return f"In this solution, {', '.join(other)}." if other else ""
 
 

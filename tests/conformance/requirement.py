@@ -38,7 +38,7 @@ class Verdict:
     happened: str = ""
     warnings: list[str] = dataclasses.field(default_factory=list)  # what the solution warned of meanwhile
     seeds: int = 1  # with how many seeds of random numbers it is to be played, before this is believed
-    found: dict[str, str] = dataclasses.field(default_factory=dict)  # fields of the Solution, as the preflight saw them
+    found: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the Solution, as the preflight saw them
 
 
 REQUIREMENTS: dict[str, Requirement] = {}  # by name, in the order of the card
