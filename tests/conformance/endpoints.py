@@ -36,9 +36,10 @@ async def learns_in_time(api: Api, task_id: str, *waits: float) -> None:
 
     async def client(after: float) -> None:
         await api.sleep(after)
-        came, status = -1.0, None
+        came, status, at_once = -1.0, None, 0
         while True:
             answer = await api.wait(task_id)
+            at_once = at_once + 1 if answer.seconds < 0.05 else 0
             before, earlier = came, status
             came, status = api.now(), api.task_of(answer).get(solution.status)
             if api.done(status):
@@ -48,6 +49,8 @@ async def learns_in_time(api: Api, task_id: str, *waits: float) -> None:
                     came - before > 0.01, wanted, f"it showed {earlier!r}, and {status!r} to who asked again at once"
                 )
                 return
+            happened = f"{at_once} in a row were answered at once, with {status!r}"
+            expect(at_once < 3, "a long poll of a task in process to wait for news", happened)
             came = came if answer.seconds < 9.9 else -1.0  # it may run out in the very moment of the end
 
     clients = [asyncio.create_task(client(after)) for after in waits]
