@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,10 @@ load_all()
 pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
 
 
-def played(folder: Path, source: str, *names: str, app: str = "solution:app") -> list[Verdict]:
-    """The verdicts on an application whose source this is."""
+def played(folder: Path, source: str, *names: str, app: str = "solution:app", **named: Any) -> list[Verdict]:
+    """The verdicts on an application whose source this is; ``named`` is what its TOML file would say."""
     (folder / "solution.py").write_text(source, encoding="utf-8")
-    jobs = [(Solution(app=app, app_dir=str(folder)), REQUIREMENTS[name]) for name in names]
+    jobs = [(Solution(app=app, app_dir=str(folder), **named), REQUIREMENTS[name]) for name in names]
     verdicts = dict(grade(jobs))
     return [verdicts[index] for index in range(len(jobs))]
 
@@ -303,8 +304,7 @@ def test_one_odd_habit_costs_one_line(tmp_path: Path) -> None:
     source = wayward(slash="/")
     found = preflight(tmp_path, source).found
     names = ["submit_answers_202", "names_are_as_given", "get_shows_fields", "unknown_is_404", "works_unasked"]
-    jobs = [(Solution(app="solution:app", app_dir=str(tmp_path), **found), REQUIREMENTS[name]) for name in names]
-    verdicts = {names[index]: verdict for index, verdict in grade(jobs)}
+    verdicts = dict(zip(names, played(tmp_path, source, *names, **found), strict=True))
     assert [verdicts[name].mark for name in names] == ["failed", "remark", "failed", "passed", "passed"]
     assert "they are inside of 'task'" in verdicts["get_shows_fields"].happened
     assert "task_id is called 'id'" in verdicts["names_are_as_given"].happened
@@ -334,14 +334,13 @@ def test_its_own_tests_package_is_not_taken_for_this_one(tmp_path: Path) -> None
 
 
 def test_tasks_that_fail_by_chance_are_played_again(tmp_path: Path) -> None:
-    found = preflight(tmp_path, wayward(luck="random.random() < 0.5")).found
+    lucky = wayward(luck="random.random() < 0.5")
+    found = preflight(tmp_path, lucky).found
     assert found["completed"] == "done"
     names = ["works_unasked"] * 6 + ["nothing_is_lost"]
-    solution = Solution(app="solution:app", app_dir=str(tmp_path), failed="broken", **found)
-    assert {verdict.mark for _, verdict in grade([(solution, REQUIREMENTS[name]) for name in names])} == {"passed"}
+    assert {verdict.mark for verdict in played(tmp_path, lucky, *names, failed="broken", **found)} == {"passed"}
     for never in ("True", "random.random() < 2"):  # and what always fails, fails
-        (tmp_path / "solution.py").write_text(wayward(luck=never), encoding="utf-8")
-        ((_, verdict),) = grade([(solution, REQUIREMENTS["works_unasked"])])
+        (verdict,) = played(tmp_path, wayward(luck=never), "works_unasked", failed="broken", **found)
         assert "its status was 'broken'" in verdict.happened
 
 
@@ -372,8 +371,7 @@ def test_a_priority_that_is_refused_is_not_graded(tmp_path: Path) -> None:
         "(body: dict):", "(body: dict):\n    if 'priority' in body: raise HTTPException(400, 'eh')"
     )
     found = preflight(tmp_path, refusing).found
-    solution = Solution(app="solution:app", app_dir=str(tmp_path), failed="broken", **found)
-    ((_, verdict),) = grade([(solution, REQUIREMENTS["high_goes_first"])])
+    (verdict,) = played(tmp_path, refusing, "high_goes_first", failed="broken", **found)
     assert verdict.mark == "not graded"
     assert "a submission with 'priority': 'high' is refused" in verdict.happened
 
@@ -467,8 +465,7 @@ def test_logging_through_a_logger_of_uvicorn_counts(tmp_path: Path) -> None:
         )
     )
     found = preflight(tmp_path, source).found
-    solution = Solution(app="solution:app", app_dir=str(tmp_path), **found)
-    ((_, verdict),) = grade([(solution, REQUIREMENTS["tasks_are_logged"])])
+    (verdict,) = played(tmp_path, source, "tasks_are_logged", **found)
     assert verdict.mark == "passed"
 
 

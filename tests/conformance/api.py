@@ -28,11 +28,6 @@ class UnmetError(Exception):
         self.expected, self.happened = expected, happened
 
 
-def hint(key: str) -> str:
-    """For an expectation that other names in the solution would explain."""
-    return f"(called otherwise? set `{key}` in a TOML file)"
-
-
 class NotGradedError(Exception):
     """A requirement cannot be judged; the message says what is missing."""
 
@@ -40,6 +35,11 @@ class NotGradedError(Exception):
 def expect(condition: object, expected: str, happened: str) -> None:
     if not condition:
         raise UnmetError(expected, happened)
+
+
+def hint(key: str) -> str:
+    """For an expectation that other names in the solution would explain."""
+    return f"(called otherwise? set `{key}` in a TOML file)"
 
 
 @dataclasses.dataclass
@@ -116,7 +116,8 @@ class Api:
         sent |= headers or {}
         number, query_string = next(self._count), urlencode(query)
         if path.startswith("/tasks"):
-            path = self.solution.path + path.removeprefix("/tasks").removeprefix("/" * self.solution.path.endswith("/"))
+            below = path.removeprefix("/tasks")
+            path = self.solution.path.rstrip("/") + below if below else self.solution.path
         answer = Answer(f"{method} {path}" + (f"?{query_string}" if query else ""))
         raw_headers = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
         own = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
@@ -236,11 +237,11 @@ class Api:
         await asyncio.sleep(seconds)
 
     def failed(self, status: Any) -> bool:
-        return status == self.solution.failed or (isinstance(status, str) and FAILURE.match(status) is not None)
+        return status == self.solution.failed or FAILURE.match(str(status)) is not None
 
     def done(self, status: Any) -> bool:
-        ended = status in (self.solution.completed, self.solution.cancelled) or self.failed(status)
-        return ended or (isinstance(status, str) and CANCELLATION.match(status) is not None)
+        ended = status in (self.solution.completed, self.solution.cancelled)
+        return ended or self.failed(status) or CANCELLATION.match(str(status)) is not None
 
     async def until(self, task_id: str, *statuses: Any, within: float = 120.0) -> float:
         """Poll every 0.1 s until the task has one of these statuses; after how many seconds that was."""

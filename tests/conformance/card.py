@@ -58,10 +58,13 @@ def title(solution: Solution) -> str:
 def adopted(solution: Solution) -> str:
     """What its fields and states are called, where the preflight or a TOML file says so."""
     names = [f"{name} is called {value!r}" for name, value in solution.other_names().items()]
-    bodies = {key: getattr(solution, key) for key in ("quick", "slow", "failing")}
-    changed = [(key, body) for key, body in bodies.items() if body != getattr(Solution(), key)]
-    other = names + [f"the {key} task is {json.dumps(body)}" for key, body in changed]
+    changed = [key for key in ("quick", "slow", "failing") if not solution.is_default(key)]
+    other = names + [f"the {key} task is {json.dumps(getattr(solution, key))}" for key in changed]
     return f"In this solution, {', '.join(other)}." if other else ""
+
+
+def headline(graded: Graded, solution: Solution) -> str:
+    return " ".join([f"{summary(graded)}.", *same_reason(graded), adopted(solution)]).rstrip()
 
 
 def by_group(graded: Graded) -> dict[str, Graded]:
@@ -85,8 +88,7 @@ def text(graded: Graded, solution: Solution) -> str:
 
 
 def markdown(graded: Graded, solution: Solution) -> str:
-    first = " ".join([f"{summary(graded)}.", *same_reason(graded), adopted(solution)]).rstrip()
-    lines = [f"# Score card of `{solution.app}`", "", _escaped(first)]
+    lines = [f"# Score card of `{solution.app}`", "", _escaped(headline(graded, solution))]
     for group, members in by_group(graded).items():
         lines += ["", f"## {group.capitalize()}", "", "| | requirement | notes |", "|---|---|---|"]
         for requirement, verdict in members:
@@ -128,8 +130,8 @@ def page(graded: Graded, solution: Solution) -> str:
     if warned := warnings_in(graded):
         items = [f"<li>{html.escape(line)}</li>" for line in warned]
         groups.append("<h2>Warnings of the solution</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>")
-    line = html.escape(" ".join([f"{summary(graded)}.", *same_reason(graded), adopted(solution)]).rstrip())
-    return PAGE.format(app=html.escape(solution.app), summary=line, groups="\n".join(groups))
+    first = html.escape(headline(graded, solution))
+    return PAGE.format(app=html.escape(solution.app), summary=first, groups="\n".join(groups))
 
 
 def _item(requirement: Requirement, verdict: Verdict) -> str:

@@ -1,7 +1,6 @@
 """Lifespan: the start and stop of an ASGI application, as a server would do them."""
 
 import asyncio
-import traceback
 from typing import Any
 
 from tests.conformance.api import UnmetError
@@ -22,10 +21,10 @@ class Lifespan:
     async def start(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
         self._run = asyncio.create_task(self._app(scope, self._told.get, self._said.put))
-        before, loop = asyncio.all_tasks(), asyncio.get_running_loop()
+        before = asyncio.all_tasks()
         await self._tell("startup", START_UP)
         await asyncio.sleep(0)
-        self._background = asyncio.all_tasks(loop) - before
+        self._background = asyncio.all_tasks() - before
 
     def deaths(self) -> list[str]:
         """Which background tasks of the startup have ended by an error, and by which."""
@@ -33,8 +32,7 @@ class Lifespan:
         for task in self._background:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 name = getattr(task.get_coro(), "__qualname__", "a background task")
-                text = "".join(traceback.format_exception(error))
-                told.append(f"{name} died: {self._solution.summary_of(text)}")
+                told.append(f"{name} died: {self._solution.summary_of(error)}")
         return sorted(told)
 
     async def stop(self, within: float) -> None:
@@ -49,9 +47,8 @@ class Lifespan:
             message = said.result()
             if not message["type"].endswith("failed"):
                 return
-            raise UnmetError(
-                f"a {what} that succeeds", self._solution.summary_of(message.get("message") or "it failed")
-            )
+            happened = self._solution.summary_of(message.get("message") or "it failed")
+            raise UnmetError(f"a {what} that succeeds", happened)
         said.cancel()
         if not self._run.done():
             raise UnmetError(f"the {what} to end within {within:g} s", "it has not ended")

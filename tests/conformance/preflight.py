@@ -10,20 +10,21 @@ from typing import Any
 
 from tests.conformance.api import CANCELLATION, FAILURE, Answer, Api, UnmetError, expect, hint
 from tests.conformance.requirement import Requirement
-from tests.conformance.solution import Solution
 
 ADVICE = "name your tasks in a TOML file, see tests/conformance/README.md"
 STATES = ["queued", "processing", "completed"]
+REFUSED = (400, 422)
 TYPES = {"quick": "sum", "slow": "report", "failing": "fail|err|crash"}  # what else these task types may be called
 
 
 async def look(api: Api) -> dict[str, Any]:
     """Hand in the quick task and follow it to its end; what is not called as the Solution says."""
     given = api.solution
-    await _find_routes(api)
-    await _find_types(api)
-    answer = await api.post(api.solution.quick)
-    quick, slow = api.solution.quick, api.solution.slow
+    answer = await _hand_in(api, "quick")
+    if answer.status in (307, 308, 404, 405):
+        await _find_routes(api, answer)
+        answer = await _hand_in(api, "quick")
+    quick = api.solution.quick
     expect(answer.status < 300, f"the task {quick} to be accepted ({ADVICE})", str(answer))
     _adopt_field(api, "task_id", answer, "id$")
     seen = await _states_of(api, answer)
@@ -31,9 +32,9 @@ async def look(api: Api) -> dict[str, Any]:
         if seen and api.failed(seen[-1]):  # by chance, perhaps
             _adopt_state(api, "failed", seen[-1])
             seen = await _states_of(api, await api.post(quick))
-    answer = await api.post(slow)
-    known = answer.status not in (400, 422)  # another refusal is another line's business
-    expect(known, f"the task {slow} to be accepted (set `slow` in a TOML file)", str(answer))
+    answer = await _hand_in(api, "slow")
+    known = answer.status not in REFUSED  # if it was answered otherwise, that is another line's business
+    expect(known, f"the task {api.solution.slow} to be accepted (set `slow` in a TOML file)", str(answer))
     if len(seen) == 3 and not api.failed(seen[-1]):
         for name, state in zip(STATES, seen, strict=True):
             _adopt_state(api, name, state)
@@ -48,7 +49,7 @@ def _adopt(api: Api, **names: Any) -> None:
 
 def _adopt_state(api: Api, name: str, state: str) -> None:
     """Where the TOML file does not say what it is called."""
-    if getattr(api.solution, name) == getattr(Solution(), name):
+    if api.solution.is_default(name):
         _adopt(api, **{name: state})
 
 
@@ -58,25 +59,23 @@ def _adopt_field(api: Api, key: str, answer: Answer, like: str) -> None:
     objects = [body, *(body.values() if isinstance(body, dict) else [])]
     fields = {field for each in objects if isinstance(each, dict) for field in each}
     alike = [field for field in fields if re.search(like, field.lower())]
-    if name not in fields and name == getattr(Solution(), key) and len(alike) == 1:
+    if name not in fields and api.solution.is_default(key) and len(alike) == 1:
         _adopt(api, **{key: alike[0]})
     expect(getattr(api.solution, key) in fields, f"a field {name!r} {hint(key)}", str(answer))
 
 
-async def _find_routes(api: Api) -> None:
-    """Submit the quick task, to see where the route for that is."""
-    answer = await api.post(api.solution.quick)
-    path, elsewhere = api.solution.path, []
+async def _find_routes(api: Api, answer: Answer) -> None:
+    """Where the routes are, if the quick task was answered as at a path that is none of theirs."""
+    path = api.solution.path
     if answer.status in (307, 308):
         elsewhere = [answer.headers.get("location", "").removeprefix("http://testserver")]
-    elif answer.status in (404, 405):
+    else:
         paths = (await _openapi(api)).get("paths", {})
-        posts = [path for path, methods in paths.items() if "post" in methods]
-        elsewhere = [path for path in posts if path.rstrip("/").endswith("/tasks") and path != api.solution.path]
-        there = f"there is {', '.join(f'POST {path}' for path in posts) or 'no other'} in /openapi.json"
+        posts = [each for each, methods in paths.items() if "post" in methods]
+        elsewhere = [each for each in posts if each.rstrip("/").endswith("/tasks") and each != path]
+        there = f"there is {', '.join(f'POST {each}' for each in posts) or 'no other'} in /openapi.json"
         expect(len(elsewhere) == 1, f"a route POST {path} {hint('path')}", f"it was answered {answer.status}; {there}")
-    if len(elsewhere) == 1:
-        _adopt(api, path=elsewhere[0])
+    _adopt(api, path=elsewhere[0])
 
 
 async def _openapi(api: Api) -> Any:
@@ -84,23 +83,29 @@ async def _openapi(api: Api) -> Any:
     return document.json() if document.status == 200 else {}
 
 
-async def _find_types(api: Api) -> None:
-    """Where the default task types are refused, try those of its OpenAPI document that sound alike."""
+async def _hand_in(api: Api, key: str) -> Answer:
+    """Submit this task; where its default type is refused, one of the OpenAPI document that sounds alike."""
+    body = getattr(api.solution, key)
+    refusal = answer = await api.post(body)
+    if answer.status not in REFUSED or not api.solution.is_default(key):
+        return answer
     document = json.dumps(await _openapi(api))
     listed = re.findall(r'"enum": (\[[^\]]*\])', document) + re.findall(r'"const": ("[^"]*")', document)
     words = set(re.findall(r'"(\w+)"', " ".join(listed)))
-    for key, like in TYPES.items():
-        body = getattr(api.solution, key)
-        if body != getattr(Solution(), key) or (await api.post(body)).status not in (400, 422):
-            continue
-        for word in sorted(words):
-            other = {**body, "task_type": word}
-            if re.search(like, word, re.IGNORECASE) and (await api.post(other)).accepted:
-                _adopt(api, **{key: other})
-                if key == "quick" and api.solution.bad_parameters == Solution().bad_parameters:
-                    bad = [{**each, "task_type": word} for each in api.solution.bad_parameters]
-                    _adopt(api, bad_parameters=bad)
-                break
+    for word in sorted(word for word in words if re.search(TYPES[key], word, re.IGNORECASE)):
+        other = {**body, "task_type": word}
+        if (answer := await api.post(other)).accepted:
+            _adopt(api, **{key: other})
+            if key == "quick" and api.solution.is_default("bad_parameters"):
+                bad = [{**each, "task_type": word} for each in api.solution.bad_parameters]
+                _adopt(api, bad_parameters=bad)
+            return answer
+    return refusal
+
+
+def _status_in(api: Api, answer: Answer) -> Any:
+    task = api.unwrapped(answer.json(), api.solution.status)
+    return task.get(api.solution.status) if isinstance(task, dict) else None
 
 
 async def _states_of(api: Api, submitted: Answer) -> list[str]:
@@ -113,8 +118,7 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
         _adopt_field(api, "status", answer, "^(task_?)?(status|state)$")
         status: Any = None
         for told in (submitted, answer):
-            body = api.unwrapped(told.json(), api.solution.status)
-            status = body.get(api.solution.status) if isinstance(body, dict) else None
+            status = _status_in(api, told)
             if isinstance(status, str) and status not in seen:
                 seen.append(status)
         if api.done(status):
@@ -125,11 +129,10 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
 
 async def _find_other_ends(api: Api, known: list[str]) -> None:
     """What cancelled and failed are called, where it is another spelling of these, or "error"."""
-    ends = (("cancelled", api.solution.quick, CANCELLATION), ("failed", api.solution.failing, FAILURE))
-    for name, body, words in ends:
-        if body is None:
+    for name, key, words in (("cancelled", "quick", CANCELLATION), ("failed", "failing", FAILURE)):
+        if getattr(api.solution, key) is None:
             continue
-        answer = await api.post(body)
+        answer = await _hand_in(api, key)
         try:
             path = f"/tasks/{api.id_of(answer)}"
         except UnmetError:
@@ -138,8 +141,7 @@ async def _find_other_ends(api: Api, known: list[str]) -> None:
             await api.request("DELETE", path)
         for _ in range(120):
             await api.sleep(1)
-            task = api.unwrapped((await api.request("GET", path)).json(), api.solution.status)
-            status = task.get(api.solution.status) if isinstance(task, dict) else None
+            status = _status_in(api, await api.request("GET", path))
             if isinstance(status, str) and status not in known and words.match(status):
                 _adopt_state(api, name, status)
                 break

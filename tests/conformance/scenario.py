@@ -92,8 +92,8 @@ def _import(solution: Solution) -> Any:
         if inspect.isfunction(app) and not inspect.signature(app).parameters:
             app = app()  # a factory
     except BaseException as error:  # a SystemExit, too
-        why = solution.summary_of("".join(traceback.format_exception(error)))
-        raise UnmetError(f"{solution.app} to be importable from {solution.folder}", why) from None
+        wanted = f"{solution.app} to be importable from {solution.folder}"
+        raise UnmetError(wanted, solution.summary_of(error)) from None
     if not callable(app):
         raise UnmetError(f"{solution.app} to be an ASGI application", f"it is {app!r:.60}")
     return app

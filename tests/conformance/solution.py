@@ -5,6 +5,7 @@ Rule: every default is what the exercise's own examples say; ``--solution file.t
 
 import dataclasses
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,10 @@ class Solution:
         }
         return {name.removesuffix("_field"): value for name, value in names.items()}
 
+    def is_default(self, key: str) -> bool:
+        """Whether neither the TOML file nor the preflight says otherwise."""
+        return bool(getattr(self, key) == getattr(Solution(), key))
+
     @property
     def folder(self) -> Path:
         return Path(self.app_dir).resolve()
@@ -119,9 +124,10 @@ class Solution:
         ours = path.parent in (Path(__file__).parent, Path(__file__).parent.parent)
         return path.is_relative_to(self.folder) and "site-packages" not in path.parts and not ours
 
-    def summary_of(self, traceback: str) -> str:
+    def summary_of(self, failure: BaseException | str) -> str:
         """The error at the end of a traceback, and the solution's line that led to it."""
-        error = re.split(r'^ *File ".*\n(?: .*\n?)*', traceback.rstrip(), flags=re.MULTILINE)[-1].strip()
-        places = re.findall(r'File "(.+?)", line (\d+)', traceback)
+        text = failure if isinstance(failure, str) else "".join(traceback.format_exception(failure))
+        error = re.split(r'^ *File ".*\n(?: .*\n?)*', text.rstrip(), flags=re.MULTILINE)[-1].strip()
+        places = re.findall(r'File "(.+?)", line (\d+)', text)
         own = [f" ({Path(file).name}, line {line})" for file, line in places if self.owns(file)]
-        return f"{error or traceback[-300:]:.300}{own[-1] if own else ''}"
+        return f"{error or text[-300:]:.300}{own[-1] if own else ''}"
