@@ -89,19 +89,22 @@ class DaskExecutor(Executor):
                 except Exception as error:
                     logger.warning("no connection to Dask: %(error)s", {"error": repr(error)})
                 finally:
-                    self._client = None
                     self._tried.set()
                 await asyncio.sleep(CHECK)
 
     async def _connect(self, where: Any) -> None:
         """Connect, and return or raise when the connection is lost; leaving ``async with`` cancels its futures."""
-        async with Client(where, asynchronous=True, set_as_default=False, timeout=PATIENCE) as self._client:
-            logger.info("connected to Dask")
-            self._tried.set()
-            while self._client.status == "running":
-                await asyncio.wait_for(self._client.scheduler.identity(n_workers=0), PATIENCE)
-                await asyncio.sleep(CHECK)
-            raise ConnectionError("the scheduler has closed the connection")  # by an error it is left at once
+        async with Client(where, asynchronous=True, set_as_default=False, timeout=PATIENCE) as client:
+            try:
+                self._client = client
+                logger.info("connected to Dask")
+                self._tried.set()
+                while client.status == "running":
+                    await asyncio.wait_for(client.scheduler.identity(n_workers=0), PATIENCE)
+                    await asyncio.sleep(CHECK)
+                raise ConnectionError("the scheduler has closed the connection")  # by an error it is left at once
+            finally:
+                self._client = None  # no later: while it closes, it may connect once more, and say "running"
 
     async def _start_cluster(self, stack: contextlib.AsyncExitStack) -> LocalCluster:
         cluster = LocalCluster(

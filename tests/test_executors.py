@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -289,6 +290,37 @@ async def test_a_killed_worker_costs_no_task_and_no_result(local: Any, noted: An
     assert not local.lost
 
 
+@dask
+def test_a_connection_is_lost_while_it_closes_even_if_it_comes_back_for_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closing, seen = threading.Event(), threading.Event()
+
+    class Client:  # a real one does this when its scheduler comes back just then
+        def __init__(self, *args: object, **settings: object) -> None:
+            self.scheduler, self.status = self, "newly-created"
+
+        async def __aenter__(self) -> "Client":
+            self.status = "running"
+            return self
+
+        async def identity(self, n_workers: int) -> None:
+            self.status = "connecting"
+
+        async def __aexit__(self, *error: object) -> None:
+            self.status = "running"
+            closing.set()
+            await asyncio.to_thread(seen.wait, 5)
+
+    monkeypatch.setattr("executors.dask_cluster.Client", Client)
+    monkeypatch.setattr("executors.dask_cluster.CHECK", 0.01)
+    executor: Any = from_env({"TASKMANAGER_EXECUTOR": "dask", "TASKMANAGER_DASK_SCHEDULER": "tcp://127.0.0.1:1"})
+    with executor:
+        assert closing.wait(5)
+        assert executor.lost
+        seen.set()
+
+
 CLUSTER = """
 import sys
 from distributed import LocalCluster
@@ -345,7 +377,8 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
         while await health() != (200, "ok"):
             assert time.monotonic() - begun < 15
             await asyncio.sleep(0.05)
-        assert (await end_of(await submit(primes(0)), 10))["result"] == {"count": 0}
+        task = await end_of(await submit(primes(0)), 10)
+        assert task["result"] == {"count": 0}, task
 
     async def under_way() -> str:
         before = len(notes.lines("end"))
@@ -383,6 +416,7 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
                 await under_way()
                 stopping = time.monotonic()
         assert time.monotonic() - stopping < 2
+        await asyncio.sleep(0.5)  # one that was on its way to its worker still begins
         await until(lambda: not notes.running, 2)
         begun = len(notes.lines("begin"))
         await asyncio.sleep(0.5)  # time for two more
