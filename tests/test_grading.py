@@ -434,6 +434,56 @@ def test_blocking_sleep_is_found_under_any_name(tmp_path: Path) -> None:
     assert "there is nap(5)" in played(tmp_path, blocking, "uses_sleep")[0].happened
 
 
+def test_errors_classified_with_match_are_found_by_what_they_are(tmp_path: Path) -> None:
+    own = "import asyncio\nclass Trouble(asyncio.QueueFull, RuntimeError): pass\nclass Worse(Trouble): pass\n"
+    match = "def kind(x):\n    match x:\n        case CASE: raise ValueError('eh')\n"
+    for case, mark in (("Worse()", "passed"), ("KeyError()", "passed"), ("'sum' | 'mean'", "remark")):
+        (verdict,) = played(tmp_path, own + match.replace("CASE", case), "classifies_with_match")
+        assert verdict.mark == mark, case
+    coded = match.replace("match x", "match error.code").replace("CASE", "404")
+    assert played(tmp_path, coded, "classifies_with_match")[0].mark == "passed"
+    assert played(tmp_path, own, "has_custom_exceptions")[0].mark == "passed"
+    assert played(tmp_path, match.replace("CASE", "1"), "has_custom_exceptions")[0].mark == "failed"
+
+
+@pytest.mark.parametrize(
+    ("progress", "mark"),
+    [("100", "passed"), ("1.0", "passed"), ("'7/7'", "passed"), ("'done'", "passed"), ("99", "remark")],
+)
+def test_progress_at_the_end_may_be_written_in_several_ways(tmp_path: Path, progress: str, mark: str) -> None:
+    source = wayward().replace('else "done"', f'else "done"\n    task["progress"] = {progress}')
+    found = preflight(tmp_path, source).found
+    (verdict,) = played(tmp_path, source, "progress_ends_at_100", failed="broken", **found)
+    assert verdict.mark == mark
+    assert mark == "passed" or "it was 99" in verdict.happened
+
+
+ECHO = """
+import json
+from fastapi import FastAPI, Request, Response
+app, tasks = FastAPI(), []
+@app.post("/tasks")
+async def submit(request: Request):
+    tasks.append({"task_id": str(len(tasks)), "status": "completed", "body": await request.json()})
+    return Response(json.dumps({**tasks[-1], "status": "queued"}))
+@app.get("/tasks/{n}")
+async def show(n: int):
+    return Response(json.dumps(tasks[n], ensure_ascii=ASCII).encode("utf-8"))
+@app.get("/tasks")
+async def show_all():
+    return Response(json.dumps(tasks))
+"""
+
+
+def test_infinity_and_half_a_character_are_to_be_answered_as_json(tmp_path: Path) -> None:
+    (infinity,) = played(tmp_path, ECHO.replace("ASCII", "True"), "odd_values_are_no_crash")
+    assert (infinity.mark, "the body was" in infinity.happened) == ("remark", True)
+    finite = ECHO.replace("await request.json()", "json.loads((await request.body()).replace(b'1e999', b'0'))")
+    assert played(tmp_path, finite.replace("ASCII", "True"), "odd_values_are_no_crash")[0].mark == "passed"
+    (half,) = played(tmp_path, finite.replace("ASCII", "False"), "odd_values_are_no_crash")
+    assert (half.mark, "\\ud800" in half.expected) == ("remark", True)
+
+
 def test_a_module_that_this_python_cannot_read_is_not_graded(tmp_path: Path) -> None:
     (verdict,) = played(tmp_path, "def f(:", "uses_sleep")
     assert verdict.mark == "not graded"

@@ -1,6 +1,7 @@
 """Constraints and tools: what only the source shows."""
 
 import ast
+import builtins
 import re
 from typing import Any
 
@@ -107,10 +108,14 @@ def uses_match(source: Source) -> None:
 
 @tool("Errors are classified with match", "taskmanager/errors.py", open=True)
 def classifies_with_match(source: Source) -> None:
-    matched = [ast.unparse(node) for node in source.nodes(ast.Match)]
-    expect(
-        any("Error" in text or "Exception" in text for text in matched), "a match over exceptions", "no match names one"
+    own, matches = exceptions_of(source), [node for node in source.nodes(ast.Match) if isinstance(node, ast.Match)]
+    subjects = [ast.unparse(node.subject) for node in matches]
+    patterns = [ast.unparse(case.pattern) for node in matches for case in node.cases]
+    named = {name for text in patterns for name in re.findall(r"\w+", text)}
+    found = any(is_exception(name, own) for name in named) or any(
+        re.search(r"\b(e|ex|exc|err|error|exception)\b", text) for text in subjects
     )
+    expect(found, "a match over exceptions", "there is no match on one, and none with one in a case")
 
 
 @tool("asyncio.CancelledError is dealt with", "taskmanager/workers.py")
@@ -131,11 +136,23 @@ def uses_async_generator(source: Source) -> None:
 
 @tool("Custom exceptions", "taskmanager/errors.py")
 def has_custom_exceptions(source: Source) -> None:
+    expect(exceptions_of(source), "a class of exceptions", "there is none")
+
+
+def exceptions_of(source: Source) -> set[str]:
+    """The names of the classes of exceptions that the solution defines."""
     classes = [node for node in source.nodes(ast.ClassDef) if isinstance(node, ast.ClassDef)]
-    own = [
-        node.name for node in classes if any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
-    ]
-    expect(own, "a class of exceptions", "there is none")
+    bases = {node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases} for node in classes}
+    own: set[str] = set()
+    while more := {name for name, above in bases.items() if any(is_exception(base, own) for base in above)} - own:
+        own |= more
+    return own
+
+
+def is_exception(name: str, own: set[str]) -> bool:
+    builtin = getattr(builtins, name, None)
+    known = isinstance(builtin, type) and issubclass(builtin, BaseException)
+    return known or name in own or name.endswith(("Error", "Exception"))
 
 
 @tool("Type hints on every function", "taskmanager/")

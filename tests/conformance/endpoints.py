@@ -100,6 +100,13 @@ async def submit_does_not_wait(api: Api) -> None:
 async def ids_differ(api: Api) -> None:
     ids = [await api.submit(api.solution.quick) for _ in range(5)]
     expect(len(set(ids)) == 5, "five different ids", f"they were {ids}")
+    await api.until_over(*ids, within=31.0 * 5)
+    await api.sleep(600)
+    ids += [await api.submit(api.solution.quick) for _ in range(3)]
+    await api.sleep(125)  # the first five are removed, these three are not
+    again = [task_id for task_id in [await api.submit(api.solution.quick) for _ in range(5)] if task_id in ids]
+    happened = f"given again: {', '.join(again)}"
+    expect(not again, "ids that no task had before, also after old ones were removed", happened)
 
 
 async def all_are_400(api: Api, bodies: list[Any], what: str) -> None:
@@ -430,6 +437,21 @@ async def cancel_frees_place(api: Api) -> None:
     await api.cancel(accepted[-1])
     answer = await api.post(api.solution.slow)
     expect(answer.accepted, "202 for a new task in its place", str(answer))
+
+
+@endpoint("Each task that is cancelled frees one place, and no more", "notebook 03-backpressure-and-priorities")
+async def cancel_frees_one_place(api: Api) -> None:
+    running = [await api.submit(api.solution.slow) for _ in range(5)]
+    await api.sleep(1)
+    queued, _ = await api.fill(api.solution.slow)
+    most = max(100, len(queued))
+    for task_id in (*running[:3], *running[:3], *queued[-3:], *queued[-3:]):  # each of them twice
+        await api.cancel(task_id)
+    await api.sleep(1)
+    queued += (await api.fill(api.solution.slow))[0]
+    count = [await api.status(task_id) for task_id in queued].count(api.solution.queued)
+    wanted = f"at most {most} queued, after six were cancelled and others had come in their place"
+    expect(count <= most, wanted, f"{count} were")
 
 
 @endpoint("Cancelling a task in process frees its worker at once", "notebook 02-queue-and-workers")

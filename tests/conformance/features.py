@@ -1,6 +1,8 @@
 """Additional features: progress, priorities, errors, logging, documentation."""
 
+import json
 import logging
+import re
 from typing import Any
 
 from tests.conformance.api import Answer, Api, NotGradedError, expect, hint
@@ -36,6 +38,19 @@ async def progress_is_shown(api: Api) -> None:
     expect(not numbers or max(numbers) <= 100, "progress of at most 100 %", f"it went {numbers}")
 
 
+@feature("A completed task shows a progress of 100 %", "taskmanager/handlers.py: run", open=True)
+async def progress_ends_at_100(api: Api) -> None:
+    task_id = await api.submit(api.solution.slow)
+    await api.until(task_id, api.solution.completed)
+    task = await api.get(task_id)
+    if api.solution.progress not in task:
+        raise NotGradedError(f"there is no field {api.solution.progress!r}: see the line on progress")
+    progress = str(task[api.solution.progress])
+    numbers = re.findall(r"\d+(?:\.\d+)?", progress)
+    end = not numbers or float(numbers[0]) in (1, 100) or len(set(numbers)) == 1 < len(numbers)  # 1.0, 100, "7/7"
+    expect(end, "100 %, or 1, at the end", f"it was {progress}")
+
+
 # Priorities
 
 
@@ -53,8 +68,18 @@ async def order_of(api: Api, submissions: list[tuple[Any, Any]]) -> list[list[in
             break
     else:
         raise NotGradedError("ten tasks were in process at a time: none had to wait")
+    # Whoever fetched the last one already has to find it cancelled: one worker becomes free, and is busy again.
     await api.cancel(blockers.pop())
-    ids = [await api.submit(body, priority=priority) for body, priority in submissions]
+    await api.cancel(blockers.pop(0))
+    await api.sleep(1)
+    blockers.append(await api.submit(api.solution.slow))
+    await api.sleep(1)
+    if await api.status(blockers[-1]) != api.solution.processing:
+        raise NotGradedError("the worker of a cancelled task took no other within a second: see the line on that")
+    ids = []
+    for body, priority in submissions:
+        ids.append(await api.submit(body, priority=priority))
+        await api.sleep(0.2)  # time to fetch it before a worker is free, which would be too early
     await api.cancel(blockers[0])  # one worker takes them one by one
     waiting, begun = dict(enumerate(ids, 1)), list[list[int]]()
     for _ in range(4000):
@@ -84,7 +109,7 @@ async def high_goes_first(api: Api) -> None:
     low, high = api.solution.low, api.solution.high
     order = await order_of(api, [(api.solution.quick, low), (api.solution.quick, low), (api.solution.quick, high)])
     if 3 in order[0] and len(order[0]) > 1:
-        raise NotGradedError("it was begun together with others: the cancelled task's worker was not free at once")
+        raise NotGradedError("it was begun together with another, though one worker only had become free")
     wanted = f"of two tasks of priority {low!r} and a third of {high!r}, the third begun first"
     happened = f"they were begun in this order: {_shown(order)}"
     expect(order[0] == [3], f"{wanted} {hint('priority, high, low')}", happened)
@@ -151,6 +176,28 @@ async def answers_are_json(api: Api) -> None:
     posted = await api.post(api.solution.quick)
     for answer in (posted, await api.request("GET", f"/tasks/{api.id_of(posted)}"), await api.request("GET", "/tasks")):
         answer.json()
+
+
+@feature("Values at the edge of JSON are refused, or answered as JSON", "taskmanager/parameters.py", open=True)
+async def odd_values_are_no_crash(api: Api) -> None:
+    quick = api.solution.quick
+    # Both are JSON. Python reads the first as infinity and the second as half of a character, and can write neither.
+    for odd in ("1e999", '"\\ud800"'):
+        body = json.dumps(quick)
+        number = re.search(r"\b\d+\b", body)
+        bodies = [body[: number.start()] + odd + body[number.end() :]] if number else []
+        for raw in (*bodies, body[:-1] + f', "odd": {odd}}}'):
+            posted = await api.request("POST", "/tasks", raw=raw.encode())
+            expect(posted.status < 500 and not posted.raised, f"400 or 202 for {raw}", str(posted))
+            if not posted.accepted:
+                continue
+            await api.sleep(31)  # its result may be odd as well
+            for answer in (await api.request("GET", f"/tasks/{api.id_of(posted)}"), await api.request("GET", "/tasks")):
+                wanted = f"JSON from {answer.asked} after {raw} was accepted"
+                text = answer.body.decode("utf-8", "replace")
+                outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)
+                expect(answer.status == 200 and not answer.raised, wanted, str(answer))
+                expect(not re.search(r"NaN|Infinity", outside), wanted, f"the body was {text!r:.160}")
 
 
 # Logging and documentation

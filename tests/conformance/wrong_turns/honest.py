@@ -121,7 +121,8 @@ class Honest:
         task = self.find(task_id)
         if task["status"] in ("completed", "failed"):
             raise HTTPException(409, f"the task has {task['status']} already")
-        self.cancel_task(task)
+        if task["status"] != "cancelled":  # else it is so already, and keeps the time of its end
+            self.cancel_task(task)
         return JSONResponse(self.shown(task))
 
     def cancel_task(self, task: dict[str, Any]) -> None:
@@ -143,7 +144,7 @@ class Honest:
     def check(self, submission: Submission) -> None:
         numbers = submission.parameters.get("numbers")
         match submission.task_type:
-            case "compute_sum" if not numbers or not all(type(number) in (int, float) for number in numbers):
+            case "compute_sum" if not numbers or not all(self.is_number(number) for number in numbers):
                 raise HTTPException(400, "parameters.numbers is to be a list of numbers")
             case "compute_sum" | "generate_report" | "simulate_failure":
                 pass
@@ -151,6 +152,9 @@ class Honest:
                 raise HTTPException(400, f"there is no task type {submission.task_type!r}")
         if submission.priority not in RANK:
             raise HTTPException(400, f"priority is to be one of {', '.join(RANK)}")
+
+    def is_number(self, value: Any) -> bool:
+        return type(value) in (int, float) and math.isfinite(value)  # infinity, or 1e999, cannot be written as JSON
 
     async def invalid(self, request: Request, error: Exception) -> JSONResponse:
         errors = error.errors() if isinstance(error, RequestValidationError) else []
@@ -166,10 +170,13 @@ class Honest:
             await self.work_once()
 
     async def work_once(self) -> None:
-        *_, task_id = await self.queue.get()
+        *_, task_id = await self.fetch()
         task = self.tasks.get(task_id)
         if task is not None and task["status"] == "queued":  # else it was cancelled meanwhile
             await self.process(task)
+
+    async def fetch(self) -> Any:
+        return await self.queue.get()
 
     async def process(self, task: dict[str, Any]) -> None:
         self.change(task, "processing")
