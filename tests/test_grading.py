@@ -376,6 +376,70 @@ def test_a_priority_that_is_refused_is_not_graded(tmp_path: Path) -> None:
     assert "a submission with 'priority': 'high' is refused" in verdict.happened
 
 
+NUMBERED = """
+import asyncio, itertools, uuid
+from enum import Enum
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+class Level(Enum):
+    first, second, third = LEVELS
+
+class Body(BaseModel):
+    priority: Level = Level.second
+
+app, tasks, count = FastAPI(), {}, itertools.count()
+
+async def worker(queue):
+    while True:
+        *_, task = await queue.get()
+        if task["status"] == "queued":
+            task["status"] = "processing"
+            task["run"] = asyncio.create_task(asyncio.sleep(5))
+            await asyncio.wait([task["run"]])
+            if task["status"] != "cancelled":
+                task["status"] = "completed"
+
+@app.on_event("startup")
+async def start():
+    app.state.queue = asyncio.PriorityQueue()
+    app.state.workers = [asyncio.create_task(worker(app.state.queue)) for _ in range(5)]
+
+@app.post("/tasks", status_code=202)
+async def submit(body: Body):
+    task = {"task_id": str(uuid.uuid4()), "status": "queued"}
+    tasks[task["task_id"]] = task
+    app.state.queue.put_nowait((RANK, next(count), task))
+    return dict(task)
+
+@app.get("/tasks/{task_id}")
+async def show(task_id: str):
+    return {"status": tasks[task_id]["status"]}
+
+@app.delete("/tasks/{task_id}")
+async def cancel(task_id: str):
+    tasks[task_id]["status"] = "cancelled"
+    if "run" in tasks[task_id]:
+        tasks[task_id]["run"].cancel()
+"""
+
+
+def test_priorities_may_be_numbers_that_go_either_way_or_words_in_capitals(tmp_path: Path) -> None:
+    up = "{level: number for number, level in enumerate(Level)}[body.priority]"
+    for levels, rank, mark in (
+        ("1, 2, 3", up, "passed"),
+        ("1, 2, 3", f"-{up}", "passed"),
+        ("'HIGH', 'MEDIUM', 'LOW'", up, "passed"),
+        ("'HIGH', 'MEDIUM', 'LOW'", f"-{up}", "failed"),
+        ("1, 2, 3", "0", "failed"),
+        ("'a', 'b', 'c'", up, "not graded"),
+    ):
+        source = NUMBERED.replace("LEVELS", levels).replace("RANK", rank)
+        verdict, equal = played(tmp_path, source, "high_goes_first", "equal_priorities_keep_their_order")
+        assert (verdict.mark, equal.mark) == (mark, "passed" if mark != "not graded" else mark), (levels, rank)
+        assert levels != "1, 2, 3" or mark == "passed" or "or the other way round" in verdict.expected
+
+
 def test_a_list_may_come_in_other_shapes(tmp_path: Path) -> None:
     shapes = {
         "events": (
