@@ -242,7 +242,7 @@ async def test_a_cancelled_task_ends_on_the_cluster_with_the_segment_under_way(l
         await until(lambda: len(notes.lines("end")) >= 2 and notes.running)
         manager.cancel(task.task_id)
         begun = len(notes.lines("begin"))
-        await until(lambda: not notes.running, 2)
+        await until(lambda: not notes.running, 5)
         await asyncio.sleep(0.6)  # time for three more
         assert len(notes.lines("begin")) == len(notes.lines("end")) == begun < 100
         assert held(local) == {}
@@ -258,7 +258,7 @@ async def test_cancelled_segments_that_wait_on_the_cluster_never_begin(local: An
             manager.cancel(task.task_id)
         begun = len(notes.lines("begin"))
         assert begun < count / 2
-        await until(lambda: not notes.running and not held(local), 3)
+        await until(lambda: not notes.running and not held(local), 10)
         await asyncio.sleep(0.3)  # time for the next ones to begin
         assert len(notes.lines("begin")) == begun
 
@@ -389,11 +389,11 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
     async def is_lost() -> None:
         begun = time.monotonic()
         while await health() != (503, "degraded"):  # a result that was being fetched may break a moment before
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 5
             await asyncio.sleep(0.01)
         refused = await submit(primes(0))
-        assert (await end_of(refused, 1))["error"] == LOST
-        assert (await end_of(await submit(SUM), 1))["result"] == {"sum": 6}
+        assert (await end_of(refused, 5))["error"] == LOST
+        assert (await end_of(await submit(SUM), 5))["result"] == {"sum": 6}
 
     with contextlib.ExitStack() as back:
         with executor:
@@ -403,21 +403,21 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
                     await connected()
                     task_id = await under_way()
                     scheduler.send_signal(signal.SIGSTOP)  # its machine takes a connection, and answers nothing
-                    assert (await end_of(task_id, 6))["error"] == LOST
+                    assert (await end_of(task_id, 12))["error"] == LOST
                     await is_lost()
                     scheduler.send_signal(signal.SIGCONT)
                     await connected()
                     task_id = await under_way()
                     scheduler.kill()
-                    assert (await end_of(task_id, 3))["error"] == LOST
+                    assert (await end_of(task_id, 10))["error"] == LOST
                     await is_lost()
                 scheduler = back.enter_context(elsewhere(port))
                 await connected()
                 await under_way()
                 stopping = time.monotonic()
-        assert time.monotonic() - stopping < 2
+        assert time.monotonic() - stopping < 4
         await asyncio.sleep(0.5)  # one that was on its way to its worker still begins
-        await until(lambda: not notes.running, 2)
+        await until(lambda: not notes.running, 5)
         begun = len(notes.lines("begin"))
         await asyncio.sleep(0.5)  # time for two more
         assert len(notes.lines("begin")) == begun
@@ -453,8 +453,8 @@ def test_a_stop_with_a_task_on_a_cluster_of_its_own(command: list[str], number: 
                 for worker in workers:
                     worker.send_signal(number)
             took = server.stop(number)
-            assert took < 2, took
-            assert psutil.wait_procs(workers, timeout=2)[1] == []
+            assert took < 4, took  # with the patience that Dask has by default, it is 5 s
+            assert psutil.wait_procs(workers, timeout=5)[1] == []
             output = "\n".join(server.lines)
             assert "Traceback" not in output, output
             assert "unknown setting" not in output, output
