@@ -292,7 +292,8 @@ def preflight(folder: Path, source: str, app: str = "solution:app") -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "slash", "path"), [("/tasks", "", None), ("/tasks", "/", "/tasks/"), ("/api/tasks", "", "/api/tasks")]
+    ("prefix", "slash", "path"),
+    [("/tasks", "", None), ("/tasks", "/", "/tasks/"), ("/api/tasks", "", "/api/tasks"), ("/jobs", "", "/jobs")],
 )
 def test_names_and_routes_are_found_out(tmp_path: Path, prefix: str, slash: str, path: str | None) -> None:
     verdict = preflight(tmp_path, wayward(prefix, slash))
@@ -311,9 +312,12 @@ def test_one_odd_habit_costs_one_line(tmp_path: Path) -> None:
 
 
 def test_a_route_that_is_nowhere_is_named(tmp_path: Path) -> None:
-    verdict = preflight(tmp_path, wayward(prefix="/jobs"))
+    verdict = preflight(tmp_path, wayward(prefix="/jobs").replace('get("/{id}")', 'get("/state/{id}")'))
     assert "a route POST /tasks (called otherwise? set `path` in a TOML file)" in verdict.expected
     assert "there is POST /jobs in /openapi.json" in verdict.happened
+    verdict = preflight(tmp_path, wayward().replace('get("/{id}")', 'get("/state/{id}")'))
+    assert "200 from GET /tasks/{task_id} for the task just accepted" in verdict.expected
+    assert "there is GET /tasks/state/{id} in /openapi.json" in verdict.happened
 
 
 def test_a_factory_is_called(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Rule: a line that is not passed says what was expected, what happened, and what 
 
 import html
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -38,12 +39,14 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
 
 def same_reason(graded: Graded) -> list[str]:
     """What many lines have in common, most often one mistake."""
-    told = Counter(
-        f"expected {verdict.expected}; {verdict.happened}"
-        for _, verdict in graded
-        if verdict.mark in ("failed", "remark")
-    )
-    return [f"Mend this first: {count} lines say “{what}”." for what, count in told.most_common(1) if count >= 5]
+    told: dict[str, list[str]] = {}
+    for _, verdict in graded:
+        if verdict.mark in ("failed", "remark"):
+            what = f"expected {verdict.expected}; {verdict.happened}"
+            alike = re.sub(r"\b[0-9a-f]{8}[0-9a-f-]{4,}\b|\d+", "", what)  # but for ids and numbers
+            told.setdefault(alike, []).append(what)
+    most = max(told.values(), key=len, default=[])
+    return [f"Mend this first: {len(most)} lines say “{most[0]}”."] if len(most) >= 5 else []
 
 
 def warnings_in(graded: Graded) -> list[str]:

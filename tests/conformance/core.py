@@ -5,7 +5,7 @@ import gc
 from typing import Any
 
 from tests.conformance.api import Api, NotGradedError, UnmetError, expect
-from tests.conformance.endpoints import processing_for
+from tests.conformance.endpoints import at_work, processing_for
 from tests.conformance.requirement import requirement
 
 
@@ -46,11 +46,8 @@ async def work_takes_its_time(api: Api) -> None:
 
 @core("Five tasks are processed in parallel", "notebook 02-queue-and-workers")
 async def five_in_parallel(api: Api) -> None:
-    ids = [await api.submit(api.solution.slow) for _ in range(5)]
-    await api.sleep(1)
-    seen = await statuses(api, ids)
-    count = seen.count(api.solution.processing)
-    expect(count == 5, "five of five tasks in process after 1 s", f"{count} were")
+    count = await at_work(api)
+    expect(count == 5, "five of five tasks in process at a time", f"{count} were")
 
 
 @core("Never more than five tasks are processed", "notebook 02-queue-and-workers")
@@ -74,7 +71,9 @@ async def cancel_lets_no_sixth_in(api: Api) -> None:
         expect(len(running) <= 5 or not cancelled, wanted, f"{len(running)} were after {cancelled} were cancelled")
         if len(running) > 5:
             raise NotGradedError("more than five were in process anyway: see the line on that")
-        for task_id in (*running[:2], *running[:2], ids.pop()):  # two of them twice, and one that is still queued
+        for task_id in running[:2]:
+            await api.cancelled(task_id)
+        for task_id in (*running[:2], ids.pop()):  # once more, and one that is still queued
             await api.cancel(task_id)
         cancelled += 3
         await api.sleep(1)
@@ -83,12 +82,12 @@ async def cancel_lets_no_sixth_in(api: Api) -> None:
 @core("A free worker takes the next task, without waiting for the other four", "notebook 02-queue-and-workers")
 async def no_head_of_line_blocking(api: Api) -> None:
     quick = await quick_seconds(api)
-    await api.submit(api.solution.slow)
-    for _ in range(4):
-        await api.submit(api.solution.quick)
+    first = [await api.submit(api.solution.slow)] + [await api.submit(api.solution.quick) for _ in range(4)]
     sixth = await api.submit(api.solution.quick)
     await api.sleep(quick + 1)
     status = await api.status(sixth)
+    if status == api.solution.queued and (await statuses(api, first)).count(api.solution.processing) > 1:
+        raise NotGradedError("fewer than five were in process at a time: see the line on that")
     happened = f"it was {status!r} while a slow task was still in process"
     expect(
         status in (api.solution.processing, api.solution.completed),
@@ -122,10 +121,8 @@ async def failure_is_shown(api: Api) -> None:
 async def workers_survive_failures(api: Api) -> None:
     for _ in range(7):
         await failed_task(api)
-    ids = [await api.submit(api.solution.slow) for _ in range(5)]
-    await api.sleep(1)
-    count = (await statuses(api, ids)).count(api.solution.processing)
-    expect(count == 5, "five tasks in process after seven failures", f"{count} were")
+    count = await at_work(api)
+    expect(count == 5, "five tasks in process at a time after seven failures", f"{count} were")
 
 
 async def failed_task(api: Api) -> str:
@@ -146,7 +143,8 @@ async def failed_task(api: Api) -> str:
 
 async def ask(api: Api, count: int, address: str, **options: Any) -> list[int]:
     """The statuses of so many requests from one address."""
-    return [(await api.request("GET", "/tasks", address=address, **options)).status for _ in range(count)]
+    path = "/tasks" if (await api.request("GET", "/tasks")).status not in (404, 405) else "/tasks/none"
+    return [(await api.request("GET", path, address=address, **options)).status for _ in range(count)]
 
 
 @core("Ten requests a minute are accepted, and the eleventh is answered 429", "notebook 05-rate-limiting")
@@ -312,7 +310,7 @@ async def failed_is_removed(api: Api) -> None:
 @core("A cancelled task is removed as well", "README, on assumptions", open=True)
 async def cancelled_is_removed(api: Api) -> None:
     task_id = await processing_for(api, 1)
-    await api.cancel(task_id)
+    await api.cancelled(task_id)
     await api.sleep(300)
     await api.cancel(task_id)  # once more, which is to change nothing
     await api.sleep(425)
@@ -345,8 +343,8 @@ async def unfinished_is_not_removed(api: Api) -> None:
 
 @core("The application stops within seconds, with work under way", "notebook 10-shutdown-and-faults")
 async def stops_with_work_under_way(api: Api) -> None:
-    for _ in range(8):
-        await api.submit(api.solution.slow)
+    for _ in range(60):
+        await api.post(api.solution.slow)
     await api.sleep(2)
     await api.lifespan.stop(within=5)
 
@@ -356,7 +354,7 @@ async def stops_with_work_under_way(api: Api) -> None:
 )
 async def stops_after_cancellations(api: Api) -> None:
     for _ in range(3):
-        await api.cancel(await processing_for(api, 1))
+        await api.cancelled(await processing_for(api, 1))
     await api.lifespan.stop(within=5)
 
 

@@ -62,28 +62,27 @@ async def order_of(api: Api, submissions: list[tuple[Any, Any]]) -> list[list[in
 
     Their numbers, from 1; those that were begun at the same moment stand together.
     """
-    blockers = [await api.submit(api.solution.slow) for _ in range(5)]
-    await api.until(blockers[0], api.solution.processing)
-    for _ in range(5):  # the workers may be more than five, which is another line's business
+    blockers: list[str] = []
+    for _ in range(10):  # the workers may be more than five, which is another line's business
         blockers.append(await api.submit(api.solution.slow))
-        await api.sleep(1)
-        if await api.status(blockers[-1]) == api.solution.queued:
+        await api.sleep(0.3)  # so that, without a DELETE, they end one after the other
+        if len(blockers) > 5 and await api.status(blockers[-1]) == api.solution.queued:
             break
     else:
         raise NotGradedError("ten tasks were in process at a time: none had to wait")
     # Whoever fetched the last one already has to find it cancelled: one worker becomes free, and is busy again.
-    await api.cancel(blockers.pop())
-    await api.cancel(blockers.pop(0))
-    await api.sleep(1)
-    blockers.append(await api.submit(api.solution.slow))
-    await api.sleep(1)
-    if await api.status(blockers[-1]) != api.solution.processing:
-        raise NotGradedError("the worker of a cancelled task took no other within a second: see the line on that")
+    cancelled = [(await api.cancel(task_id)).status < 300 for task_id in (blockers[-1], blockers[0])]
+    if all(cancelled):
+        await api.sleep(0.5)
+        blockers = [*blockers[1:-1], await api.submit(api.solution.slow)]
+        await api.sleep(0.5)
+        cancelled.append(await api.status(blockers[-1]) == api.solution.processing)
     ids = []
     for body, priority in submissions:
         ids.append(await api.submit(body, priority=priority))
         await api.sleep(0.2)  # time to fetch it before a worker is free, which would be too early
-    await api.cancel(blockers[0])  # one worker takes them one by one
+    if all(cancelled):
+        await api.cancel(blockers[0])  # one worker takes them one by one
     waiting, begun = dict(enumerate(ids, 1)), list[list[int]]()
     for _ in range(4000):
         # The last one first: one that begins while the others are looked at is then seen with the next round.
@@ -93,8 +92,8 @@ async def order_of(api: Api, submissions: list[tuple[Any, Any]]) -> list[list[in
             waiting = {i: task_id for i, task_id in waiting.items() if i not in new}
         if not waiting:
             return begun
-        await api.sleep(0.5)
-    raise NotGradedError("the tasks were not begun within 2000 s")
+        await api.sleep(0.1)
+    raise NotGradedError("the tasks were not begun within 400 s")
 
 
 async def levels(api: Api) -> list[tuple[Any, Any]]:
@@ -196,7 +195,7 @@ async def answers_are_json(api: Api) -> None:
 
 @feature("Values at the edge of JSON are refused, or answered as JSON", "taskmanager/parameters.py", open=True)
 async def odd_values_are_no_crash(api: Api) -> None:
-    quick = api.solution.quick
+    quick, listed = api.solution.quick, (await api.request("GET", "/tasks")).status == 200
     # Both are JSON. Python reads the first as infinity and the second as half of a character, and can write neither.
     for odd in ("1e999", '"\\ud800"'):
         body = json.dumps(quick)
@@ -208,7 +207,8 @@ async def odd_values_are_no_crash(api: Api) -> None:
             if not posted.accepted:
                 continue
             await api.sleep(31)  # its result may be odd as well
-            for answer in (await api.request("GET", f"/tasks/{api.id_of(posted)}"), await api.request("GET", "/tasks")):
+            for path in (f"/tasks/{api.id_of(posted)}", *(["/tasks"] if listed else [])):
+                answer = await api.request("GET", path)
                 wanted = f"JSON from {answer.asked} after {raw} was accepted"
                 text = answer.body.decode("utf-8", "replace")
                 outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)

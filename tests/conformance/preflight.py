@@ -9,10 +9,19 @@ import re
 from typing import Any
 
 from tests.conformance.api import CANCELLATION, FAILURE, Answer, Api, UnmetError, expect, hint
+from tests.conformance.bodies import as_toml, bodies, invalid
 from tests.conformance.requirement import Requirement
+from tests.conformance.solution import Solution
 
 ADVICE = "name your tasks in a TOML file, see tests/conformance/README.md"
 STATES = ["queued", "processing", "completed"]
+MEANINGS = {  # what a state is called, where there were not three to be seen
+    "queued": "queue|enqueue|pend|wait|new$|creat|submit|accept|schedul|receiv",
+    "processing": "process|run|in_?progress|start|active|work|execut",
+    "completed": "complet|done|finish|success|succeed|end",
+    "failed": FAILURE.pattern,
+    "cancelled": CANCELLATION.pattern,
+}
 REFUSED = (400, 422)
 TYPES = {"quick": "sum", "slow": "report", "failing": "fail|err|crash"}  # what else these task types may be called
 
@@ -24,6 +33,9 @@ async def look(api: Api) -> dict[str, Any]:
     if answer.status in (307, 308, 404, 405):
         await _find_routes(api, answer)
         answer = await _hand_in(api, "quick")
+    others: list[Any] = []
+    if answer.status in REFUSED and api.solution.is_default("quick"):
+        answer, others = await _find_tasks(api, answer)
     quick = api.solution.quick
     expect(answer.status < 300, f"the task {quick} to be accepted ({ADVICE})", str(answer))
     _adopt_field(api, "task_id", answer, "id$")
@@ -32,13 +44,17 @@ async def look(api: Api) -> dict[str, Any]:
         if seen and api.failed(seen[-1]):  # by chance, perhaps
             _adopt_state(api, "failed", seen[-1])
             seen = await _states_of(api, await api.post(quick))
+    await _name_states(api, seen)
+    await _choose(api, others)
     answer = await _hand_in(api, "slow")
     known = answer.status not in REFUSED  # if it was answered otherwise, that is another line's business
     expect(known, f"the task {api.solution.slow} to be accepted (set `slow` in a TOML file)", str(answer))
-    if len(seen) == 3 and not api.failed(seen[-1]):
-        for name, state in zip(STATES, seen, strict=True):
-            _adopt_state(api, name, state)
+    if known and answer.accepted and len(seen) < 3:  # the quick one was too quick
+        seen = await _states_of(api, answer)
+        await _name_states(api, seen)
     await _find_other_ends(api, seen)
+    if api.solution.is_default("invalid"):
+        _adopt(api, invalid=invalid(quick) if quick != Solution().quick else api.solution.invalid)
     found = dataclasses.asdict(api.solution)
     return {name: value for name, value in found.items() if value != getattr(given, name)}
 
@@ -51,6 +67,54 @@ def _adopt_state(api: Api, name: str, state: str) -> None:
     """Where the TOML file does not say what it is called."""
     if api.solution.is_default(name):
         _adopt(api, **{name: state})
+
+
+async def _find_tasks(api: Api, refusal: Answer) -> tuple[Answer, list[Any]]:
+    """Adopt a body that the OpenAPI document describes: how it was answered, and others that may be."""
+    possible = bodies(await _openapi(api), api.solution.path)
+    for index, body in enumerate(possible):
+        answer = await api.post(body)
+        if answer.accepted:
+            _adopt(api, quick=body, result=None)
+            if api.solution.is_default("slow"):
+                _adopt(api, slow=body)
+            return answer, possible[index:]
+        made = f"quick = {as_toml(body)}, made from /openapi.json, was answered {answer.status}, too"
+        refusal = dataclasses.replace(refusal, body=refusal.body + f"; {made}".encode()) if index == 0 else refusal
+    return refusal, []
+
+
+async def _choose(api: Api, possible: list[Any]) -> None:
+    """Of several bodies, the quickest as the quick task, the longest as the slow one, and one that fails."""
+    took: dict[str, tuple[float, Any]] = {}
+    for body in possible if len(possible) > 1 else []:
+        answer, begun = await api.post(body), api.now()
+        if answer.accepted and (seen := await _states_of(api, answer)):
+            if seen[-1] == api.solution.completed:
+                took[json.dumps(body)] = (api.now() - begun, body)
+            elif api.failed(seen[-1]) and api.solution.is_default("failing"):
+                _adopt(api, failing=body)
+                _adopt_state(api, "failed", seen[-1])
+    if took:
+        ordered = [body for _, body in sorted(took.values(), key=lambda each: each[0])]
+        _adopt(api, quick=ordered[0], slow=ordered[-1])
+
+
+async def _name_states(api: Api, seen: list[str]) -> None:
+    """What the states are called, by their order where there were three, else by what the words mean."""
+    if len(seen) == 3 and not api.failed(seen[-1]):
+        for name, state in zip(STATES, seen, strict=True):
+            _adopt_state(api, name, state)
+        return
+    listed = re.findall(r'"enum": (\[[^\]]*\])', json.dumps(await _openapi(api)))
+    others = [state for words in map(json.loads, listed) if seen and set(seen) <= set(words) for state in words]
+    for state in [*seen, *others]:
+        for name, meaning in MEANINGS.items():
+            known = {getattr(api.solution, each) for each in MEANINGS}
+            if state not in known and re.match(meaning, state, re.IGNORECASE):
+                if getattr(api.solution, name) not in (*seen, *others):
+                    _adopt_state(api, name, state)
+                break
 
 
 def _adopt_field(api: Api, key: str, answer: Answer, like: str) -> None:
@@ -72,7 +136,9 @@ async def _find_routes(api: Api, answer: Answer) -> None:
     else:
         paths = (await _openapi(api)).get("paths", {})
         posts = [each for each, methods in paths.items() if "post" in methods]
-        elsewhere = [each for each in posts if each.rstrip("/").endswith("/tasks") and each != path]
+        reads = {each.rpartition("/{")[0] for each, methods in paths.items() if "get" in methods and each.endswith("}")}
+        pairs = [each for each in posts if each.rstrip("/") in reads]
+        elsewhere = [each for each in posts if each.rstrip("/").endswith("/tasks") and each != path] or pairs
         there = f"there is {', '.join(f'POST {each}' for each in posts) or 'no other'} in /openapi.json"
         expect(len(elsewhere) == 1, f"a route POST {path} {hint('path')}", f"it was answered {answer.status}; {there}")
     _adopt(api, path=elsewhere[0])
@@ -111,8 +177,13 @@ def _status_in(api: Api, answer: Answer) -> Any:
 async def _states_of(api: Api, submitted: Answer) -> list[str]:
     """The states that a task goes through within two minutes of its submission."""
     task_id, seen = api.id_of(submitted), list[str]()
-    for _ in range(1200):
+    begun = api.now()
+    while api.now() - begun < 120:
         answer = await api.request("GET", f"/tasks/{task_id}")
+        if answer.status in (404, 405):
+            gets = [path for path, methods in (await _openapi(api)).get("paths", {}).items() if "get" in methods]
+            there = f"{answer}; there is {', '.join(f'GET {each}' for each in gets)} in /openapi.json"
+            raise UnmetError(f"200 from GET {api.solution.path}/{{task_id}} for the task just accepted", there)
         if answer.status != 200 or not isinstance(answer.json(), dict):
             break
         _adopt_field(api, "status", answer, "^(task_?)?(status|state)$")
@@ -123,7 +194,7 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
                 seen.append(status)
         if api.done(status):
             break
-        await api.sleep(0.1)
+        await api.sleep(0.1 if api.now() - begun < 35 else 1)
     return seen
 
 
