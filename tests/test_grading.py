@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.conformance import card
+from tests.conformance import bodies, card
 from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Verdict, load_all
-from tests.conformance.solution import Solution, SolutionError
+from tests.conformance.solution import Solution, SolutionError, tomllib
 from tests.conftest import project_root
 
 load_all()
@@ -81,7 +81,7 @@ def test_an_application_that_cannot_be_imported(tmp_path: Path) -> None:
     )
     assert broken.mark == missing.mark == nothing.mark == "failed"
     assert "ModuleNotFoundError: No module named 'no_such_module' (solution.py, line 1)" in broken.happened
-    assert "has no attribute 'app'" in missing.happened
+    assert "no 'app'; its applications are: none" in missing.happened
     assert "SystemExit: 3" in nothing.happened
 
 
@@ -306,9 +306,9 @@ def test_one_odd_habit_costs_one_line(tmp_path: Path) -> None:
     found = preflight(tmp_path, source).found
     names = ["submit_answers_202", "names_are_as_given", "get_shows_fields", "unknown_is_404", "works_unasked"]
     verdicts = dict(zip(names, played(tmp_path, source, *names, **found), strict=True))
-    assert [verdicts[name].mark for name in names] == ["failed", "remark", "failed", "passed", "passed"]
-    assert "they are inside of 'task'" in verdicts["get_shows_fields"].happened
+    assert [verdicts[name].mark for name in names] == ["failed", "remark", "passed", "passed", "passed"]
     assert "task_id is called 'id'" in verdicts["names_are_as_given"].happened
+    assert "but inside of 'task'" in verdicts["names_are_as_given"].happened
 
 
 def test_a_route_that_is_nowhere_is_named(tmp_path: Path) -> None:
@@ -595,3 +595,133 @@ def test_task_types_that_sound_alike_are_found_out(tmp_path: Path) -> None:
     assert verdict.found["slow"]["task_type"] == "REPORT"
     assert {body["task_type"] for body in verdict.found["bad_parameters"]} == {"SUM_NUMBERS"}
     assert 'the slow task is {"task_type": "REPORT"' in card.adopted(Solution(**verdict.found))
+
+
+SCHEMA = {
+    "paths": {
+        "/jobs": {
+            "post": {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}}}}
+        }
+    },
+    "components": {
+        "schemas": {
+            "Kind": {"enum": ["resize", "mail"]},
+            "Job": {
+                "type": "object",
+                "required": ["job_type", "payload", "idempotency_key", "retries", "tags"],
+                "properties": {
+                    "job_type": {"$ref": "#/components/schemas/Kind"},
+                    "payload": {"type": "object", "required": ["to"], "properties": {"to": {"format": "email"}}},
+                    "idempotency_key": {"type": "string"},
+                    "retries": {"type": "integer", "minimum": 3},
+                    "tags": {"type": "array", "items": {"type": "string", "minLength": 6}},
+                    "comment": {"type": "string"},
+                },
+            },
+        }
+    },
+}
+
+
+def test_bodies_are_made_from_the_openapi_document() -> None:
+    common = {"payload": {"to": "someone@example.org"}, "idempotency_key": "{unique}", "retries": 3, "tags": ["textxx"]}
+    assert bodies.bodies(SCHEMA, "/jobs") == [{"job_type": kind, **common} for kind in ("resize", "mail")]
+    assert bodies.bodies(SCHEMA, "/tasks") == bodies.bodies({}, "/tasks") == []
+    quick = tomllib.loads(f"quick = {bodies.as_toml({'job_type': 'mail', **common})}")["quick"]
+    assert quick == {"job_type": "mail", **common}
+    assert bodies.invalid(quick)[2] == {**quick, "job_type": "no_such_type"}
+    assert bodies.invalid({"name": "x"}) == [{}, []]
+
+
+OWN_BODIES = """
+import asyncio, uuid
+from typing import Literal
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+class Job(BaseModel):
+    job_type: Literal["long", "short", "broken"]
+    key: str
+
+app, jobs, keys = FastAPI(), {}, set()
+SECONDS = {"long": 20, "short": 0, "broken": 3}
+
+async def work(job, kind):
+    job["state"] = "busy" if not SECONDS[kind] else "running"
+    await asyncio.sleep(SECONDS[kind])
+    job["state"] = "failed" if kind == "broken" else "succeeded"
+
+@app.post("/jobs", status_code=202)
+async def submit(body: Job):
+    if body.key in keys:
+        raise HTTPException(409, "known already")
+    keys.add(body.key)
+    job = {"job_id": str(uuid.uuid4()), "state": "accepted"}
+    jobs[job["job_id"]] = job
+    asyncio.create_task(work(job, body.job_type))
+    return dict(job)
+
+@app.get("/jobs/{job_id}")
+async def show(job_id: str):
+    return jobs[job_id]
+"""
+
+
+def test_a_solution_with_bodies_of_its_own_needs_no_file(tmp_path: Path) -> None:
+    (tmp_path / "solution.py").write_text(OWN_BODIES, encoding="utf-8")
+    ((_, verdict),) = grade([(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)])
+    found = verdict.found
+    assert [found[name]["job_type"] for name in ("quick", "slow", "failing")] == ["short", "long", "broken"]
+    assert found["quick"]["key"] == "{unique}"
+    assert found["invalid"][2]["job_type"] == "no_such_type"
+    names = ("path", "task_id", "status", "queued", "processing", "completed")
+    assert [found[name] for name in names] == ["/jobs", "job_id", "state", "accepted", "running", "succeeded"]
+    names_now = dict(verdict.found)
+    verdicts = played(tmp_path, OWN_BODIES, "ids_differ", "works_unasked", "cancel_processing", **names_now)
+    assert [each.mark for each in verdicts] == ["passed", "passed", "failed"]
+
+
+def test_a_long_poll_or_a_delete_that_there_is_not_is_no_success(tmp_path: Path) -> None:
+    names = ["cancel_frees_worker", "cancel_wakes_waiters", "wait_holds_up_nobody", "wait_is_not_busy"]
+    found = preflight(tmp_path, wayward()).found
+    verdicts = played(tmp_path, wayward(), *names, failed="broken", **found)
+    assert [verdict.mark for verdict in verdicts] == ["not graded"] * 4
+    assert "DELETE /tasks/" in verdicts[0].happened
+    assert "answered at once" in verdicts[1].happened
+
+
+def test_a_tool_counts_where_it_is_the_one_that_the_exercise_names(tmp_path: Path) -> None:
+    source = "import asyncio as aio, threading\nfrom collections import deque as D\nclass Event: pass\n"
+    source += "lock, queue, times = threading.Lock(), aio.Queue(), D()\napp = 'Queue deque Lock gather'\nEvent()\n"
+    names = ["uses_queue", "uses_deque", "uses_lock", "uses_event", "uses_gather"]
+    marks = [verdict.mark for verdict in played(tmp_path, source, *names)]
+    assert marks == ["passed", "passed", "failed", "failed", "failed"]
+    anew = "import asyncio\nasync def allow():\n    async with asyncio.Lock(): pass\n"
+    assert "makes a new one each time" in played(tmp_path, anew, "uses_lock")[0].happened
+
+
+def test_the_source_of_what_cannot_be_imported_is_not_graded(tmp_path: Path) -> None:
+    (verdict,) = played(tmp_path, "import no_such_module", "uses_queue")
+    assert (verdict.mark, "no_such_module" in verdict.happened) == ("not graded", True)
+
+
+def test_threads_of_the_solution_may_sleep(tmp_path: Path) -> None:
+    sleeps = "import threading, time\nthreading.Thread(target=lambda: time.sleep(60), daemon=True).start()\n"
+    (verdict,) = played(tmp_path, sleeps + ODD, "submit_answers_202")
+    assert verdict.mark == "passed"
+
+
+def test_a_report_that_cannot_be_written_costs_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "tests/conformance", "-k", "submit_answers_202", "--report"]
+    (tmp_path / "card.md").mkdir()
+    done = subprocess.run(
+        [*command, str(tmp_path / "card.md")], cwd=project_root(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert "the report could not be written: " in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_file_in_place_of_a_module_is_told_how_to_be_named() -> None:
+    with pytest.raises(SolutionError, match=re.escape("not its file: main:app, and its folder with --app-dir")):
+        Solution.read(None, app="src/main.py:app")

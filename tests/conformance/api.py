@@ -42,6 +42,14 @@ def hint(key: str) -> str:
     return f"(called otherwise? set `{key}` in a TOML file)"
 
 
+def texts_in(value: Any) -> list[str]:
+    """The texts anywhere in a JSON value."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [text for part in parts for text in texts_in(part)]
+
+
 @dataclasses.dataclass
 class Answer:
     """One response, and how it came."""
@@ -112,7 +120,7 @@ class Api:
         number = next(self._count)
         text = "" if body is None else json.dumps(body).replace("{unique}", f"unique-{number}")
         content = raw if raw is not None else text.encode()
-        sent = {"host": "testserver", "accept": "*/*"}
+        sent = {"host": "localhost:8000", "accept": "*/*"}
         if content:
             sent |= {"content-type": "application/json", "content-length": str(len(content))}
         sent |= headers or {}
@@ -206,6 +214,11 @@ class Api:
         fields = f"there are {', '.join(map(str, task))}"
         expect(name in task, f"a field {name!r} in GET /tasks/{{task_id}} {hint('status')}", fields)
         return task[name]
+
+    async def status_if_any(self, task_id: str) -> Any:
+        """None where there is no such task: a second DELETE may remove it."""
+        answer = await self.request("GET", f"/tasks/{task_id}")
+        return None if answer.status == 404 else self.task_of(answer).get(self.solution.status)
 
     async def wait(self, task_id: str, *, hang_up: float | None = None) -> Answer:
         return await self.request("GET", f"/tasks/{task_id}", wait="true", hang_up=hang_up)

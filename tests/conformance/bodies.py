@@ -29,7 +29,7 @@ def bodies(document: Any, path: str) -> list[Any]:
         chooser = next((name for name in fields if TYPE.search(name) and choices(fields[name], document)), None)
         if isinstance(body, dict) and chooser:
             found += [{**body, chooser: choice} for choice in choices(fields[chooser], document)]
-        elif body:
+        elif isinstance(body, dict) and body:
             found.append(body)
     return found[:MOST]
 

@@ -15,6 +15,7 @@ import time_machine
 
 from tests.virtual_time import VirtualLoop
 
+KNOWN_THREADS = ("AnyIO", "asyncio_", "ThreadPoolExecutor")  # names of those that the loop or FastAPI starts
 _START = 1000.0  # monotonic clocks begin here: a solution may well take 0 for "never"
 _SPINS, _STEP = 500, 0.5  # after so many turns without rest, time moves on by so many seconds all the same
 
@@ -59,9 +60,14 @@ def _replace_clocks(loop: Loop) -> None:
     def nanoseconds() -> int:
         return int(seconds() * 1e9)
 
+    really_sleep = time.sleep
+
     def sleep(duration: float) -> None:
         if threading.current_thread() is threading.main_thread():
             loop.jump(duration)  # and nothing else can happen meanwhile, as in real life
+            return
+        if not threading.current_thread().name.startswith(KNOWN_THREADS):  # no loop waits for it
+            really_sleep(duration)
             return
         over = threading.Event()
         loop.call_soon_threadsafe(_sleep_in_thread, loop, duration, over)

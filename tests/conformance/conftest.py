@@ -78,7 +78,9 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
     if playable != chosen:
         graded = [(PREFLIGHT, first), *(line for line in graded if line[1].mark != "not graded")]
     request.config.stash[GRADED] = graded
-    return {requirement.name: first for requirement in chosen} | found
+    unplayed = [requirement.name for requirement in chosen if requirement.name not in found]
+    skipped = Verdict("not graded", "", "it could not be played: see the card")
+    return dict.fromkeys(unplayed, skipped) | dict.fromkeys(unplayed[:1], first) | found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -90,5 +92,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(card.text(graded, solution))
     if report is not None:
         path = config.invocation_params.dir / report
-        card.write(path, graded, solution)
-        terminalreporter.write_line(f"written to {path}")
+        try:
+            card.write(path, graded, solution)
+        except OSError as error:
+            terminalreporter.write_line(f"the report could not be written: {error}")
+        else:
+            terminalreporter.write_line(f"written to {path}")

@@ -52,7 +52,11 @@ def uses_fastapi(source: Source) -> None:
 
 @tool("An asyncio.Queue, or one of its kind", "taskmanager/pending.py")
 def uses_queue(source: Source) -> None:
-    expect(source.mentions("Queue", "PriorityQueue"), "asyncio.Queue or asyncio.PriorityQueue", "neither is used")
+    expect(
+        source.uses("asyncio", "Queue", "PriorityQueue", "LifoQueue"),
+        "asyncio.Queue or asyncio.PriorityQueue",
+        "neither is used",
+    )
 
 
 @tool("asyncio.create_task starts the background work", "taskmanager/manager.py")
@@ -63,22 +67,27 @@ def uses_create_task(source: Source) -> None:
 
 @tool("asyncio.gather", "taskmanager/workers.py")
 def uses_gather(source: Source) -> None:
-    expect(source.mentions("gather"), "asyncio.gather", "it is not used")
+    expect(source.uses("asyncio", "gather"), "asyncio.gather", "it is not used")
 
 
 @tool("An asyncio.Event for each task", "taskmanager/models.py")
 def uses_event(source: Source) -> None:
-    expect(source.mentions("Event"), "asyncio.Event", "it is not used")
+    expect(source.uses("asyncio", "Event"), "asyncio.Event", "it is not used")
 
 
 @tool("The rate limit keeps timestamps in a collections.deque", "taskmanager/ratelimit.py")
 def uses_deque(source: Source) -> None:
-    expect(source.mentions("deque"), "collections.deque", "it is not used")
+    expect(source.uses("collections", "deque"), "collections.deque", "it is not used")
 
 
 @tool("The rate limit is guarded by an asyncio.Lock", "taskmanager/ratelimit.py")
 def uses_lock(source: Source) -> None:
-    expect(source.mentions("Lock"), "asyncio.Lock", "it is not used")
+    expect(source.uses("asyncio", "Lock"), "asyncio.Lock", "it is not used")
+    used = [item.context_expr for node in source.nodes(ast.AsyncWith) for item in getattr(node, "items", [])]
+    anew = [
+        ast.unparse(made) for made in used if isinstance(made, ast.Call) and ast.unparse(made.func).endswith("Lock")
+    ]
+    expect(not anew, "one lock that all share", f"`async with {', '.join(anew)}` makes a new one each time")
 
 
 @tool("Work is simulated with asyncio.sleep", "taskmanager/handlers.py")
@@ -120,7 +129,7 @@ def classifies_with_match(source: Source) -> None:
 
 @tool("asyncio.CancelledError is dealt with", "taskmanager/workers.py")
 def handles_cancelled_error(source: Source) -> None:
-    expect(source.mentions("CancelledError"), "asyncio.CancelledError", "it is not mentioned")
+    expect(source.uses("asyncio", "CancelledError"), "asyncio.CancelledError", "it is not mentioned")
 
 
 @tool("The list is an async generator", "taskmanager/api.py")
@@ -131,7 +140,7 @@ def uses_async_generator(source: Source) -> None:
         if any(isinstance(inner, ast.Yield) for inner in ast.walk(node))
         and "asynccontextmanager" not in ast.unparse(node)[:200]
     ]
-    expect(found and source.mentions("StreamingResponse"), "an async generator in a StreamingResponse", "there is none")
+    expect(found and "StreamingResponse" in source.code, "an async generator in a StreamingResponse", "there is none")
 
 
 @tool("Custom exceptions", "taskmanager/errors.py")

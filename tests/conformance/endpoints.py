@@ -101,6 +101,10 @@ async def submit_answers_202(api: Api) -> None:
 async def names_are_as_given(api: Api) -> None:
     names = ("task_id", "status", "result", "error", "queued")
     other = [f"{name} is called {value!r}" for name, value in api.solution.other_names().items() if name in names]
+    answer = await api.request("GET", f"/tasks/{await api.submit(api.solution.quick)}")
+    task, outer = api.task_of(answer), answer.json()
+    if task != outer:
+        other.append(f"they are not at the top of the answer, but inside of {', '.join(map(repr, outer))}")
     expect(not other, ", ".join(names), "; ".join(other))
 
 
@@ -208,14 +212,16 @@ async def full_recovers(api: Api) -> None:
 
 @endpoint("GET /tasks/{task_id} shows status, result and error", "notebook 00-tour")
 async def get_shows_fields(api: Api) -> None:
-    answer = await api.request("GET", f"/tasks/{await api.submit(api.solution.quick)}")
-    task = api.task_of(answer)
+    fields = dict[str, Any]()
+    for body in (api.solution.quick, api.solution.failing):  # a field may be left out while there is nothing to show
+        answer = await api.post(body)
+        if answer.accepted:
+            await api.until_over(api.id_of(answer), within=120)
+            fields |= await api.get(api.id_of(answer))
     wanted = (api.solution.status, api.solution.result_field, api.solution.error)
-    missing = [name for name in wanted if name not in task]
-    happened = f"missing: {', '.join(missing)}; there are {', '.join(map(str, task))}"
+    missing = [name for name in wanted if name not in fields]
+    happened = f"missing: {', '.join(missing)}; there are {', '.join(map(str, fields))}"
     expect(not missing, f"the fields {', '.join(wanted)} {hint('result_field, error')}", happened)
-    outer = answer.json()
-    expect(task == outer, "these fields at the top of the answer", f"they are inside of {', '.join(map(repr, outer))}")
 
 
 @endpoint("GET /tasks/{task_id} answers at once, with ?wait=false as well", "notebook 04-polling")
@@ -268,7 +274,7 @@ async def wait_ends_after_ten_seconds(api: Api) -> None:
     queued = await api.submit(api.solution.slow)  # four rounds of five go first
     answer = await asyncio.wait_for(api.wait(queued), 120)
     expect(answer.status == 200, "200", str(answer))
-    expect(9.5 <= answer.seconds <= 11, "an answer after 10 s", f"it came after {answer.seconds:.1f} s")
+    expect(9.5 <= answer.seconds <= 10.5, "an answer after 10 s", f"it came after {answer.seconds:.1f} s")
     status = api.task_of(answer).get(api.solution.status)
     expect(status == api.solution.queued, "the task, still queued", f"its status was {status!r}")
 
@@ -284,6 +290,23 @@ async def wait_on_finished_is_immediate(api: Api) -> None:
             f"the {nth} long poll of a finished task answered at once",
             f"it took {answer.seconds:.1f} s",
         )
+
+
+@endpoint("A long poll is answered at the moment the task fails", "notebook 06-cancellation-and-failure")
+async def wait_ends_at_failure(api: Api) -> None:
+    answer = await api.post(api.solution.failing)
+    if not answer.accepted:
+        raise NotGradedError("no task that fails is named: see `failing` in the README")
+    task_id = api.id_of(answer)
+    polls = [asyncio.create_task(api.wait(task_id)) for _ in range(2)]
+    end = api.now() + await api.until(task_id, api.solution.failed)
+    for _ in range(20):  # a solution may answer at other changes, too, or after 10 s
+        answers = await asyncio.gather(*polls)
+        if all(api.failed(api.task_of(answer).get(api.solution.status)) for answer in answers):
+            break
+        polls = [asyncio.create_task(api.wait(task_id)) for _ in range(2)]
+    late = api.now() - end
+    expect(late < 1, "the long polls of a task that fails answered when it does", f"they came {late:.1f} s later")
 
 
 @endpoint("All long polls of one task are answered when it is completed", "notebook 04-polling, on lost wake-ups")
@@ -463,13 +486,15 @@ async def cancel_frees_one_place(api: Api) -> None:
     await api.sleep(1)
     queued, _ = await api.fill(api.solution.slow)
     most = max(100, len(queued))
-    for task_id in (*running[:3], *running[:3], *queued[-3:], *queued[-3:]):  # each of them twice
+    # Those that are queued first, while all workers are busy: otherwise a worker would take them before. Some twice.
+    for task_id in (*queued[:20], *queued[-3:], *queued[-3:], *running[:3], *running[:3]):
         await api.cancel(task_id)
-    await api.sleep(1)
-    queued += (await api.fill(api.solution.slow))[0]
-    count = [await api.status(task_id) for task_id in queued].count(api.solution.queued)
-    wanted = f"at most {most} queued, after six were cancelled and others had come in their place"
-    expect(count <= most, wanted, f"{count} were")
+    for seconds in (1, 90):  # and once more when the workers have come to where the first of them were
+        await api.sleep(seconds)
+        queued += (await api.fill(api.solution.slow))[0]
+        count = [await api.status_if_any(task_id) for task_id in queued].count(api.solution.queued)
+        wanted = f"at most {most} queued, after 26 were cancelled and others had come in their place"
+        expect(count <= most, wanted, f"{count} were")
 
 
 @endpoint("Cancelling a task in process frees its worker at once", "notebook 02-queue-and-workers")

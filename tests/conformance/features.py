@@ -5,7 +5,7 @@ import logging
 import re
 from typing import Any
 
-from tests.conformance.api import Answer, Api, NotGradedError, UnmetError, expect, hint
+from tests.conformance.api import Answer, Api, NotGradedError, UnmetError, expect, hint, texts_in
 from tests.conformance.requirement import requirement
 
 FRAMEWORKS = ("asyncio", "uvicorn", "httpx", "fastapi", "starlette", "concurrent")  # whose logs are not the solution's
@@ -57,10 +57,10 @@ async def progress_ends_at_100(api: Api) -> None:
 OTHER_LEVELS: list[tuple[Any, Any]] = [("LOW", "HIGH"), ("Low", "High"), (1, 10), (1, 5), (1, 3), (0, 2)]
 
 
-async def order_of(api: Api, submissions: list[tuple[Any, Any]]) -> list[list[int]]:
-    """In which order such tasks, by body and priority, are begun, once all workers were busy.
+async def order_of(api: Api, priorities: list[Any], cancel: tuple[int, ...] = ()) -> list[list[int]]:
+    """In which order quick tasks of these priorities are begun, once all workers were busy.
 
-    Their numbers, from 1; those that were begun at the same moment stand together.
+    Their numbers, from 1; those that were begun at the same moment stand together. Those in ``cancel`` never are.
     """
     blockers: list[str] = []
     for _ in range(10):  # the workers may be more than five, which is another line's business
@@ -78,12 +78,15 @@ async def order_of(api: Api, submissions: list[tuple[Any, Any]]) -> list[list[in
         await api.sleep(0.5)
         cancelled.append(await api.status(blockers[-1]) == api.solution.processing)
     ids = []
-    for body, priority in submissions:
-        ids.append(await api.submit(body, priority=priority))
+    for priority in priorities:
+        ids.append(await api.submit(api.solution.quick, priority=priority))
         await api.sleep(0.2)  # time to fetch it before a worker is free, which would be too early
+    for number in cancel:
+        await api.cancelled(ids[number - 1])
     if all(cancelled):
         await api.cancel(blockers[0])  # one worker takes them one by one
-    waiting, begun = dict(enumerate(ids, 1)), list[list[int]]()
+    waiting = {number: task_id for number, task_id in enumerate(ids, 1) if number not in cancel}
+    begun: list[list[int]] = []
     for _ in range(4000):
         # The last one first: one that begins while the others are looked at is then seen with the next round.
         new = [i for i in sorted(waiting, reverse=True) if await api.status(waiting[i]) != api.solution.queued]
@@ -114,9 +117,9 @@ async def levels(api: Api) -> list[tuple[Any, Any]]:
 
 @feature("A task of high priority is begun before one of low priority", "notebook 03-backpressure-and-priorities")
 async def high_goes_first(api: Api) -> None:
-    pairs, quick, seen = await levels(api), api.solution.quick, []
+    pairs, seen = await levels(api), []
     for low, high in pairs:
-        order = await order_of(api, [(quick, low), (quick, low), (quick, high)])
+        order = await order_of(api, [low, low, high])
         if order[0] == [3]:
             return
         if 3 in order[0]:
@@ -133,9 +136,59 @@ async def high_goes_first(api: Api) -> None:
 @feature("Of equal priority, the one submitted first is begun first", "taskmanager/pending.py", open=True)
 async def equal_priorities_keep_their_order(api: Api) -> None:
     low, _ = (await levels(api))[0]
-    order = await order_of(api, [(api.solution.quick, low)] * 6)
+    order = await order_of(api, [low] * 6)
     flat = [i for together in order for i in together]
     expect(flat == sorted(flat), "six equal tasks begun in the order submitted", f"the order was {_shown(order)}")
+
+
+@feature(
+    "A task without a priority goes before low ones, and not before high ones", "taskmanager/pending.py", open=True
+)
+async def default_priority_is_between(api: Api) -> None:
+    seen = []
+    for low, high in await levels(api):
+        order = await order_of(api, [None, low, high])
+        if order == [[3], [1], [2]]:
+            return
+        seen.append(_shown(order))
+        await api.sleep(120)
+    wanted = "of a task without a priority, a low and a high one: the third begun first, then the first"
+    raise UnmetError(wanted, f"they were begun in this order: {'; '.join(seen)}")
+
+
+@feature("Tasks that are cancelled leave the others in their order", "taskmanager/pending.py")
+async def cancel_leaves_the_order(api: Api) -> None:
+    pairs, seen = await levels(api), []
+    for low, high in pairs:
+        # In this order, a heap from which they were taken without care is none any more.
+        order = await order_of(api, [low] * 8 + [high] * 8, cancel=(9, 13, 16, 1, 10, 11))
+        if max(at for at, together in enumerate(order) if max(together) > 8) <= min(
+            at for at, together in enumerate(order) if min(together) <= 8
+        ):
+            return
+        seen.append(_shown(order))
+        await api.sleep(300)
+    if len(pairs) == 1:
+        first = await order_of(api, [low, low, high])
+        expect(first[0] == [3], "high priority first", f"not even without cancelling: {_shown(first)}")
+    wanted = "of eight low and then eight high tasks, six of them cancelled: the high ones begun before the low ones"
+    raise UnmetError(wanted, f"they were begun in this order: {'; '.join(seen)}")
+
+
+@feature("A priority that makes no sense is no crash, and leaves nothing behind", "taskmanager/problems.py")
+async def odd_priority_is_no_crash(api: Api) -> None:
+    for priority in ("no-such-priority", [], {}):
+        before = len(await api.everything())
+        answer = await api.post(api.solution.quick, priority=priority)
+        expect(answer.status < 500 and not answer.raised, f"400 for the priority {priority!r}", str(answer))
+        added = len(await api.everything()) - before
+        expect(answer.accepted or not added, "no task where the submission is refused", f"{answer}; there is one more")
+
+
+@feature("A priority that there is not is answered 400", "taskmanager/problems.py", open=True)
+async def unknown_priority_is_400(api: Api) -> None:
+    answer = await api.post(api.solution.quick, priority="no-such-priority")
+    expect(answer.status == 400, "400", str(answer))
 
 
 def _shown(order: list[list[int]]) -> str:
@@ -149,14 +202,7 @@ def is_detailed(answer: Answer) -> None:
     kind = answer.headers.get("content-type", "")
     expect("json" in kind, f"JSON for {answer.status}", f"the content type is {kind!r}")
     body = answer.json()
-    expect(isinstance(body, dict) and any(_texts(body)), "an object that says what is wrong", str(answer))
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [text for part in parts for text in _texts(part)]
+    expect(isinstance(body, dict) and any(texts_in(body)), "an object that says what is wrong", str(answer))
 
 
 @feature("400 and 404 are detailed JSON", "taskmanager/problems.py")
@@ -255,4 +301,4 @@ async def api_is_documented(api: Api) -> None:
     plain = {route.partition("{")[0] for route in routes}
     base = api.solution.path.rstrip("/")
     for wanted in (f"POST {base}", f"GET {base}", f"GET {base}/", f"DELETE {base}/"):
-        expect(wanted in plain, f"{wanted} in /openapi.json", f"there are {', '.join(sorted(routes))}")
+        expect(wanted in plain, f"{wanted} in /openapi.json", f"there are {', '.join(sorted(routes)) or 'none'}")

@@ -1,6 +1,7 @@
 """Scenario: one requirement, played against one solution, in a process that does nothing else in its life."""
 
 import asyncio
+import contextlib
 import dataclasses
 import importlib
 import inspect
@@ -11,6 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +35,24 @@ def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
     heard: list[str] = []
     warnings.simplefilter("default")
     warnings.showwarning = lambda message, category, file, line, *_: heard.append(
-        f"{Path(file).name}:{line}: {category.__name__}: {str(message).strip().partition(chr(10))[0]}"
+        f"{Path(file).name}:{line}: {category.__name__}: {_first_line(str(message))}"
     )
     api: Any = None
     drawn: Any = None
     verdict = Verdict("passed", warnings=heard)
     try:
         if requirement.source:
-            requirement.play(Source(solution))
+            source = Source(solution)
+            try:
+                _import(solution)
+            except UnmetError as error:  # then half of it would be read
+                raise NotGradedError(f"it cannot be imported: {error.happened}") from None
+            requirement.play(source)
         else:
             loop = clock.install()
             random.seed(seed)  # so that a solution with random durations is graded the same each time
             drawn = random.getstate()
-            api = Api(_import(solution), solution, loop)
+            api = Api(_app_in(_import(solution), solution), solution, loop)
             asyncio.set_event_loop(loop)
             found = loop.run_until_complete(asyncio.wait_for(_scenario(api, requirement), DAY))
             verdict = Verdict("passed", warnings=heard, found=found or {})
@@ -69,13 +76,17 @@ def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
     return dataclasses.replace(verdict, happened=verdict.happened + ends, seeds=most if api.failures else 1)
 
 
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
+
+
 def _own_threads() -> list[threading.Thread]:
-    pools = ("MainThread", "AnyIO", "asyncio_", "ThreadPoolExecutor", WATCHDOG)
-    return [thread for thread in threading.enumerate() if not thread.name.startswith(pools)]
+    known = ("MainThread", WATCHDOG, *clock.KNOWN_THREADS)
+    return [thread for thread in threading.enumerate() if not thread.name.startswith(known)]
 
 
 def _import(solution: Solution) -> Any:
-    module, _, attribute = solution.app.partition(":")
+    """The module of the application."""
     if solution.folder != ROOT:  # nothing of this project is to be taken for its own, and least of all `tests`
         sys.path[:] = [path for path in sys.path if Path(path).resolve() != ROOT]
         for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
@@ -84,19 +95,33 @@ def _import(solution: Solution) -> Any:
     # As under uvicorn, whose loop is not there yet: what is made for this one will never run.
     _DECOYS.append(asyncio.new_event_loop())
     asyncio.set_event_loop(_DECOYS[0])
-    try:
+    with _told(solution):
         os.chdir(solution.folder)
-        app: Any = importlib.import_module(module)
-        for name in attribute.split("."):
-            app = getattr(app, name)
+        return importlib.import_module(solution.app.partition(":")[0])
+
+
+def _app_in(module: Any, solution: Solution) -> Any:
+    app, name = module, solution.app.partition(":")[2]
+    with _told(solution):
+        for part in name.split("."):
+            if not hasattr(app, part):
+                there = [each for each, value in vars(module).items() if type(value).__name__ == "FastAPI"]
+                raise AttributeError(f"{solution.app}: no {part!r}; its applications are: {', '.join(there) or 'none'}")
+            app = getattr(app, part)
         if inspect.isfunction(app) and not inspect.signature(app).parameters:
             app = app()  # a factory
-    except BaseException as error:  # a SystemExit, too
-        wanted = f"{solution.app} to be importable from {solution.folder}"
-        raise UnmetError(wanted, solution.summary_of(error)) from None
     if not callable(app):
         raise UnmetError(f"{solution.app} to be an ASGI application", f"it is {app!r:.60}")
     return app
+
+
+@contextlib.contextmanager
+def _told(solution: Solution) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:  # a SystemExit, too
+        wanted = f"{solution.app} to be importable from {solution.folder}"
+        raise UnmetError(wanted, solution.summary_of(error)) from None
 
 
 async def _scenario(api: Any, requirement: Requirement) -> Any:

@@ -98,6 +98,9 @@ class Solution:
             raise SolutionError(
                 f"the application is to be named as MODULE:NAME, such as main:app, not {solution.app!r}"
             )
+        if "/" in module or module.endswith(".py"):
+            stem = Path(module).stem
+            raise SolutionError(f"a module is named, not its file: {stem}:{name}, and its folder with --app-dir")
         return solution
 
     def other_names(self) -> dict[str, str]:

@@ -4,7 +4,6 @@ Rule: it reads the modules that the solution's own folder holds and its app impo
 """
 
 import ast
-import re
 from pathlib import Path
 
 from tests.conformance.api import NotGradedError
@@ -71,9 +70,17 @@ class Source:
                 names.add(node.module.partition(".")[0])
         return names
 
-    def mentions(self, *names: str) -> bool:
-        """Whether one of these names is used, as such or as an attribute."""
-        return any(re.search(rf"\b{re.escape(name)}\b", self.code) for name in names)
+    def uses(self, module: str, *names: str) -> bool:
+        """Whether one of these names of a module of the standard library is used, however it was imported."""
+        modules, meant = {module}, set[str]()
+        for node in self.nodes(ast.Import, ast.ImportFrom):
+            for alias in getattr(node, "names", []):
+                if isinstance(node, ast.Import) and alias.name == module and alias.asname:
+                    modules.add(alias.asname)
+                if isinstance(node, ast.ImportFrom) and node.module == module and alias.name in (*names, "*"):
+                    meant |= set(names) if alias.name == "*" else {alias.asname or alias.name}
+        dotted = {f"{each}.{name}" for each in modules for name in names}
+        return any(ast.unparse(node) in meant | dotted for node in self.nodes(ast.Name, ast.Attribute))
 
     @property
     def code(self) -> str:
