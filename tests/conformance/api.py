@@ -233,12 +233,16 @@ class Api:
             raise NotGradedError(f"{answer}: see the lines on DELETE")
 
     async def held_poll(self, task_id: str, seconds: float) -> "asyncio.Task[Answer]":
-        """A long poll that has been waiting for so long. Raises NotGradedError where it did not wait."""
+        """A long poll, so long after it was asked. Raises NotGradedError where it was answered at once."""
         poll = asyncio.create_task(self.wait(task_id))
         await self.sleep(seconds)
-        if poll.done():
-            raise NotGradedError("a long poll without news was answered at once: see the lines on long polls")
+        self.has_waited(poll)
         return poll
+
+    def has_waited(self, poll: "asyncio.Task[Answer]") -> None:
+        """It is still waiting, or was for a while: progress may be news, too. Raises NotGradedError."""
+        if poll.done() and poll.result().seconds < 0.05:
+            raise NotGradedError("a long poll without news was answered at once: see the lines on long polls")
 
     async def list_tasks(self, **query: Any) -> list[Any]:
         return self.tasks_in(await self.request("GET", "/tasks", **query))
@@ -277,9 +281,9 @@ class Api:
         seen = await self.status(task_id)
         while seen not in statuses:
             wanted = " or ".join(map(repr, statuses))
-            expect(
-                self.now() - begun < within, f"a task to become {wanted} within {within:g} s", f"it is still {seen!r}"
-            )
+            named = seen in (self.solution.queued, self.solution.processing)
+            still = f"it is still {seen!r}" + ("" if named else f", whatever that means {hint('completed')}")
+            expect(self.now() - begun < within, f"a task to become {wanted} within {within:g} s", still)
             expect(not self.done(seen), f"a task to become {wanted}", f"it ended as {seen!r}, seen every 0.1 s")
             await self.sleep(0.1 if self.now() - begun < 35 else 1)  # 35 s are longer than any work is to take
             seen = await self.status(task_id)

@@ -138,7 +138,12 @@ async def failed_task(api: Api) -> str:
         raise NotGradedError(f"{body} is refused; name a task that fails as `failing`: see the README")
     expect(answer.accepted, "202", str(answer))
     task_id = api.id_of(answer)
-    await api.until(task_id, api.solution.failed)
+    try:
+        await api.until(task_id, api.solution.failed)
+    except UnmetError as error:
+        raise UnmetError(
+            f"{error.expected} (another one fails? set `failing` in a TOML file)", error.happened
+        ) from None
     return task_id
 
 

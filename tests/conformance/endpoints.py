@@ -357,9 +357,8 @@ async def wait_is_not_busy(api: Api) -> None:
     alone, spun = await wakes_in(2), api.loop.spun
     polls = [asyncio.create_task(api.wait(task_id)) for _ in range(3)]
     more = await wakes_in(2) - alone
-    if any(poll.done() for poll in polls):
-        raise NotGradedError("long polls without news were answered at once: see the lines on long polls")
     for poll in polls:
+        api.has_waited(poll)
         poll.cancel()
     wanted = "an event loop that sleeps while clients wait"
     expect(api.loop.spun == spun, wanted, "it waits busily: something is always ready")
