@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from tests.conformance.api import CANCELLATION, FAILURE, Answer, Api, UnmetError, expect, hint
 from tests.conformance.bodies import as_toml, bodies, invalid
 from tests.conformance.requirement import Requirement
-from tests.conformance.solution import Solution
 
 ADVICE = "name your tasks in a TOML file, see tests/conformance/README.md"
 STATES = ["queued", "processing", "completed"]
@@ -37,14 +36,13 @@ async def look(api: Api) -> dict[str, Any]:
     others: list[Any] = []
     if answer.status in REFUSED and api.solution.is_default("quick"):
         answer, others = await _find_tasks(api, answer)
-    quick = api.solution.quick
-    expect(answer.status < 300, f"the task {quick} to be accepted ({ADVICE})", str(answer))
+    expect(answer.status < 300, f"the task {api.solution.quick} to be accepted ({ADVICE})", str(answer))
     _adopt_field(api, "task_id", answer, "id$")
     seen = await _states_of(api, answer)
     for _ in range(7):
         if seen and api.failed(seen[-1]):  # by chance, perhaps
             _adopt_state(api, "failed", seen[-1])
-            seen = await _states_of(api, await api.post(quick))
+            seen = await _states_of(api, await api.post(api.solution.quick))
     await _name_states(api, seen)
     await _choose(api, others)
     answer = await _hand_in(api, "slow")
@@ -54,8 +52,8 @@ async def look(api: Api) -> dict[str, Any]:
         seen = await _states_of(api, answer)
         await _name_states(api, seen)
     await _find_other_ends(api, seen)
-    if api.solution.is_default("invalid"):
-        _adopt(api, invalid=invalid(quick) if quick != Solution().quick else api.solution.invalid)
+    if api.solution.is_default("invalid") and not api.solution.is_default("quick"):
+        _adopt(api, invalid=invalid(api.solution.quick))
     found = dataclasses.asdict(api.solution)
     return {name: value for name, value in found.items() if value != getattr(given, name)}
 
