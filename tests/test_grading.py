@@ -725,3 +725,58 @@ def test_a_report_that_cannot_be_written_costs_one_line(tmp_path: Path) -> None:
 def test_a_file_in_place_of_a_module_is_told_how_to_be_named() -> None:
     with pytest.raises(SolutionError, match=re.escape("not its file: main:app, and its folder with --app-dir")):
         Solution.read(None, app="src/main.py:app")
+
+
+LEAKING = """
+import asyncio, itertools, uuid
+from collections import deque
+from fastapi import FastAPI
+
+class Record:
+    pass
+
+app, tasks, kept, numbers = FastAPI(), {}, KEPT, itertools.count()
+
+async def work(key):
+    await asyncio.sleep(5)
+    tasks[key] = "completed"
+    await asyncio.sleep(600)
+    del tasks[key]
+
+@app.post("/tasks", status_code=202)
+async def submit():
+    key = IDENTITY
+    tasks[key] = "processing"
+    asyncio.create_task(work(key))
+    KEEP
+    return {"task_id": key, "status": "queued"}
+
+@app.get("/tasks/{key}")
+async def show(key: TYPE):
+    return {"status": tasks[key]}
+
+@app.get("/tasks")
+async def show_all():
+    return list(tasks)
+"""
+
+
+@pytest.mark.parametrize(
+    ("identity", "kept", "keep", "left"),
+    [
+        ("uuid.uuid4()", "[]", "pass", ""),
+        ("next(numbers)", "deque(maxlen=100)", "kept.append(key)", ""),
+        ("uuid.uuid4()", "{}", "kept[key] = 1", "60 of the ids"),
+        ("next(numbers)", "{}", "kept[key] = 1", "60 of the ids"),
+        ("uuid.uuid4()", "set()", "kept.add(str(key))", "60 of the ids"),
+        ("next(numbers)", "[]", "kept.append(Record())", "60 of Record"),
+        ("uuid.uuid4()", "[]", "kept.append(asyncio.Event())", " of Event"),
+    ],
+)
+def test_what_is_kept_of_removed_tasks_is_found_wherever_it_is(
+    tmp_path: Path, identity: str, kept: str, keep: str, left: str
+) -> None:
+    source = LEAKING.replace("IDENTITY", identity).replace("KEPT", kept).replace("KEEP", keep)
+    source = source.replace("TYPE", "int" if "next" in identity else "uuid.UUID")
+    (verdict,) = played(tmp_path, source, "store_forgets")
+    assert (verdict.mark, left in verdict.happened) == ("failed" if left else "passed", True)

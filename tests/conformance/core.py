@@ -435,11 +435,16 @@ def census(api: Api) -> Counter[str]:
     )
 
 
+def containers() -> list[Any]:
+    """Every dict, set and list, and every deque without a bound."""
+    found = [each for each in gc.get_objects() if isinstance(each, set | frozenset | list | deque)]
+    return [*dicts_in_memory(), *(each for each in found if getattr(each, "maxlen", None) is None)]
+
+
 def ids_in_memory(wanted: set[str], before: set[int]) -> int:
-    """How many of these ids a dict, set, list or deque holds; of numbers, what held anything before does not count."""
-    gc.collect()
-    most, kinds = 0, (set, frozenset, list, deque)
-    for found in (*dicts_in_memory(), *(each for each in gc.get_objects() if isinstance(each, kinds))):
+    """How many of these ids a container holds at most; of numbers, those that held much before do not count."""
+    most = 0
+    for found in containers():
         if found is not wanted:
             held = {str(key) for key in list(found) if isinstance(key, str | int | uuid.UUID)} & wanted
             numbers = any(held_id.isdigit() for held_id in held)
@@ -449,8 +454,7 @@ def ids_in_memory(wanted: set[str], before: set[int]) -> int:
 
 @core("Nothing of a removed task stays in memory", "taskmanager/store.py")
 async def store_forgets(api: Api) -> None:
-    kinds = (dict, set, list, deque)
-    before, there = census(api), {id(each) for each in gc.get_objects() if isinstance(each, kinds) and len(each) > 9}
+    before, there = census(api), {id(each) for each in containers() if len(each) > 9}
     wanted = {await api.submit(api.solution.quick) for _ in range(60)}
     polls = [asyncio.create_task(api.wait(task_id)) for task_id in wanted]
     await api.until_over(*wanted, within=31.0 * 60)
