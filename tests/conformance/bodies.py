@@ -26,7 +26,8 @@ def bodies(document: Any, path: str) -> list[Any]:
     for variant in schema.get("oneOf") or schema.get("anyOf") or [schema]:
         body = sample(variant, document)
         fields = resolved(variant, document).get("properties", {})
-        chooser = next((name for name in fields if TYPE.search(name) and choices(fields[name], document)), None)
+        several = [name for name in fields if choices(fields[name], document) and name in (body or {})]
+        chooser = next((name for name in several if TYPE.search(name)), several[0] if several else None)
         if isinstance(body, dict) and chooser:
             found += [{**body, chooser: choice} for choice in choices(fields[chooser], document)]
         elif isinstance(body, dict) and body:

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from typing import Any
 
 from tests.conformance.api import Api, NotGradedError, UnmetError, expect, texts_in
-from tests.conformance.endpoints import at_work, processing_for
+from tests.conformance.endpoints import NO_FAILURE, at_work, processing_for
 from tests.conformance.requirement import requirement
 
 
@@ -131,11 +131,8 @@ async def workers_survive_failures(api: Api) -> None:
 
 async def failed_task(api: Api) -> str:
     body = api.solution.failing
-    if body is None:
-        raise NotGradedError("no task that fails is named: see `failing` in the README")
-    answer = await api.post(body)
-    if answer.status in (400, 404, 422):
-        raise NotGradedError(f"{body} is refused; name a task that fails as `failing`: see the README")
+    if body is None or (answer := await api.post(body)).status in (400, 404, 422):
+        raise NotGradedError(NO_FAILURE)
     expect(answer.accepted, "202", str(answer))
     task_id = api.id_of(answer)
     try:
@@ -232,6 +229,17 @@ async def window_is_a_log(api: Api) -> None:
     await api.sleep(11)
     seen = await ask(api, 6, address)
     expect(seen.count(429) == 1, "at 61 s, five accepted again and the sixth refused", f"they were answered {seen}")
+
+
+@core("For a whole minute, a client that has used up its requests is refused", "taskmanager/ratelimit.py")
+async def limit_lasts_a_minute(api: Api) -> None:
+    for number, silence in enumerate((31, 45, 59), 1):
+        address = f"192.0.2.{number}"
+        first = await ask(api, 10, address)
+        expect(429 not in first, "ten accepted from a new address", f"they were answered {first}")
+        await api.sleep(silence)
+        (seen,) = await ask(api, 1, address)
+        expect(seen == 429, f"an eleventh refused after {silence} s without any request", f"it was answered {seen}")
 
 
 @core("A minute later, a client is accepted again", "taskmanager/ratelimit.py")

@@ -103,6 +103,10 @@ async def levels(api: Api) -> list[tuple[Any, Any]]:
     """A low and a high priority that are accepted; numbers both ways round, since either may be the solution's."""
     named = (api.solution.low, api.solution.high)
     default = api.solution.is_default("low") and api.solution.is_default("high")
+    if default:  # what is documented goes before what happens to be accepted
+        enums = re.findall(r'"enum": (\[[^\]]*\])', json.dumps((await api.request("GET", "/openapi.json")).json()))
+        pairs = [[re.findall(f'"({word})"', enum, re.IGNORECASE) for word in named] for enum in enums]
+        named = next(((low[0], high[0]) for low, high in pairs if low and high), named)
     for pair in (named, *(OTHER_LEVELS if default else [])):
         answers = [await api.post(api.solution.quick, priority=priority) for priority in pair]
         await api.sleep(60)
@@ -168,9 +172,8 @@ async def cancel_leaves_the_order(api: Api) -> None:
             return
         seen.append(_shown(order))
         await api.sleep(300)
-    if len(pairs) == 1:
-        first = await order_of(api, [low, low, high])
-        expect(first[0] == [3], "high priority first", f"not even without cancelling: {_shown(first)}")
+    if (await order_of(api, [low, low, high]))[0] != [3]:
+        raise NotGradedError("high priority does not go first in any case: see the line on that")
     wanted = "of eight low and then eight high tasks, six of them cancelled: the high ones begun before the low ones"
     raise UnmetError(wanted, f"they were begun in this order: {'; '.join(seen)}")
 

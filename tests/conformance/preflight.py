@@ -9,7 +9,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.conformance.api import CANCELLATION, FAILURE, Answer, Api, UnmetError, expect, hint
+from tests.conformance.api import CANCELLATION, FAILURE, Answer, Api, UnmetError, expect, hint, holds
 from tests.conformance.bodies import as_toml, bodies, invalid
 from tests.conformance.requirement import Requirement
 
@@ -54,6 +54,8 @@ async def look(api: Api) -> dict[str, Any]:
     await _find_other_ends(api, seen)
     if api.solution.is_default("invalid") and not api.solution.is_default("quick"):
         _adopt(api, invalid=invalid(api.solution.quick))
+    if (await api.post(api.solution.invalid[-1])).accepted:
+        await _doubt_the_defaults(api)
     found = dataclasses.asdict(api.solution)
     return {name: value for name, value in found.items() if value != getattr(given, name)}
 
@@ -91,12 +93,21 @@ async def _choose(api: Api, possible: list[Any]) -> None:
         if answer.accepted and (seen := await _states_of(api, answer)):
             if seen[-1] == api.solution.completed:
                 took[json.dumps(body)] = (api.now() - begun, body)
-            elif api.failed(seen[-1]) and api.solution.is_default("failing"):
+            elif api.failed(seen[-1]) and api.solution.is_default("failing") and await _always_fails(api, body):
                 _adopt(api, failing=body)
                 _adopt_state(api, "failed", seen[-1])
     if took:
         ordered = [body for _, body in sorted(took.values(), key=lambda each: each[0])]
         _adopt(api, quick=ordered[0], slow=ordered[-1])
+
+
+async def _always_fails(api: Api, body: Any) -> bool:
+    """Whether it does so five times more: others fail by chance."""
+    for _ in range(5):
+        answer = await api.post(body)
+        if not answer.accepted or not api.failed((await _states_of(api, answer) or [""])[-1]):
+            return False
+    return True
 
 
 async def _name_states(api: Api, seen: list[str]) -> None:
@@ -220,6 +231,20 @@ async def _find_other_ends(api: Api, known: list[str]) -> None:
                 break
             if api.done(status):
                 break
+
+
+async def _doubt_the_defaults(api: Api) -> None:
+    """Where any task type is accepted, compute_sum may compute no sum, and simulate_failure may not fail."""
+    for body, key in ((api.solution.quick, "result"), (api.solution.failing, "failing")):
+        if body is None or not api.solution.is_default(key):
+            continue
+        answer = await api.post(body)
+        seen = await _states_of(api, answer) if answer.accepted else []
+        task = await api.get(api.id_of(answer)) if seen else {}
+        if key == "result" and not holds(task.get(api.solution.result_field), api.solution.result):
+            _adopt(api, result=None)
+        if key == "failing" and seen and seen[-1] == api.solution.completed:
+            _adopt(api, failing=None)
 
 
 PREFLIGHT = Requirement("preflight", "endpoints", "It starts and takes a task", "README.md", False, False, look)
