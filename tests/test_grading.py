@@ -782,3 +782,48 @@ def test_what_is_kept_of_removed_tasks_is_found_wherever_it_is(
     source = source.replace("TYPE", "int" if "next" in identity else "uuid.UUID")
     (verdict,) = played(tmp_path, source, "store_forgets")
     assert (verdict.mark, left in verdict.happened) == ("failed" if left else "passed", True)
+
+
+def test_a_single_line_of_ndjson_is_a_list_of_one(tmp_path: Path) -> None:
+    source = """
+import json
+from fastapi import FastAPI, Response
+app = FastAPI()
+@app.post("/tasks", status_code=202)
+async def submit():
+    return {"task_id": "1", "status": "queued"}
+@app.get("/tasks")
+async def read_all():
+    return Response(json.dumps({"task_id": "1", "status": "queued"}), media_type="application/x-ndjson")
+"""
+    assert "there were 1" in played(tmp_path, source, "list_has_all")[0].happened  # of seven
+
+
+def test_priorities_that_are_documented_go_before_those_that_happen_to_be_accepted(tmp_path: Path) -> None:
+    source = NUMBERED.replace("LEVELS", "'HIGH', 'MEDIUM', 'LOW'").replace("class Level(Enum):", LENIENT)
+    source = source.replace("RANK", "list(Level).index(body.priority)")
+    assert [each.mark for each in played(tmp_path, source, "high_goes_first", "unknown_priority_is_400")] == [
+        "passed",
+        "remark",
+    ]
+
+
+LENIENT = """class Level(Enum):
+    @classmethod
+    def _missing_(cls, value):
+        return cls.second
+"""
+
+
+def test_a_task_that_fails_by_chance_is_not_taken_for_one_that_fails(tmp_path: Path) -> None:
+    by_chance = OWN_BODIES.replace('"failed" if kind == "broken"', '"failed" if kind == "broken" and len(jobs) % 2')
+    (tmp_path / "solution.py").write_text(by_chance, encoding="utf-8")
+    ((_, verdict),) = grade([(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)])
+    assert "failing" not in verdict.found
+
+
+def test_where_any_task_type_is_accepted_the_default_ones_promise_nothing(tmp_path: Path) -> None:
+    found = preflight(tmp_path, wayward()).found
+    names = ["completed_shows_result", "failure_is_shown", "invalid_is_400"]
+    verdicts = played(tmp_path, wayward().replace('"done"', '"done"\n    task["result"] = "any"'), *names, **found)
+    assert [verdict.mark for verdict in verdicts] == ["passed", "not graded", "failed"]
