@@ -271,6 +271,11 @@ class Api:
         expect(isinstance(tasks, list), f"a list of tasks from {answer.asked} {hint('tasks_key')}", str(answer))
         return tasks
 
+    async def openapi(self) -> Any:
+        """The solution's OpenAPI document; empty where it has none."""
+        document = await self.request("GET", "/openapi.json")
+        return document.json() if document.status == 200 else {}
+
     # What happens over time
 
     def now(self) -> float:
@@ -278,6 +283,10 @@ class Api:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def pause(self, begun: float) -> None:
+        """Between two looks at a task: 0.1 s, and 1 s once it is watched for longer than any work is to take."""
+        await self.sleep(0.1 if self.now() - begun < 35 else 1)
 
     def failed(self, status: Any) -> bool:
         return status == self.solution.failed or FAILURE.match(str(status)) is not None
@@ -296,7 +305,7 @@ class Api:
             still = f"it is still {seen!r}" + ("" if named else f", whatever that means {hint('completed')}")
             expect(self.now() - begun < within, f"a task to become {wanted} within {within:g} s", still)
             expect(not self.done(seen), f"a task to become {wanted}", f"it ended as {seen!r}, seen every 0.1 s")
-            await self.sleep(0.1 if self.now() - begun < 35 else 1)  # 35 s are longer than any work is to take
+            await self.pause(begun)
             seen = await self.status(task_id)
         return self.now() - begun
 

@@ -4,9 +4,8 @@ import json
 import re
 from typing import Any
 
-TYPE = re.compile(
-    r"(^|_)(type|kind|operation|job|action)$", re.IGNORECASE
-)  # what a field is called that chooses the work
+# What a field is called that chooses the work.
+TYPE = re.compile(r"(^|_)(type|kind|operation|job|action)$", re.IGNORECASE)
 KEY = re.compile(r"idempot|unique|(^|_)key$|request_id", re.IGNORECASE)  # that has to be another one each time
 FORMATS = {
     "email": "someone@example.org",
@@ -33,6 +32,17 @@ def bodies(document: Any, path: str) -> list[Any]:
         elif isinstance(body, dict) and body:
             found.append(body)
     return found[:MOST]
+
+
+def listed_in(document: Any) -> list[list[str]]:
+    """The texts of each enum anywhere in the document; a const is an enum of one."""
+    if isinstance(document, list):
+        return [words for part in document for words in listed_in(part)]
+    if not isinstance(document, dict):
+        return []
+    values = document["enum"] if isinstance(document.get("enum"), list) else [document.get("const")]
+    words = [value for value in values if isinstance(value, str)]
+    return ([words] if words else []) + listed_in(list(document.values()))
 
 
 def resolved(schema: Any, document: Any) -> Any:

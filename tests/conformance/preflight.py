@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.conformance.api import CANCELLATION, FAILURE, Answer, Api, UnmetError, expect, hint, holds
-from tests.conformance.bodies import as_toml, bodies, invalid
+from tests.conformance.bodies import as_toml, bodies, invalid, listed_in
 from tests.conformance.requirement import Requirement
 
 ADVICE = "name your tasks in a TOML file, see tests/conformance/README.md"
@@ -72,7 +72,7 @@ def _adopt_state(api: Api, name: str, state: str) -> None:
 
 async def _find_tasks(api: Api, refusal: Answer) -> tuple[Answer, list[Any]]:
     """Adopt a body that the OpenAPI document describes: how it was answered, and others that may be."""
-    possible = bodies(await _openapi(api), api.solution.path)
+    possible = bodies(await api.openapi(), api.solution.path)
     for index, body in enumerate(possible):
         answer = await api.post(body)
         if answer.accepted:
@@ -116,8 +116,7 @@ async def _name_states(api: Api, seen: list[str]) -> None:
         for name, state in zip(STATES, seen, strict=True):
             _adopt_state(api, name, state)
         return
-    listed = re.findall(r'"enum": (\[[^\]]*\])', json.dumps(await _openapi(api)))
-    others = [state for words in map(json.loads, listed) if seen and set(seen) <= set(words) for state in words]
+    others = [state for words in listed_in(await api.openapi()) if seen and set(seen) <= set(words) for state in words]
     for state in [*seen, *others]:
         for name, meaning in MEANINGS.items():
             known = {getattr(api.solution, each) for each in MEANINGS}
@@ -144,7 +143,7 @@ async def _find_routes(api: Api, answer: Answer) -> None:
     if answer.status in (307, 308):
         elsewhere = [urlsplit(answer.headers.get("location", "")).path]
     else:
-        paths = (await _openapi(api)).get("paths", {})
+        paths = (await api.openapi()).get("paths", {})
         posts = [each for each, methods in paths.items() if "post" in methods]
         reads = {each.rpartition("/{")[0] for each, methods in paths.items() if "get" in methods and each.endswith("}")}
         pairs = [each for each in posts if each.rstrip("/") in reads]
@@ -154,20 +153,13 @@ async def _find_routes(api: Api, answer: Answer) -> None:
     _adopt(api, path=elsewhere[0])
 
 
-async def _openapi(api: Api) -> Any:
-    document = await api.request("GET", "/openapi.json")
-    return document.json() if document.status == 200 else {}
-
-
 async def _hand_in(api: Api, key: str) -> Answer:
     """Submit this task; where its default type is refused, one of the OpenAPI document that sounds alike."""
     body = getattr(api.solution, key)
     refusal = answer = await api.post(body)
     if answer.status not in REFUSED or not api.solution.is_default(key):
         return answer
-    document = json.dumps(await _openapi(api))
-    listed = re.findall(r'"enum": (\[[^\]]*\])', document) + re.findall(r'"const": ("[^"]*")', document)
-    words = set(re.findall(r'"(\w+)"', " ".join(listed)))
+    words = {word for words in listed_in(await api.openapi()) for word in words}
     for word in sorted(word for word in words if re.search(TYPES[key], word, re.IGNORECASE)):
         other = {**body, "task_type": word}
         if (answer := await api.post(other)).accepted:
@@ -194,7 +186,7 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
     while api.now() - begun < 120:
         answer = await api.request("GET", f"/tasks/{task_id}")
         if answer.status in (404, 405):
-            gets = [path for path, methods in (await _openapi(api)).get("paths", {}).items() if "get" in methods]
+            gets = [path for path, methods in (await api.openapi()).get("paths", {}).items() if "get" in methods]
             there = f"{answer}; there is {', '.join(f'GET {each}' for each in gets)} in /openapi.json"
             raise UnmetError(f"200 from GET {api.solution.path}/{{task_id}} for the task just accepted", there)
         if answer.status != 200 or not isinstance(answer.json(), dict):
@@ -207,7 +199,7 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
                 seen.append(status)
         if api.done(status):
             break
-        await api.sleep(0.1 if api.now() - begun < 35 else 1)
+        await api.pause(begun)
     return seen
 
 
