@@ -1,4 +1,6 @@
-"""``python -m benchmarks [names] [--quick | --full] [--json FILE] [--plots DIR] [--readme]``."""
+"""``python -m benchmarks [names] [--quick | --full] [--json FILE]
+[--plots DIR] [--readme]``.
+"""
 
 import argparse
 import asyncio
@@ -18,11 +20,16 @@ from typing import NoReturn
 from benchmarks import plots, report
 from benchmarks.harness import HOW_TO_GET, Bench, CheckFailedError, Size, progress_line
 
-NAMES = sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
+NAMES = sorted(
+    path.stem.removeprefix("bench_")
+    for path in Path(__file__).parent.glob("bench_*.py")
+)
 
 
 def run(name: str, size: Size, prefix: str = "") -> Bench:
-    """Run one benchmark in an event loop of its own. Raises CheckFailedError."""
+    """Run one benchmark in an event loop of its own. Raises
+    CheckFailedError.
+    """
     module = importlib.import_module(f"benchmarks.bench_{name}")
     bench = Bench(name, size, progress_line(prefix))
     begun = time.perf_counter()
@@ -32,21 +39,54 @@ def run(name: str, size: Size, prefix: str = "") -> Bench:
 
 
 def arguments() -> argparse.Namespace:
-    """The arguments, once it is known that whatever is to be written can be: a run is too long to find out after it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the engine beside its peers.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"which to run (default: all): {', '.join(NAMES)}")
+    """The arguments, once it is known that whatever is to be written
+    can be: a run is too long to find out after it.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure the engine beside its peers."
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"which to run (default: all): {', '.join(NAMES)}",
+    )
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_const", dest="size", const="quick", help="seconds, to see that all runs")
-    size.add_argument("--full", action="store_const", dest="size", const="full", help="minutes: the largest sizes too")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the pictures into DIR, as SVG")
-    parser.add_argument("--readme", action="store_true", help="write the results into benchmarks/README.md")
+    size.add_argument(
+        "--quick",
+        action="store_const",
+        dest="size",
+        const="quick",
+        help="seconds, to see that all runs",
+    )
+    size.add_argument(
+        "--full",
+        action="store_const",
+        dest="size",
+        const="full",
+        help="minutes: the largest sizes too",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all figures to FILE"
+    )
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", help="draw the pictures into DIR, as SVG"
+    )
+    parser.add_argument(
+        "--readme",
+        action="store_true",
+        help="write the results into benchmarks/README.md",
+    )
     parser.set_defaults(size="default")
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(NAMES)):
-        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        parser.error(
+            f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}"
+        )
     if given.readme and (given.names or given.size == "quick"):
-        parser.error("--readme replaces all results, so it takes all benchmarks, and not --quick")
+        parser.error(
+            "--readme replaces all results, so it takes all benchmarks, and not --quick"
+        )
     if given.readme and (why := report.why_not_readme()):
         parser.error(f"--readme: {why}")
     if given.plots and find_spec("matplotlib") is None:
@@ -66,16 +106,28 @@ def main() -> None:
     given = arguments()
     names, quick = given.names or NAMES, given.size == "quick"
     command = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    date, begun, loads = datetime.now(timezone.utc).strftime("%Y-%m-%d"), time.perf_counter(), [report.load_average()]
+    date, begun, loads = (
+        datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        time.perf_counter(),
+        [report.load_average()],
+    )
     benches: list[Bench] = []
 
     def keep(ended: str) -> None:
         if given.json:
-            report.write_json(given.json, benches, command=command, date=date, ended=ended, load_average=loads)
+            report.write_json(
+                given.json,
+                benches,
+                command=command,
+                date=date,
+                ended=ended,
+                load_average=loads,
+            )
 
     def interrupt(number: int, frame: object) -> NoReturn:
-        # Without an exception: from the midst of an event loop it could leave what waits for ever. A server that was
-        # started ends with this process, unlike the processes of an executor.
+        # Without an exception: from the midst of an event loop it could
+        # leave what waits for ever. A server that was started ends with
+        # this process, unlike the processes of an executor.
         for child in multiprocessing.active_children():
             child.kill()
         ended = f"interrupted, with {len(benches)} of {len(names)} benchmarks done"
@@ -85,7 +137,8 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
-    logging.disable(logging.INFO)  # log lines are off, and what they cost is measured apart
+    # log lines are off, and what they cost is measured apart
+    logging.disable(logging.INFO)
     print(report.caveats(quick), report.load_line(loads), sep="\n\n", flush=True)
     ended = "by an error"
     try:
@@ -97,9 +150,17 @@ def main() -> None:
         seconds = time.perf_counter() - begun
         if not quick:
             print(f"\n{report.markdown(report.targets_of(benches))}")
-        print(f"\n{len(benches)} benchmarks in {seconds:.0f} s. {report.load_line(loads)}", flush=True)
+        print(
+            f"\n{len(benches)} benchmarks in {seconds:.0f} s. {report.load_line(loads)}",
+            flush=True,
+        )
         if given.plots:
-            print("drawn:", *plots.draw([chart for bench in benches for chart in bench.charts], given.plots))
+            print(
+                "drawn:",
+                *plots.draw(
+                    [chart for bench in benches for chart in bench.charts], given.plots
+                ),
+            )
         if given.readme:
             report.write_readme(benches, f"`{command}`, {date}, {seconds:.0f} s", loads)
         ended = "complete"

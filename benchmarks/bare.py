@@ -1,7 +1,9 @@
-"""The reference for submit and poll: the same models on FastAPI alone, as a tutorial would write it.
+"""The reference for submit and poll: the same models on FastAPI alone,
+as a tutorial would write it.
 
-It validates a submission, makes a task of it, keeps it in a dict, and returns it through FastAPI's response model. It
-has no queue, no workers, no limiter, no events, no problem documents.
+It validates a submission, makes a task of it, keeps it in a dict, and
+returns it through FastAPI's response model. It has no queue, no
+workers, no limiter, no events, no problem documents.
 """
 
 import asyncio
@@ -20,7 +22,8 @@ tasks: dict[str, dict[str, Any]] = {}
 
 @app.post("/tasks", status_code=202)
 async def submit_task(submission: Submission) -> TaskDict:
-    if len(tasks) >= 10_000:  # as many as the engine keeps; a benchmark may not fill the memory
+    # as many as the engine keeps; a benchmark may not fill the memory
+    if len(tasks) >= 10_000:
         tasks.clear()
     task_id = str(uuid.uuid4())
     tasks[task_id] = {
@@ -43,9 +46,13 @@ async def submit_task(submission: Submission) -> TaskDict:
 
 @app.get("/tasks/{task_id}")
 async def get_task(
-    task_id: uuid.UUID, wait: bool = False, since: Annotated[int | None, Query(ge=0)] = None
+    task_id: uuid.UUID,
+    wait: bool = False,
+    since: Annotated[int | None, Query(ge=0)] = None,
 ) -> TaskDict:
-    """With the engine's parameters, and no more done for them than FastAPI does."""
+    """With the engine's parameters, and no more done for them than
+    FastAPI does.
+    """
     return await get_task_plainly(task_id)
 
 
@@ -59,7 +66,9 @@ async def get_task_plainly(task_id: uuid.UUID) -> TaskDict:
 
 @app.get("/health")
 async def health() -> dict[str, int]:
-    """Nothing is ever under way here. Whoever waits for that asks both applications."""
+    """Nothing is ever under way here. Whoever waits for that asks both
+    applications.
+    """
     return {"queued": 0, "processing": 0}
 
 
@@ -67,8 +76,14 @@ waiting: list["asyncio.Future[None]"] = []
 
 
 @app.get("/held/{task_id}")
-async def hold(task_id: uuid.UUID, wait: bool = False, since: Annotated[int | None, Query(ge=0)] = None) -> Response:
-    """A request that waits: what FastAPI takes for it, before any long poll is built on it."""
+async def hold(
+    task_id: uuid.UUID,
+    wait: bool = False,
+    since: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """A request that waits: what FastAPI takes for it, before any long
+    poll is built on it.
+    """
     waiting.append(asyncio.get_running_loop().create_future())
     await waiting[-1]
     return Response()

@@ -1,8 +1,11 @@
-"""Executors: where CPU-bound tasks are worked on, and what each place costs them and the event loop.
+"""Executors: where CPU-bound tasks are worked on, and what each place
+costs them and the event loop.
 
-The same small count_primes tasks go through the engine with each executor, which is started before and stays open, as
-in a server. Inline, the work runs on the event loop itself, as it must not. Dask has a cluster of its own on this
-machine, whose scheduler shares this process: what it costs is measured, what more machines bring is not.
+The same small count_primes tasks go through the engine with each
+executor, which is started before and stays open, as in a server.
+Inline, the work runs on the event loop itself, as it must not. Dask has
+a cluster of its own on this machine, whose scheduler shares this
+process: what it costs is measured, what more machines bring is not.
 """
 
 import asyncio
@@ -23,13 +26,16 @@ from executors import KIND, from_env
 from taskmanager import Settings, TaskManager
 from taskmanager.parameters import SUBMISSION
 
-QUICK, SIZE = (10_000, 1_229), (2_000_000, 148_933)  # a limit, and how many primes there are up to it
+# a limit, and how many primes there are up to it
+QUICK, SIZE = (10_000, 1_229), (2_000_000, 148_933)
 
 
 class Inline(Executor):
     """Does the work at once, where it is handed in."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> "Future[Any]":
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
@@ -37,7 +43,10 @@ class Inline(Executor):
 
 async def run(bench: Bench) -> None:
     with ExitStack() as stack:
-        executors = {name: stack.enter_context(executor) for name, executor in _executors(bench).items()}
+        executors = {
+            name: stack.enter_context(executor)
+            for name, executor in _executors(bench).items()
+        }
         await _makespans(bench, executors)
         await _nothing(bench, executors)
 
@@ -48,10 +57,14 @@ def _executors(bench: Bench) -> dict[str, Executor]:
     made: dict[str, Executor] = {
         "inline": Inline(),
         "threads": ThreadPoolExecutor(cores),
-        "processes": ProcessPoolExecutor(cores, mp_context=spawn, initializer=signal.signal, initargs=deaf),
+        "processes": ProcessPoolExecutor(
+            cores, mp_context=spawn, initializer=signal.signal, initargs=deaf
+        ),
     }
     if find_spec("distributed") is None:
-        bench.left_out.append("Dask: not installed; pip install -r executors/requirements.txt")
+        bench.left_out.append(
+            "Dask: not installed; pip install -r executors/requirements.txt"
+        )
     else:
         bench.say("starting a Dask cluster")
         dask = from_env({KIND: "dask"})
@@ -60,11 +73,20 @@ def _executors(bench: Bench) -> dict[str, Executor]:
     return made
 
 
-async def _makespan(bench: Bench, executor: Executor, tasks: int, limit: int, primes: int) -> tuple[float, float]:
-    """From the first submission to the last result, in ms, and the event loop's longest stall meanwhile."""
-    submission = SUBMISSION.validate_python({"task_type": "count_primes", "parameters": {"limit": limit}})
+async def _makespan(
+    bench: Bench, executor: Executor, tasks: int, limit: int, primes: int
+) -> tuple[float, float]:
+    """From the first submission to the last result, in ms, and the
+    event loop's longest stall meanwhile.
+    """
+    submission = SUBMISSION.validate_python(
+        {"task_type": "count_primes", "parameters": {"limit": limit}}
+    )
     settings = Settings(queue_size=tasks, rate_limit=None)
-    async with TaskManager(settings, executor=executor) as manager, watch_stalls() as stalls:
+    async with (
+        TaskManager(settings, executor=executor) as manager,
+        watch_stalls() as stalls,
+    ):
         begun = time.perf_counter()
         submitted = [manager.submit(submission) for _ in range(tasks)]
         for task in submitted:
@@ -72,37 +94,67 @@ async def _makespan(bench: Bench, executor: Executor, tasks: int, limit: int, pr
                 await manager.wait(task.task_id, task.version)
         makespan = (time.perf_counter() - begun) * 1000
     right = [task.result == {"count": primes} for task in submitted]
-    bench.check(all(right), f"{right.count(False)} of {tasks} tasks have not their result: {submitted[0].error}")
+    bench.check(
+        all(right),
+        f"{right.count(False)} of {tasks} tasks have not their result: {submitted[0].error}",
+    )
     return makespan, stalls.longest
 
 
 async def _makespans(bench: Bench, executors: dict[str, Executor]) -> None:
-    tasks, (limit, primes), rounds = bench.pick(10, 200), bench.pick(QUICK, SIZE), bench.pick(1, 2, 5)
+    tasks, (limit, primes), rounds = (
+        bench.pick(10, 200),
+        bench.pick(QUICK, SIZE),
+        bench.pick(1, 2, 5),
+    )
     title = f"Makespan of {tasks} tasks that count the primes up to {limit:,}, {os.cpu_count()} cores"
-    samples = {name: partial(_makespan, bench, executor, tasks, limit, primes) for name, executor in executors.items()}
+    samples = {
+        name: partial(_makespan, bench, executor, tasks, limit, primes)
+        for name, executor in executors.items()
+    }
     makespans, stalls = parts_of(await bench.take_turns(title, samples, rounds))
     bench.table(
         title,
-        ["", "median, ms", "ratio to inline", "its quartiles", "longest stall of the event loop, ms"],
-        [(name, each.median, each.ratio, each.spread, max(stalls[name].samples)) for name, each in makespans.items()],
+        [
+            "",
+            "median, ms",
+            "ratio to inline",
+            "its quartiles",
+            "longest stall of the event loop, ms",
+        ],
+        [
+            (name, each.median, each.ratio, each.spread, max(stalls[name].samples))
+            for name, each in makespans.items()
+        ],
     )
-    bars: list[tuple[Any, float]] = [(name, each.median) for name, each in makespans.items()]
-    bench.charts.append(Chart("executors", title, "bars", "makespan, ms", "", {"tasks": bars}))
+    bars: list[tuple[Any, float]] = [
+        (name, each.median) for name, each in makespans.items()
+    ]
+    bench.charts.append(
+        Chart("executors", title, "bars", "makespan, ms", "", {"tasks": bars})
+    )
 
 
 async def _nothing(bench: Bench, executors: dict[str, Executor]) -> None:
     calls, rounds = bench.pick(3, 20), bench.pick(1, 3, 5)
 
     async def call(executor: Executor) -> float:
-        """The median time, in µs, from handing in one call that does nothing until its result is back."""
+        """The median time, in µs, from handing in one call that does
+        nothing until its result is back.
+        """
         loop, taken = asyncio.get_running_loop(), []
         for _ in range(calls):
             begun = time.perf_counter()
-            bench.check(await loop.run_in_executor(executor, int) == 0, "a call has not its result")
+            bench.check(
+                await loop.run_in_executor(executor, int) == 0,
+                "a call has not its result",
+            )
             taken.append((time.perf_counter() - begun) * 1e6)
         return statistics.median(taken)
 
     samples: dict[str, Callable[[], Awaitable[float]]] = {
         name: partial(call, executor) for name, executor in executors.items()
     }
-    await bench.compare("A call that does nothing, one after another", "µs", samples, rounds)
+    await bench.compare(
+        "A call that does nothing, one after another", "µs", samples, rounds
+    )

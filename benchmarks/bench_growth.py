@@ -1,9 +1,13 @@
-"""Growth: what each operation costs with 100 tasks and clients held, and with 100,000.
+"""Growth: what each operation costs with 100 tasks and clients held,
+and with 100,000.
 
-The engines that hold so much live side by side and are measured in turn. A batch of operations is timed; what it added
-is then forgotten, untimed, so that the number held stays. "Any" is a random one of those held, which no cache of the
-processor has when there are many; its id or address is a text of its own, as one that comes over HTTP is. What of
-that is the memory's share, the tables for comparison say: there, the same is read without the engine.
+The engines that hold so much live side by side and are measured in
+turn. A batch of operations is timed; what it added is then forgotten,
+untimed, so that the number held stays. "Any" is a random one of those
+held, which no cache of the processor has when there are many; its id or
+address is a text of its own, as one that comes over HTTP is. What of
+that is the memory's share, the tables for comparison say: there, the
+same is read without the engine.
 """
 
 import asyncio
@@ -32,15 +36,34 @@ BATCH = WORKERS = 50  # a batch can be processing all at once
 PAGE = 100  # records of a list's first page
 AT_MOST = 1.3  # times its cost with 100 held
 # What a poll reads of a task
-FIELDS = attrgetter("status", "version", "progress", "result", "error", "created_at", "started_at", "finished_at")
+FIELDS = attrgetter(
+    "status",
+    "version",
+    "progress",
+    "result",
+    "error",
+    "created_at",
+    "started_at",
+    "finished_at",
+)
 
 
 class Holding:
     """An engine, and tasks and clients that it holds."""
 
-    def __init__(self, bench: Bench, app: FastAPI, manager: TaskManager, clients: int = 0) -> None:
-        self.bench, self.app, self.manager, self.store = bench, app, manager, manager._store
-        self.clients = [f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" for number in range(clients)]
+    def __init__(
+        self, bench: Bench, app: FastAPI, manager: TaskManager, clients: int = 0
+    ) -> None:
+        self.bench, self.app, self.manager, self.store = (
+            bench,
+            app,
+            manager,
+            manager._store,
+        )
+        self.clients = [
+            f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+            for number in range(clients)
+        ]
         self.random = random.Random(0)
         self.ids: list[str] = []
         self.size = 0
@@ -64,7 +87,10 @@ class Holding:
 
     async def complete(self, tasks: list[Task]) -> None:
         await load.until_idle(self.manager)
-        self.bench.check(all(task.result == load.RESULT for task in tasks), "a task has not its result")
+        self.bench.check(
+            all(task.result == load.RESULT for task in tasks),
+            "a task has not its result",
+        )
 
     async def occupy(self) -> list[Task]:
         """Tasks that keep all workers busy until they are cancelled."""
@@ -79,17 +105,25 @@ class Holding:
         await asyncio.sleep(0)
 
     def check_cancelled(self, tasks: Iterable[Task]) -> None:
-        self.bench.check(all(task.status is TaskStatus.CANCELLED for task in tasks), "a task is not cancelled")
+        self.bench.check(
+            all(task.status is TaskStatus.CANCELLED for task in tasks),
+            "a task is not cancelled",
+        )
 
     def settle(self) -> None:
-        """Forget what came on top: the newest of the finished ones, not, as the engine would, the oldest."""
+        """Forget what came on top: the newest of the finished ones,
+        not, as the engine would, the oldest.
+        """
         while len(self.store.by_id) > self.size:
             self.store.finished.rotate(1)
             self.store.forget_oldest()
-        self.bench.check(len(self.store.by_id) == self.size, "a task that was to be held is gone")
+        self.bench.check(
+            len(self.store.by_id) == self.size, "a task that was to be held is gone"
+        )
 
 
-Operation: TypeAlias = Callable[[Holding], Awaitable[float]]  # does it BATCH times, and gives the µs of one
+# does it BATCH times, and gives the µs of one
+Operation: TypeAlias = Callable[[Holding], Awaitable[float]]
 
 
 def _copy(text: str) -> str:
@@ -125,7 +159,9 @@ def _poll(engine: Holding, ids: list[str]) -> float:
     begun = time.perf_counter()
     found = [engine.manager.describe(engine.manager.get(task_id)) for task_id in ids]
     cost = _since(begun)
-    engine.bench.check([task["task_id"] for task in found] == ids, "a poll answered another task")
+    engine.bench.check(
+        [task["task_id"] for task in found] == ids, "a poll answered another task"
+    )
     return cost
 
 
@@ -143,7 +179,9 @@ async def wake(engine: Holding) -> float:
     occupying, tasks = await engine.occupy(), engine.submit()
     pollers = [asyncio.create_task(engine.manager.wait(task.task_id)) for task in tasks]
     await asyncio.sleep(0)
-    engine.bench.check(engine.manager.stats()["waiting"] == BATCH, "a poller does not wait")
+    engine.bench.check(
+        engine.manager.stats()["waiting"] == BATCH, "a poller does not wait"
+    )
     begun = time.perf_counter()
     for task in tasks:
         engine.manager.cancel(task.task_id)
@@ -189,7 +227,10 @@ async def look_up(engine: Holding) -> float:
 async def look_up_and_read(engine: Holding) -> float:
     ids = engine.any_ids()
     begun = time.perf_counter()
-    found = [(FIELDS(task := engine.store.by_id[task_id]), vars(task.parameters)) for task_id in ids]
+    found = [
+        (FIELDS(task := engine.store.by_id[task_id]), vars(task.parameters))
+        for task_id in ids
+    ]
     cost = _since(begun)
     engine.bench.check(len(found) == BATCH, "a task that was to be held is gone")
     return cost
@@ -212,7 +253,9 @@ async def _hit(engine: Holding, clients: list[str]) -> float:
     begun = time.perf_counter()
     decisions = [await limiter.hit(client, time.monotonic()) for client in clients]
     cost = _since(begun)
-    engine.bench.check(all(decision.allowed for decision in decisions), "a request was refused")
+    engine.bench.check(
+        all(decision.allowed for decision in decisions), "a request was refused"
+    )
     return cost
 
 
@@ -221,7 +264,9 @@ async def hit_any(engine: Holding) -> float:
 
 
 async def hit_new(engine: Holding) -> float:
-    """The limiter holds as many clients as it may, so each new one is kept in the place of another."""
+    """The limiter holds as many clients as it may, so each new one is
+    kept in the place of another.
+    """
     return await _hit(engine, [f"new {engine.random.random()}" for _ in range(BATCH)])
 
 
@@ -230,7 +275,10 @@ async def first_page(engine: Holding) -> float:
     page = list(islice(chain.from_iterable(engine.manager.list_tasks()), PAGE))
     found = [engine.manager.describe(task) for task in page]
     cost = _since(begun, 1)
-    engine.bench.check([task["task_id"] for task in found] == engine.ids[:PAGE], "a page has other tasks")
+    engine.bench.check(
+        [task["task_id"] for task in found] == engine.ids[:PAGE],
+        "a page has other tasks",
+    )
     return cost
 
 
@@ -245,13 +293,18 @@ async def none_failed(engine: Holding) -> float:
 # Through the application, with finished tasks held
 
 
-async def _ask(engine: Holding, method: str, paths: list[str], body: bytes = b"", expect: int = 200) -> list[bytes]:
+async def _ask(
+    engine: Holding, method: str, paths: list[str], body: bytes = b"", expect: int = 200
+) -> list[bytes]:
     clients = engine.any_clients()
     answers = [
         await load.request(engine.app, method, path, body=body, client=client)
         for path, client in zip(paths, clients, strict=True)
     ]
-    engine.bench.check(all(status == expect for status, _ in answers), f"a {method} did not answer {expect}")
+    engine.bench.check(
+        all(status == expect for status, _ in answers),
+        f"a {method} did not answer {expect}",
+    )
     return [body for _, body in answers]
 
 
@@ -259,7 +312,9 @@ async def http_submit(engine: Holding) -> float:
     begun = time.perf_counter()
     answers = await _ask(engine, "POST", ["/tasks"] * BATCH, load.BODY, 202)
     cost = _since(begun)
-    await engine.complete([engine.manager.get(from_json(body)["task_id"]) for body in answers])
+    await engine.complete(
+        [engine.manager.get(from_json(body)["task_id"]) for body in answers]
+    )
     return cost
 
 
@@ -269,7 +324,10 @@ async def http_poll_any(engine: Holding) -> float:
     begun = time.perf_counter()
     answers = await _ask(engine, "GET", paths)
     cost = _since(begun)
-    engine.bench.check([from_json(body)["task_id"] for body in answers] == ids, "a poll answered another task")
+    engine.bench.check(
+        [from_json(body)["task_id"] for body in answers] == ids,
+        "a poll answered another task",
+    )
     return cost
 
 
@@ -277,7 +335,13 @@ async def http_wake(engine: Holding) -> float:
     occupying, tasks = await engine.occupy(), engine.submit()
     requests = [
         asyncio.create_task(
-            load.request(engine.app, "GET", f"/tasks/{task.task_id}", client=client, query="wait=true&since=1")
+            load.request(
+                engine.app,
+                "GET",
+                f"/tasks/{task.task_id}",
+                client=client,
+                query="wait=true&since=1",
+            )
         )
         for task, client in zip(tasks, engine.any_clients(), strict=True)
     ]
@@ -288,7 +352,10 @@ async def http_wake(engine: Holding) -> float:
         engine.manager.cancel(task.task_id)
     answers = await asyncio.gather(*requests)
     cost = _since(begun)
-    engine.bench.check(all(from_json(body)["status"] == "cancelled" for _, body in answers), "a poll was not woken")
+    engine.bench.check(
+        all(from_json(body)["status"] == "cancelled" for _, body in answers),
+        "a poll was not woken",
+    )
     await engine.cancel(occupying)
     return cost
 
@@ -319,9 +386,14 @@ async def http_cancel_processing(engine: Holding) -> float:
 async def http_first_page(engine: Holding) -> float:
     client = engine.any_clients()[0]
     begun = time.perf_counter()
-    _, body = await load.request(engine.app, "GET", "/tasks", client=client, query=f"limit={PAGE}")
+    _, body = await load.request(
+        engine.app, "GET", "/tasks", client=client, query=f"limit={PAGE}"
+    )
     cost = _since(begun, 1)
-    engine.bench.check([task["task_id"] for task in from_json(body)] == engine.ids[:PAGE], "a page has other tasks")
+    engine.bench.check(
+        [task["task_id"] for task in from_json(body)] == engine.ids[:PAGE],
+        "a page has other tasks",
+    )
     return cost
 
 
@@ -329,7 +401,10 @@ async def http_first_page(engine: Holding) -> float:
 
 
 async def _submit_beside(engine: Holding, priority: str) -> float:
-    submissions = [SUBMISSION.validate_python(held.ENDLESS | {"priority": priority}) for _ in range(BATCH)]
+    submissions = [
+        SUBMISSION.validate_python(held.ENDLESS | {"priority": priority})
+        for _ in range(BATCH)
+    ]
     begun = time.perf_counter()
     tasks = [engine.manager.submit(submission) for submission in submissions]
     cost = _since(begun)
@@ -359,7 +434,12 @@ async def cancel_any_queued(engine: Holding) -> float:
 
 
 async def take_next(engine: Holding) -> float:
-    processing = list(islice(chain.from_iterable(engine.manager.list_tasks(TaskStatus.PROCESSING)), WORKERS))
+    processing = list(
+        islice(
+            chain.from_iterable(engine.manager.list_tasks(TaskStatus.PROCESSING)),
+            WORKERS,
+        )
+    )
     queued = int(engine.manager.stats()["queued"])
     begun = time.perf_counter()
     for task in processing:
@@ -381,7 +461,9 @@ async def position(engine: Holding) -> float:
 
 
 async def move(engine: Holding) -> float:
-    """What a plain list of so many moves when one is put in front, or taken from there."""
+    """What a plain list of so many moves when one is put in front, or
+    taken from there.
+    """
     queued = list(engine.ids)
     begun = time.perf_counter()
     for _ in range(BATCH // 2):
@@ -415,7 +497,8 @@ QUEUED: dict[str, Operation] = {
     "submit, before all (high priority)": submit_before,
     "poll, any queued task": poll_any,
     "cancel, any queued task": cancel_any_queued,
-    "cancel a processing task, whose worker takes the next": take_next,  # the last, since what is queued changes
+    # the last, since what is queued changes
+    "cancel a processing task, whose worker takes the next": take_next,
 }
 BESIDE: dict[str, Operation] = {
     "a dict's look-up, any task": look_up,
@@ -429,12 +512,19 @@ BESIDE_QUEUED: dict[str, Operation] = {
     "the place of any queued task, by bisection": position,
     "a plain list: one put in front, or taken from there": move,
 }
-DRAWN = ["submit", "poll, any task", "rate limit, any client", *list(ON_NEW)[3:], "dispatch, a task that does nothing"]
+DRAWN = [
+    "submit",
+    "poll, any task",
+    "rate limit, any client",
+    *list(ON_NEW)[3:],
+    "dispatch, a task that does nothing",
+]
 
 
 async def run(bench: Bench) -> None:
     sizes = bench.pick([100, 300], [100, 1000, 10_000, 100_000])
-    await _memory(bench, bench.pick(200, 10_000, 20_000))  # first: tracing is faster where little is held
+    # first: tracing is faster where little is held
+    await _memory(bench, bench.pick(200, 10_000, 20_000))
     with held.instant_work():
         await _with_finished(bench, sizes)
         await _with_queued(bench, [sizes[0], sizes[-1]])
@@ -461,14 +551,44 @@ async def _with_finished(bench: Bench, sizes: list[int]) -> None:
             passes.append(_since(begun, 1))
         stack.enter_context(held.frozen())
         few, many = sizes[0], sizes[-1]
-        new = await _compare(bench, "The engine, finished tasks held: on new tasks", engines, ON_NEW)
-        await _compare(bench, "The application, finished tasks held", {n: engines[n] for n in (few, many)}, HTTP)
-        await _measure(bench, "Finished tasks held: for comparison, and outside the targets", engines, BESIDE)
-        bench.tables[-1].rows.append(["a full pass of the garbage collector", *passes, passes[-1] / passes[0], ""])
-        old = await _compare(bench, "The engine, finished tasks held: on any", engines, ON_ANY)
+        new = await _compare(
+            bench, "The engine, finished tasks held: on new tasks", engines, ON_NEW
+        )
+        await _compare(
+            bench,
+            "The application, finished tasks held",
+            {n: engines[n] for n in (few, many)},
+            HTTP,
+        )
+        await _measure(
+            bench,
+            "Finished tasks held: for comparison, and outside the targets",
+            engines,
+            BESIDE,
+        )
+        bench.tables[-1].rows.append(
+            [
+                "a full pass of the garbage collector",
+                *passes,
+                passes[-1] / passes[0],
+                "",
+            ]
+        )
+        old = await _compare(
+            bench, "The engine, finished tasks held: on any", engines, ON_ANY
+        )
     found = new | old
-    lines = {name: [(size, figure.median) for size, figure in zip(sizes, found[name], strict=True)] for name in DRAWN}
-    title, x_label = "The engine, with finished tasks and clients held", "tasks and clients held"
+    lines = {
+        name: [
+            (size, figure.median)
+            for size, figure in zip(sizes, found[name], strict=True)
+        ]
+        for name in DRAWN
+    }
+    title, x_label = (
+        "The engine, with finished tasks and clients held",
+        "tasks and clients held",
+    )
     bench.charts.append(Chart("growth", title, "lines", x_label, "µs", lines, True))
 
 
@@ -477,31 +597,49 @@ async def _with_queued(bench: Bench, sizes: list[int]) -> None:
     async with AsyncExitStack() as stack:
         for size in sizes:
             bench.say(f"{size:,} tasks are queued")
-            app, manager = await stack.enter_async_context(load.running(workers=WORKERS, task_timeout=10**6))
+            app, manager = await stack.enter_async_context(
+                load.running(workers=WORKERS, task_timeout=10**6)
+            )
             engines[size] = Holding(bench, app, manager)
             await engines[size].occupy()
             with held.collector_off():
-                await engines[size].hold([manager.submit(held.ENDLESS).task_id for _ in range(size)])
+                await engines[size].hold(
+                    [manager.submit(held.ENDLESS).task_id for _ in range(size)]
+                )
         stack.enter_context(held.frozen())
-        await _measure(bench, "Queued tasks held: for comparison, and outside the targets", engines, BESIDE_QUEUED)
+        await _measure(
+            bench,
+            "Queued tasks held: for comparison, and outside the targets",
+            engines,
+            BESIDE_QUEUED,
+        )
         await _compare(bench, "The engine, queued tasks held", engines, QUEUED)
 
 
 async def _compare(
-    bench: Bench, title: str, engines: dict[int, Holding], operations: dict[str, Operation]
+    bench: Bench,
+    title: str,
+    engines: dict[int, Holding],
+    operations: dict[str, Operation],
 ) -> dict[str, list[Figure]]:
     """Measure, and add a target for the operation that grows most."""
     few, *_, many = engines
     found = await _measure(bench, title, engines, operations)
     growth = {name: figures[-1].ratio for name, figures in found.items()}
-    worst, missed = max(growth, key=growth.__getitem__), sum(ratio > AT_MOST for ratio in growth.values())
+    worst, missed = (
+        max(growth, key=growth.__getitem__),
+        sum(ratio > AT_MOST for ratio in growth.values()),
+    )
     what = f"{title}: {many:,} to {few:,}, worst of {len(growth)} rows, {missed} missed ({worst})"
     bench.target(what, growth[worst], at_most=AT_MOST)
     return found
 
 
 async def _measure(
-    bench: Bench, title: str, engines: dict[int, Holding], operations: dict[str, Operation]
+    bench: Bench,
+    title: str,
+    engines: dict[int, Holding],
+    operations: dict[str, Operation],
 ) -> dict[str, list[Figure]]:
     """Each operation on each engine in turn: a table."""
     few, *_, many = engines
@@ -518,12 +656,27 @@ async def _measure(
 
     found = {}
     for name, operation in operations.items():
-        samples = {f"{name}, {size:,} held": sampling(operation, engine) for size, engine in engines.items()}
-        figures = await bench.measure(f"{title}: {name}, µs", samples, bench.pick(1, 5, 15))
+        samples = {
+            f"{name}, {size:,} held": sampling(operation, engine)
+            for size, engine in engines.items()
+        }
+        figures = await bench.measure(
+            f"{title}: {name}, µs", samples, bench.pick(1, 5, 15)
+        )
         found[name] = list(figures.values())
-    header = ["µs", *(f"{size:,}" for size in engines), f"{many:,} to {few:,}", "its quartiles"]
+    header = [
+        "µs",
+        *(f"{size:,}" for size in engines),
+        f"{many:,} to {few:,}",
+        "its quartiles",
+    ]
     rows = [
-        (name, *(figure.median for figure in figures), figures[-1].ratio, figures[-1].spread)
+        (
+            name,
+            *(figure.median for figure in figures),
+            figures[-1].ratio,
+            figures[-1].spread,
+        )
         for name, figures in found.items()
     ]
     bench.table(title, header, rows)
@@ -531,8 +684,12 @@ async def _measure(
 
 
 async def _memory(bench: Bench, count: int) -> None:
-    """What a finished task takes, by tracemalloc; its parameters and its result are the user's own."""
-    settings = Settings(queue_size=count, max_tasks=2 * count, rate_limit=None, work_scale=0)
+    """What a finished task takes, by tracemalloc; its parameters and
+    its result are the user's own.
+    """
+    settings = Settings(
+        queue_size=count, max_tasks=2 * count, rate_limit=None, work_scale=0
+    )
     bench.say(f"{count:,} tasks are completed, memory traced")
 
     def traced() -> int:
@@ -544,7 +701,9 @@ async def _memory(bench: Bench, count: int) -> None:
         tracemalloc.start()
         try:
             before = traced()
-            parameters = [SUBMISSION.validate_python(held.SUM).parameters for _ in range(count)]
+            parameters = [
+                SUBMISSION.validate_python(held.SUM).parameters for _ in range(count)
+            ]
             of_parameters = (traced() - before - sys.getsizeof(parameters)) / count
             before = traced()
             results = [dict(load.RESULT) for _ in range(count)]
@@ -554,11 +713,23 @@ async def _memory(bench: Bench, count: int) -> None:
             total = (traced() - before - sys.getsizeof(ids)) / count
         finally:
             tracemalloc.stop()
-        bench.check(all(manager.get(task_id).result == load.RESULT for task_id in ids), "a task has not its result")
+        bench.check(
+            all(manager.get(task_id).result == load.RESULT for task_id in ids),
+            "a task has not its result",
+        )
     rest = total - of_parameters - of_result
     bench.table(
         f"Memory of a finished compute_sum task of three numbers, over {count:,} of them",
         ["", "bytes"],
-        [("in all", total), ("its parameters", of_parameters), ("its result", of_result), ("the rest", rest)],
+        [
+            ("in all", total),
+            ("its parameters", of_parameters),
+            ("its result", of_result),
+            ("the rest", rest),
+        ],
     )
-    bench.target("Memory of a finished task beyond parameters and result, bytes", rest, at_most=1024)
+    bench.target(
+        "Memory of a finished task beyond parameters and result, bytes",
+        rest,
+        at_most=1024,
+    )

@@ -1,8 +1,11 @@
-"""List: GET /tasks, streamed, against one JSONResponse of the whole list.
+"""List: GET /tasks, streamed, against one JSONResponse of the whole
+list.
 
-The application is called directly. The first byte is that of the first record, the whole is over with the last body
-message. Memory is what a request needs at its peak beyond what was held before it, in a pass of its own that keeps
-nothing of the body, since tracing makes everything slower.
+The application is called directly. The first byte is that of the first
+record, the whole is over with the last body message. Memory is what a
+request needs at its peak beyond what was held before it, in a pass of
+its own that keeps nothing of the body, since tracing makes everything
+slower.
 """
 
 import asyncio
@@ -25,7 +28,9 @@ from benchmarks.harness import Bench, Chart, parts_of, watch_stalls
 from taskmanager.manager import TaskManager
 
 ARRAY, NDJSON, WHOLE = "taskmanager, JSON array", "taskmanager, NDJSON", "JSONResponse"
-REQUESTS = 20  # a sample of the time to the first byte is the median of so many, or one where that is the whole list
+# a sample of the time to the first byte is the median of so many, or
+# one where that is the whole list
+REQUESTS = 20
 
 
 @dataclass
@@ -45,10 +50,14 @@ async def read(
     keep: Callable[[bytes], object] = len,
     hang_up: bool = False,
 ) -> Reading:
-    """Ask for the list, give each part of the body to ``keep``, and hang up after the first record if told to."""
+    """Ask for the list, give each part of the body to ``keep``, and
+    hang up after the first record if told to.
+    """
     reading = Reading()
     gone: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-    to_receive: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+    to_receive: list[Message] = [
+        {"type": "http.request", "body": b"", "more_body": False}
+    ]
     scope = load.scope_of("GET", "/tasks", client)
     if ndjson:
         scope["headers"].append((b"accept", b"application/x-ndjson"))
@@ -87,38 +96,76 @@ def whole_list(manager: TaskManager, ids: list[str]) -> Starlette:
 class Contestant:
     """One way to answer, with so many tasks held."""
 
-    def __init__(self, bench: Bench, way: str, app: ASGIApp, ids: list[str], addresses: Iterator[str]) -> None:
-        self.bench, self.way, self.app, self.ids, self.addresses = bench, way, app, ids, addresses
+    def __init__(
+        self,
+        bench: Bench,
+        way: str,
+        app: ASGIApp,
+        ids: list[str],
+        addresses: Iterator[str],
+    ) -> None:
+        self.bench, self.way, self.app, self.ids, self.addresses = (
+            bench,
+            way,
+            app,
+            ids,
+            addresses,
+        )
         self.size = 0
 
-    async def read(self, keep: Callable[[bytes], object] = len, hang_up: bool = False) -> Reading:
-        reading = await read(self.app, next(self.addresses), self.way == NDJSON, keep, hang_up)
-        self.bench.check(reading.status == 200, f"{self.way}: answered {reading.status}")
+    async def read(
+        self, keep: Callable[[bytes], object] = len, hang_up: bool = False
+    ) -> Reading:
+        reading = await read(
+            self.app, next(self.addresses), self.way == NDJSON, keep, hang_up
+        )
+        self.bench.check(
+            reading.status == 200, f"{self.way}: answered {reading.status}"
+        )
         return reading
 
     async def check(self) -> None:
-        """Read the body itself: well-formed, all records, in the order submitted."""
+        """Read the body itself: well-formed, all records, in the order
+        submitted.
+        """
         parts: list[bytes] = []
         self.size = (await self.read(parts.append)).size
         body = b"".join(parts)
         if self.way == NDJSON:
-            body = b"[" + body.replace(b"\n", b",").removesuffix(b",") + b"]"  # no record has a newline in it
+            # no record has a newline in it
+            body = b"[" + body.replace(b"\n", b",").removesuffix(b",") + b"]"
         records = json.loads(body)
-        self.bench.check([record["task_id"] for record in records] == self.ids, f"{self.way}: not all, or not in order")
-        self.bench.check(all(record["result"] == load.RESULT for record in records), f"{self.way}: a wrong result")
+        self.bench.check(
+            [record["task_id"] for record in records] == self.ids,
+            f"{self.way}: not all, or not in order",
+        )
+        self.bench.check(
+            all(record["result"] == load.RESULT for record in records),
+            f"{self.way}: a wrong result",
+        )
 
     async def whole(self) -> Reading:
         reading = await self.read()
-        self.bench.check(reading.size == self.size, f"{self.way}: {reading.size} bytes instead of {self.size}")
+        self.bench.check(
+            reading.size == self.size,
+            f"{self.way}: {reading.size} bytes instead of {self.size}",
+        )
         return reading
 
     async def first_byte(self) -> float:
         """µs until the first record is there; then the client hangs up."""
         requests = 1 if self.way == WHOLE and len(self.ids) > 100 else REQUESTS
-        return statistics.median([(await self.read(hang_up=True)).first for _ in range(requests)]) * 1e6
+        return (
+            statistics.median(
+                [(await self.read(hang_up=True)).first for _ in range(requests)]
+            )
+            * 1e6
+        )
 
     async def stall(self) -> tuple[float, float]:
-        """The longest one, and the time until the whole list was there, in ms."""
+        """The longest one, and the time until the whole list was there,
+        in ms.
+        """
         async with watch_stalls() as stalls:
             await asyncio.sleep(0.002)  # the ticker ticks
             reading = await self.whole()
@@ -145,20 +192,32 @@ async def run(bench: Bench) -> None:
             bench.say(f"{size:,} tasks are completed, to be listed")
             app, manager = await stack.enter_async_context(load.running())
             ids = await held.fill(manager, size)
-            for way, its_app in {ARRAY: app, NDJSON: app, WHOLE: whole_list(manager, ids)}.items():
-                contestants[f"{way}, {size:,}"] = Contestant(bench, way, its_app, ids, addresses)
+            for way, its_app in {
+                ARRAY: app,
+                NDJSON: app,
+                WHOLE: whole_list(manager, ids),
+            }.items():
+                contestants[f"{way}, {size:,}"] = Contestant(
+                    bench, way, its_app, ids, addresses
+                )
         stack.enter_context(held.frozen())
         await _compare(bench, sizes, contestants)
 
 
-async def _compare(bench: Bench, sizes: list[int], contestants: dict[str, Contestant]) -> None:
+async def _compare(
+    bench: Bench, sizes: list[int], contestants: dict[str, Contestant]
+) -> None:
     for name, contestant in contestants.items():
         bench.say(f"{name}, checked")
         await contestant.check()
     first_bytes = {name: each.first_byte for name, each in contestants.items()}
     firsts = await bench.measure("first byte, µs", first_bytes, bench.pick(1, 3, 15))
     wholes = {name: each.stall for name, each in contestants.items()}
-    stalls, totals = parts_of(await bench.take_turns("longest stall and total, ms", wholes, bench.pick(1, 3, 9)))
+    stalls, totals = parts_of(
+        await bench.take_turns(
+            "longest stall and total, ms", wholes, bench.pick(1, 3, 9)
+        )
+    )
     peaks = {}
     for name, contestant in contestants.items():
         bench.say(f"{name}, memory traced")
@@ -166,16 +225,37 @@ async def _compare(bench: Bench, sizes: list[int], contestants: dict[str, Contes
     bench.table(
         "GET /tasks of all tasks held",
         ["", "first byte, µs", "total, ms", "longest stall, ms", "peak memory, KiB"],
-        [(name, firsts[name].median, totals[name].median, stalls[name].median, peaks[name]) for name in contestants],
+        [
+            (
+                name,
+                firsts[name].median,
+                totals[name].median,
+                stalls[name].median,
+                peaks[name],
+            )
+            for name in contestants
+        ],
     )
     few, some, many = (f"{size:,}" for size in (sizes[0], sizes[-2], sizes[-1]))
     for way in (ARRAY, NDJSON):
         form, largest = way.partition(", ")[2], f"{way}, {many}"
         ratio = firsts[largest].times(firsts[f"{way}, {few}"])
         growth = peaks[largest] / peaks[f"{way}, {some}"]
-        bench.target(f"{form}: first byte of {many} tasks, times that of {few}", ratio, at_most=1.5)
-        bench.target(f"{form}: longest stall while {many} are listed, ms", stalls[largest].median, at_most=5)
-        bench.target(f"{form}: peak memory for {many}, times that for {some}", growth, at_most=1.5)
+        bench.target(
+            f"{form}: first byte of {many} tasks, times that of {few}",
+            ratio,
+            at_most=1.5,
+        )
+        bench.target(
+            f"{form}: longest stall while {many} are listed, ms",
+            stalls[largest].median,
+            at_most=5,
+        )
+        bench.target(
+            f"{form}: peak memory for {many}, times that for {some}",
+            growth,
+            at_most=1.5,
+        )
     bench.notes.append(
         "What is held is out of the garbage collector's reach here, to the advantage of JSONResponse, whose many new "
         "objects would start full passes; the pages of the stream do not. Stalls are without the collector's pauses."
@@ -184,8 +264,19 @@ async def _compare(bench: Bench, sizes: list[int], contestants: dict[str, Contes
         ("first byte", "µs", {name: figure.median for name, figure in firsts.items()}),
         ("peak memory", "KiB", peaks),
     ]:
-        series = {way: [(size, values[f"{way}, {size:,}"]) for size in sizes] for way in (ARRAY, NDJSON, WHOLE)}
+        series = {
+            way: [(size, values[f"{way}, {size:,}"]) for size in sizes]
+            for way in (ARRAY, NDJSON, WHOLE)
+        }
         name = f"list-{what.replace(' ', '-')}"
         bench.charts.append(
-            Chart(name, f"GET /tasks: {what}", "lines", "tasks held", f"{what}, {unit}", dict(series), True)
+            Chart(
+                name,
+                f"GET /tasks: {what}",
+                "lines",
+                "tasks held",
+                f"{what}, {unit}",
+                dict(series),
+                True,
+            )
         )

@@ -1,7 +1,9 @@
-"""Poll: GET /tasks/{id} against the same route on FastAPI alone; and long polls, thousands of them held at once.
+"""Poll: GET /tasks/{id} against the same route on FastAPI alone; and
+long polls, thousands of them held at once.
 
-Long polls are held in-process and over real sockets. Each waits for a task of its own, which is then cancelled: the
-wake-up delay is from just before the cancellation until the response is there.
+Long polls are held in-process and over real sockets. Each waits for a
+task of its own, which is then cancelled: the wake-up delay is from just
+before the cancellation until the response is there.
 """
 
 import asyncio
@@ -34,7 +36,9 @@ async def run(bench: Bench) -> None:
 
 
 async def _finished(app: FastAPI) -> str:
-    """The id of a task that has been submitted and, by the engine, completed."""
+    """The id of a task that has been submitted and, by the engine,
+    completed.
+    """
     status, body = await load.request(app, "POST", "/tasks", body=load.BODY)
     assert status == 202
     await asyncio.sleep(0.01)
@@ -49,10 +53,16 @@ async def _plain_polls(bench: Bench) -> None:
         async def sample() -> float:
             clients = [next(addresses) for _ in range(requests)]
             begun = time.perf_counter()
-            answers = [await load.request(app, "GET", path, client=client) for client in clients]
+            answers = [
+                await load.request(app, "GET", path, client=client)
+                for client in clients
+            ]
             seconds = time.perf_counter() - begun
             bench.check(all(code == 200 for code, _ in answers), "a poll was refused")
-            bench.check(all(json.loads(body)["status"] == status for _, body in answers), "a poll's answer is wrong")
+            bench.check(
+                all(json.loads(body)["status"] == status for _, body in answers),
+                "a poll's answer is wrong",
+            )
             return seconds / requests * 1e6
 
         return sample
@@ -65,12 +75,16 @@ async def _plain_polls(bench: Bench) -> None:
             {
                 "bare FastAPI": polling(bare.app, f"/tasks/{bare_id}", "queued"),
                 "taskmanager": polling(app, f"/tasks/{task_id}", "completed"),
-                "bare FastAPI, without wait and since": polling(bare.app, f"/plainly/{bare_id}", "queued"),
+                "bare FastAPI, without wait and since": polling(
+                    bare.app, f"/plainly/{bare_id}", "queued"
+                ),
             },
             rounds=bench.pick(1, 11, 31),
         )
     bench.target(
-        "GET in-process, times bare FastAPI with the same parameters", figures["taskmanager"].ratio, at_most=1.2
+        "GET in-process, times bare FastAPI with the same parameters",
+        figures["taskmanager"].ratio,
+        at_most=1.2,
     )
 
 
@@ -83,12 +97,17 @@ async def _held_in_process(bench: Bench) -> None:
     bench.table(
         f"Memory of a long poll, {pollers:,} held in-process",
         ["", "bytes"],
-        [("FastAPI's own, for a request that waits", framework), ("the engine's, beyond it", beyond)],
+        [
+            ("FastAPI's own, for a request that waits", framework),
+            ("the engine's, beyond it", beyond),
+        ],
     )
     bench.target("bytes a long poll beyond FastAPI's own", beyond, at_most=4096)
 
     rows = []
-    curves: dict[str, list[tuple[Any, float]]] = {f"p{percent}": [] for percent in PERCENTILES}
+    curves: dict[str, list[tuple[Any, float]]] = {
+        f"p{percent}": [] for percent in PERCENTILES
+    }
     for pollers in bench.pick([100], [100, 1_000, 10_000]):
         bench.say(f"{pollers:,} long polls, in-process")
         async with load.running(**HELD) as (app, manager):
@@ -102,7 +121,11 @@ async def _held_in_process(bench: Bench) -> None:
         ["pollers", "wake-up p50, µs", "p99, µs", "p99 / p50"],
         rows,
     )
-    bench.target(f"{pollers:,} long polls: p99 of a wake-up, times its p50", late / typical, at_most=10)
+    bench.target(
+        f"{pollers:,} long polls: p99 of a wake-up, times its p50",
+        late / typical,
+        at_most=10,
+    )
     bench.charts.append(
         Chart(
             "long-polls",
@@ -116,11 +139,16 @@ async def _held_in_process(bench: Bench) -> None:
 
 
 def _poll(ids: list[str], app: FastAPI, path: str) -> dict[str, "asyncio.Task[Any]"]:
-    requests = ((task_id, load.request(app, "GET", f"{path}/{task_id}", query="wait=true")) for task_id in ids)
+    requests = (
+        (task_id, load.request(app, "GET", f"{path}/{task_id}", query="wait=true"))
+        for task_id in ids
+    )
     return {task_id: asyncio.create_task(request) for task_id, request in requests}
 
 
-async def _memory_of(pollers: int, app: FastAPI, path: str, manager: TaskManager) -> float:
+async def _memory_of(
+    pollers: int, app: FastAPI, path: str, manager: TaskManager
+) -> float:
     """Bytes a long poll, without those of the task that it waits for."""
     manager.submit(held.SUM)
     await asyncio.sleep(0)  # the worker has taken it, and the others stay queued
@@ -144,10 +172,14 @@ async def _memory_of(pollers: int, app: FastAPI, path: str, manager: TaskManager
     return used / pollers
 
 
-async def _wake_each(bench: Bench, pollers: int, app: FastAPI, manager: TaskManager) -> list[float]:
+async def _wake_each(
+    bench: Bench, pollers: int, app: FastAPI, manager: TaskManager
+) -> list[float]:
     manager.submit(held.SUM)
     await asyncio.sleep(0)  # the worker has taken it, and the others stay queued
-    polls = _poll([manager.submit(held.SUM).task_id for _ in range(pollers)], app, "/tasks")
+    polls = _poll(
+        [manager.submit(held.SUM).task_id for _ in range(pollers)], app, "/tasks"
+    )
     for _ in range(10):
         await asyncio.sleep(0)
     bench.check(manager.stats()["waiting"] == pollers, "not all long polls are waiting")
@@ -157,7 +189,10 @@ async def _wake_each(bench: Bench, pollers: int, app: FastAPI, manager: TaskMana
         manager.cancel(task_id)
         status, body = await poll
         delays.append((time.perf_counter() - begun) * 1e6)
-        bench.check(status == 200 and json.loads(body)["status"] == "cancelled", "a long poll's answer is wrong")
+        bench.check(
+            status == 200 and json.loads(body)["status"] == "cancelled",
+            "a long poll's answer is wrong",
+        )
     bench.check(manager.stats()["waiting"] == 0, "a long poll still waits")
     return delays
 
@@ -166,8 +201,14 @@ async def _held_on_sockets(bench: Bench) -> None:
     wanted = bench.pick(100, 500, 10_000)
     pollers = load.connections_allowed(wanted)
     if pollers < wanted:
-        bench.left_out.append(f"{wanted - pollers:,} of {wanted:,} long polls on sockets: the limit of open files")
-    settings: dict[str, Any] = HELD | {"rate_limit": "off", "queue_size": 1_000_000, "max_tasks": 1_000_000}
+        bench.left_out.append(
+            f"{wanted - pollers:,} of {wanted:,} long polls on sockets: the limit of open files"
+        )
+    settings: dict[str, Any] = HELD | {
+        "rate_limit": "off",
+        "queue_size": 1_000_000,
+        "max_tasks": 1_000_000,
+    }
     with load.server(**settings) as port:
         bench.say(f"{pollers:,} long polls on sockets")
         control, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -188,7 +229,10 @@ async def _held_on_sockets(bench: Bench) -> None:
                 bench.say(f"{pollers:,} long polls on sockets, {number:,} opened")
         end = time.monotonic() + load.PATIENCE
         while (waiting := (await ask("GET", "/health"))["waiting"]) < pollers:
-            bench.check(time.monotonic() < end, f"{waiting:,} of {pollers:,} long polls are waiting")
+            bench.check(
+                time.monotonic() < end,
+                f"{waiting:,} of {pollers:,} long polls are waiting",
+            )
             await asyncio.sleep(0.01)
         delays = []
         for task_id, (reader, poll) in polls.items():
@@ -198,7 +242,10 @@ async def _held_on_sockets(bench: Bench) -> None:
             status, body = await answer
             delays.append((time.perf_counter() - begun) * 1e6)
             await load.read_response(control)
-            bench.check(status == 200 and json.loads(body)["status"] == "cancelled", "a long poll's answer is wrong")
+            bench.check(
+                status == 200 and json.loads(body)["status"] == "cancelled",
+                "a long poll's answer is wrong",
+            )
             poll.close()
         writer.close()
     typical, late = percentile(delays, 50), percentile(delays, 99)

@@ -1,7 +1,9 @@
-"""Submit: POST /tasks, limiter on, against the same models on FastAPI alone; in-process, and over loopback.
+"""Submit: POST /tasks, limiter on, against the same models on FastAPI
+alone; in-process, and over loopback.
 
-In-process, each client address sends ten requests, as many as the default limit admits. Over loopback there is one
-address, so the limit is set high there; the window is kept and counted all the same.
+In-process, each client address sends ten requests, as many as the
+default limit admits. Over loopback there is one address, so the limit
+is set high there; the window is kept and counted all the same.
 """
 
 import json
@@ -28,18 +30,32 @@ async def _in_process(bench: Bench) -> None:
         async def sample() -> float:
             clients = [next(addresses) for _ in range(requests)]
             begun = time.perf_counter()
-            answers = [await load.request(app, "POST", "/tasks", body=load.BODY, client=client) for client in clients]
+            answers = [
+                await load.request(app, "POST", "/tasks", body=load.BODY, client=client)
+                for client in clients
+            ]
             seconds = time.perf_counter() - begun
-            bench.check(all(status == 202 for status, _ in answers), "a submission was not accepted")
+            bench.check(
+                all(status == 202 for status, _ in answers),
+                "a submission was not accepted",
+            )
             if manager is not None:
                 await load.until_idle(manager)
-                tasks = [manager.get(json.loads(body)["task_id"]) for _, body in answers]
-                bench.check(all(task.result == load.RESULT for task in tasks), "a task has not its result")
+                tasks = [
+                    manager.get(json.loads(body)["task_id"]) for _, body in answers
+                ]
+                bench.check(
+                    all(task.result == load.RESULT for task in tasks),
+                    "a task has not its result",
+                )
             return seconds / requests * 1e6
 
         return sample
 
-    async with load.running() as (app, manager), load.running(rate_limit=None) as (unlimited, other):
+    async with (
+        load.running() as (app, manager),
+        load.running(rate_limit=None) as (unlimited, other),
+    ):
         figures = await bench.compare(
             "POST /tasks, in-process; without the dispatch of the tasks",
             "µs",
@@ -50,4 +66,8 @@ async def _in_process(bench: Bench) -> None:
             },
             rounds=bench.pick(1, 11, 31),
         )
-    bench.target("POST /tasks in-process, times bare FastAPI", figures["taskmanager"].ratio, at_most=1.2)
+    bench.target(
+        "POST /tasks in-process, times bare FastAPI",
+        figures["taskmanager"].ratio,
+        at_most=1.2,
+    )

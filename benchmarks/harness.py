@@ -1,7 +1,9 @@
-"""How a figure is made: warm-up, interleaved rounds, medians, and ratios to a reference with their spread.
+"""How a figure is made: warm-up, interleaved rounds, medians, and
+ratios to a reference with their spread.
 
-Rules: only figures of one run are compared, round by round, since these machines change their speed from minute to
-minute. Whatever is measured is checked as well: a fast wrong answer is a failure, not a result.
+Rules: only figures of one run are compared, round by round, since these
+machines change their speed from minute to minute. Whatever is measured
+is checked as well: a fast wrong answer is a failure, not a result.
 """
 
 import asyncio
@@ -13,7 +15,14 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -28,7 +37,9 @@ HOW_TO_GET = "pip install -r benchmarks/requirements.txt"
 
 
 class CheckFailedError(AssertionError):
-    """What was measured did not do what it should: its figures mean nothing."""
+    """What was measured did not do what it should: its figures mean
+    nothing.
+    """
 
 
 class Spread(NamedTuple):
@@ -46,7 +57,9 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Figure:
-    """What one contestant came to in each round, and its ratio to the reference in the same round."""
+    """What one contestant came to in each round, and its ratio to the
+    reference in the same round.
+    """
 
     samples: list[float]
     ratios: list[float]
@@ -60,8 +73,12 @@ class Figure:
         return statistics.median(self.ratios)
 
     def times(self, other: "Figure") -> float:
-        """Its ratio to another one than the reference, of the same rounds."""
-        return statistics.median(mine / its for mine, its in zip(self.samples, other.samples, strict=True))
+        """Its ratio to another one than the reference, of the same
+        rounds.
+        """
+        return statistics.median(
+            mine / its for mine, its in zip(self.samples, other.samples, strict=True)
+        )
 
     @property
     def spread(self) -> Spread:
@@ -75,7 +92,9 @@ class Figure:
 class Table:
     title: str
     header: list[str]
-    rows: list[list[object]]  # figures as they are: the JSON file has them so, and a page as ``shown``
+    # figures as they are: the JSON file has them so, and a page as
+    # ``shown``
+    rows: list[list[object]]
 
 
 @dataclass
@@ -90,7 +109,9 @@ class Target:
 
 @dataclass
 class Chart:
-    """A picture as data: each series is a list of points, or of (label, value) bars."""
+    """A picture as data: each series is a list of points, or of (label,
+    value) bars.
+    """
 
     name: str
     title: str
@@ -111,23 +132,31 @@ class Bench:
     tables: list[Table] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
-    samples: dict[str, dict[str, list[Any]]] = field(default_factory=dict)  # what was measured, by contestant and round
+    # what was measured, by contestant and round
+    samples: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # caveats, printed before the figures
+    # caveats, printed before the figures
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def pick(self, quick: T, default: T, full: T | None = None) -> T:
-        """The value for the size of this run; a full one is as the default one unless it is given."""
+        """The value for the size of this run; a full one is as the
+        default one unless it is given.
+        """
         if self.size == "full" and full is not None:
             return full
         return quick if self.size == "quick" else default
 
     def peer(self, module: str) -> ModuleType | None:
-        """A library to compare with, or None where it is not installed, which the report then says."""
+        """A library to compare with, or None where it is not installed,
+        which the report then says.
+        """
         try:
             return importlib.import_module(module)
         except ImportError:
-            self.left_out.append(f"{module.partition('.')[0]}: not installed; {HOW_TO_GET}")
+            self.left_out.append(
+                f"{module.partition('.')[0]}: not installed; {HOW_TO_GET}"
+            )
             return None
 
     def check(self, right: bool, what: str) -> None:
@@ -135,28 +164,55 @@ class Bench:
         if not right:
             raise CheckFailedError(f"{self.name}: {what}")
 
-    def target(self, text: str, value: float, *, at_most: float | None = None, at_least: float | None = None) -> None:
-        """Note whether ``value`` is within its limit. A miss is reported and ends nothing: machines are noisy."""
+    def target(
+        self,
+        text: str,
+        value: float,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        """Note whether ``value`` is within its limit. A miss is
+        reported and ends nothing: machines are noisy.
+        """
         if self.size == "quick":
             return  # it shows that everything runs, and its figures mean nothing
         if at_most is not None:
-            self.targets.append(Target(f"{text}: at most {at_most:g}", value, at_most, value <= at_most))
+            self.targets.append(
+                Target(f"{text}: at most {at_most:g}", value, at_most, value <= at_most)
+            )
         elif at_least is not None:
-            self.targets.append(Target(f"{text}: at least {at_least:g}", value, at_least, value >= at_least))
+            self.targets.append(
+                Target(
+                    f"{text}: at least {at_least:g}", value, at_least, value >= at_least
+                )
+            )
 
-    def table(self, title: str, header: list[str], rows: Iterable[Iterable[object]]) -> None:
+    def table(
+        self, title: str, header: list[str], rows: Iterable[Iterable[object]]
+    ) -> None:
         self.tables.append(Table(title, header, [list(row) for row in rows]))
 
     async def take_turns(
-        self, what: str, contestants: Mapping[str, Callable[[], Awaitable[T]]], rounds: int | None = None
+        self,
+        what: str,
+        contestants: Mapping[str, Callable[[], Awaitable[T]]],
+        rounds: int | None = None,
     ) -> dict[str, list[T]]:
-        """Run each contestant once to warm up, then all in turn, A B A B; what each gave, without the warm-up."""
+        """Run each contestant once to warm up, then all in turn, A B A
+        B; what each gave, without the warm-up.
+        """
         rounds = rounds or ROUNDS[self.size]
         given: dict[str, list[T]] = {name: [] for name in contestants}
         for number in range(-1 if self.size != "quick" else 0, rounds):
             for name, sample in contestants.items():
-                self.say(f"{name}, " + ("warm-up" if number < 0 else f"round {number + 1} of {rounds}"))
-                gc.collect()  # what one contestant left behind is not the next one's cost
+                self.say(
+                    f"{name}, "
+                    + ("warm-up" if number < 0 else f"round {number + 1} of {rounds}")
+                )
+                # what one contestant left behind is not the next one's
+                # cost
+                gc.collect()
                 gave = await sample()
                 if number >= 0:
                     given[name].append(gave)
@@ -170,14 +226,23 @@ class Bench:
         return figures_of(await self.take_turns(what, contestants, rounds))
 
     async def compare(
-        self, title: str, unit: str, contestants: Mapping[str, Sample], rounds: int | None = None
+        self,
+        title: str,
+        unit: str,
+        contestants: Mapping[str, Sample],
+        rounds: int | None = None,
     ) -> dict[str, Figure]:
-        """Measure, and add a table: the median, and the ratio to the first, the reference, with its quartiles."""
+        """Measure, and add a table: the median, and the ratio to the
+        first, the reference, with its quartiles.
+        """
         figures = await self.measure(title, contestants, rounds)
         self.table(
             title,
             ["", f"median, {unit}", f"ratio to {next(iter(figures))}", "its quartiles"],
-            [(name, figure.median, figure.ratio, figure.spread) for name, figure in figures.items()],
+            [
+                (name, figure.median, figure.ratio, figure.spread)
+                for name, figure in figures.items()
+            ],
         )
         return figures
 
@@ -186,26 +251,45 @@ def figures_of(samples: dict[str, list[float]]) -> dict[str, Figure]:
     """A figure for each contestant; the first one is the reference."""
     reference = next(iter(samples.values()))
     return {
-        name: Figure(taken, [each / base if base else math.nan for each, base in zip(taken, reference, strict=True)])
+        name: Figure(
+            taken,
+            [
+                each / base if base else math.nan
+                for each, base in zip(taken, reference, strict=True)
+            ],
+        )
         for name, taken in samples.items()
     }
 
 
-def parts_of(samples: Mapping[str, Sequence[tuple[float, ...]]]) -> list[dict[str, Figure]]:
-    """The same for samples of several figures each: one answer for each place."""
+def parts_of(
+    samples: Mapping[str, Sequence[tuple[float, ...]]],
+) -> list[dict[str, Figure]]:
+    """The same for samples of several figures each: one answer for each
+    place.
+    """
     places = range(len(next(iter(samples.values()))[0]))
-    return [figures_of({name: [each[place] for each in taken] for name, taken in samples.items()}) for place in places]
+    return [
+        figures_of(
+            {name: [each[place] for each in taken] for name, taken in samples.items()}
+        )
+        for place in places
+    ]
 
 
 def percentile(samples: Iterable[float], percent: int) -> float:
-    """The nearest-rank percentile, from 1 to 99; NaN where that would be the largest, as p99 of less than 100 is."""
+    """The nearest-rank percentile, from 1 to 99; NaN where that would
+    be the largest, as p99 of less than 100 is.
+    """
     ordered = sorted(samples)
     rank = math.ceil(len(ordered) * percent / 100)
     return ordered[rank - 1] if rank < len(ordered) else math.nan
 
 
 def shown(value: object) -> str:
-    """A number as a person reads it: three significant digits, thousands apart."""
+    """A number as a person reads it: three significant digits,
+    thousands apart.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if math.isnan(value):
@@ -216,7 +300,9 @@ def shown(value: object) -> str:
 
 
 class Collector:
-    """The time that Python's garbage collector has taken; ``gc.callbacks`` tells it."""
+    """The time that Python's garbage collector has taken;
+    ``gc.callbacks`` tells it.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -234,7 +320,9 @@ class Collector:
 
 @dataclass
 class Stalls:
-    """The longest time that the event loop did not run what was due, and the collector's longest pause, in ms."""
+    """The longest time that the event loop did not run what was due,
+    and the collector's longest pause, in ms.
+    """
 
     longest: float = 0.0
     collector: float = 0.0
@@ -242,14 +330,18 @@ class Stalls:
 
 @contextlib.asynccontextmanager
 async def watch_stalls() -> AsyncIterator[Stalls]:
-    """Watch the running loop with a ticker of 1 ms; what the garbage collector takes is counted apart."""
+    """Watch the running loop with a ticker of 1 ms; what the garbage
+    collector takes is counted apart.
+    """
     stalls, collector = Stalls(), Collector()
 
     async def tick() -> None:
         while True:
             before, collected = time.perf_counter(), collector.seconds
             await asyncio.sleep(0.001)
-            late = time.perf_counter() - before - 0.001 - (collector.seconds - collected)
+            late = (
+                time.perf_counter() - before - 0.001 - (collector.seconds - collected)
+            )
             stalls.longest = max(stalls.longest, late * 1000)
 
     gc.callbacks.append(collector)
@@ -265,7 +357,9 @@ async def watch_stalls() -> AsyncIterator[Stalls]:
 
 
 def progress_line(prefix: str) -> Callable[[str], None]:
-    """Shows what runs now: one line that rewrites itself on a terminal, else a line for each step."""
+    """Shows what runs now: one line that rewrites itself on a terminal,
+    else a line for each step.
+    """
     terminal = sys.stderr.isatty()
 
     def say(text: str) -> None:

@@ -1,6 +1,8 @@
-"""Tasks that a benchmark has the engine hold, and what that asks of handlers and of the garbage collector.
+"""Tasks that a benchmark has the engine hold, and what that asks of
+handlers and of the garbage collector.
 
-Rule: each held task has parameters and a result of its own, as submitted ones do; shared ones would stay in the caches.
+Rule: each held task has parameters and a result of its own, as
+submitted ones do; shared ones would stay in the caches.
 """
 
 import asyncio
@@ -15,15 +17,20 @@ from taskmanager.models import Result
 from taskmanager.parameters import Parameters
 
 SUM: dict[str, object] = {**load.SUM}
-ENDLESS: dict[str, object] = {"task_type": "count_primes", "parameters": {"limit": 0}}  # under instant_work()
+# under instant_work()
+ENDLESS: dict[str, object] = {"task_type": "count_primes", "parameters": {"limit": 0}}
 CHUNK = 500
 
 
 @contextlib.contextmanager
 def instant_work() -> Iterator[None]:
-    """Handlers that take no time; only count_primes goes on until it is cancelled."""
+    """Handlers that take no time; only count_primes goes on until it is
+    cancelled.
+    """
 
-    async def run(task_type: str, parameters: Parameters, tools: handlers.Tools) -> Result:
+    async def run(
+        task_type: str, parameters: Parameters, tools: handlers.Tools
+    ) -> Result:
         if task_type == "count_primes":
             await asyncio.get_running_loop().create_future()
         return dict(load.RESULT)
@@ -33,18 +40,24 @@ def instant_work() -> Iterator[None]:
 
 
 async def fill(manager: TaskManager, count: int) -> list[str]:
-    """Have ``count`` tasks completed, under instant_work(); their ids in the order submitted."""
+    """Have ``count`` tasks completed, under instant_work(); their ids
+    in the order submitted.
+    """
     ids: list[str] = []
     with collector_off():
         while len(ids) < count:
-            ids += [manager.submit(SUM).task_id for _ in range(min(CHUNK, count - len(ids)))]
+            ids += [
+                manager.submit(SUM).task_id for _ in range(min(CHUNK, count - len(ids)))
+            ]
             await load.until_idle(manager)
     return ids
 
 
 @contextlib.contextmanager
 def collector_off() -> Iterator[None]:
-    """For making what is to stay: the collector would pass over all of it, again and again, and free nothing."""
+    """For making what is to stay: the collector would pass over all of
+    it, again and again, and free nothing.
+    """
     gc.disable()
     try:
         yield
@@ -55,7 +68,9 @@ def collector_off() -> Iterator[None]:
 
 @contextlib.contextmanager
 def frozen() -> Iterator[None]:
-    """Take what is there now out of the collector's reach: its full passes are not the cost of what is measured."""
+    """Take what is there now out of the collector's reach: its full
+    passes are not the cost of what is measured.
+    """
     gc.collect()
     gc.freeze()
     try:

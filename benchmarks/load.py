@@ -1,7 +1,9 @@
-"""Requests: into an ASGI application in this process, or over loopback to a server in another.
+"""Requests: into an ASGI application in this process, or over loopback
+to a server in another.
 
-Rule: in-process calls go to the application itself. An HTTP client's own work (httpx takes some 160 µs a request) would
-hide what is measured.
+Rule: in-process calls go to the application itself. An HTTP client's
+own work (httpx takes some 160 µs a request) would hide what is
+measured.
 """
 
 import asyncio
@@ -37,21 +39,36 @@ PATIENCE = 10.0  # seconds until what was accepted must be done
 
 @contextlib.asynccontextmanager
 async def running(**changes: Any) -> AsyncIterator[tuple[FastAPI, TaskManager]]:
-    """The application with instant work and room for a benchmark, its lifespan entered; and its engine."""
-    settings = Settings(**({"work_scale": 0, "queue_size": 1_000_000, "max_tasks": 2_000_000} | changes))
+    """The application with instant work and room for a benchmark, its
+    lifespan entered; and its engine.
+    """
+    settings = Settings(
+        **({"work_scale": 0, "queue_size": 1_000_000, "max_tasks": 2_000_000} | changes)
+    )
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield app, app.state.manager
-    # FastAPI keeps an app for as long as the process runs; what its engine holds is not to burden the next benchmark.
+    # FastAPI keeps an app for as long as the process runs; what its
+    # engine holds is not to burden the next benchmark.
     del app.state.manager
 
 
 async def request(
-    app: ASGIApp, method: str, path: str, *, body: bytes = b"", client: str = "10.0.0.1", query: str = ""
+    app: ASGIApp,
+    method: str,
+    path: str,
+    *,
+    body: bytes = b"",
+    client: str = "10.0.0.1",
+    query: str = "",
 ) -> tuple[int, bytes]:
-    """One request; its status and body. The client stays connected until it has its answer."""
+    """One request; its status and body. The client stays connected
+    until it has its answer.
+    """
     sent: list[Message] = []
-    to_receive: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    to_receive: list[Message] = [
+        {"type": "http.request", "body": body, "more_body": False}
+    ]
 
     async def receive() -> Message:
         if to_receive:
@@ -66,7 +83,9 @@ async def request(
 
 
 def addresses() -> Iterator[str]:
-    """Client addresses, each ten times: as many requests as the default rate limit lets through in a minute."""
+    """Client addresses, each ten times: as many requests as the default
+    rate limit lets through in a minute.
+    """
     number = 0
     while True:
         yield f"10.{number // 655360 % 256}.{number // 2560 % 256}.{number // 10 % 256}"
@@ -74,7 +93,9 @@ def addresses() -> Iterator[str]:
 
 
 async def until_idle(manager: TaskManager) -> None:
-    """Wait until everything submitted has been processed. Raises CheckFailedError where that takes long."""
+    """Wait until everything submitted has been processed. Raises
+    CheckFailedError where that takes long.
+    """
     end = time.monotonic() + PATIENCE
     while (stats := manager.stats())["queued"] or stats["processing"]:
         if time.monotonic() > end:
@@ -82,7 +103,8 @@ async def until_idle(manager: TaskManager) -> None:
         await asyncio.sleep(0)
 
 
-# uvicorn's own command, but it ends when its stdin does: with the process that started it, however that ends.
+# uvicorn's own command, but it ends when its stdin does: with the
+# process that started it, however that ends.
 _SERVE = """
 import os, signal, sys, threading, uvicorn
 def stop_at_the_end():
@@ -94,23 +116,46 @@ uvicorn.main()
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """For a server with these settings: this process's own, without what would set up a server otherwise."""
+    """For a server with these settings: this process's own, without
+    what would set up a server otherwise.
+    """
     others = re.compile("TASKMANAGER_|UVICORN_|WEB_CONCURRENCY")
-    environ = {name: value for name, value in os.environ.items() if not others.match(name)}
-    return environ | {f"TASKMANAGER_{name.upper()}": str(value) for name, value in settings.items()}
+    environ = {
+        name: value for name, value in os.environ.items() if not others.match(name)
+    }
+    return environ | {
+        f"TASKMANAGER_{name.upper()}": str(value) for name, value in settings.items()
+    }
 
 
 @contextlib.contextmanager
-def server(target: str = "taskmanager.api:create_app", **settings: object) -> Iterator[int]:
-    """A real uvicorn in another process, on a free loopback port, which it yields; without log lines of tasks."""
+def server(
+    target: str = "taskmanager.api:create_app", **settings: object
+) -> Iterator[int]:
+    """A real uvicorn in another process, on a free loopback port, which
+    it yields; without log lines of tasks.
+    """
     environ = environment(**settings)
     options = ["--factory"] if target.endswith("create_app") else []
-    command = [sys.executable, "-c", _SERVE, target, "--port", "0", "--no-access-log", "--no-use-colors", *options]
+    command = [
+        sys.executable,
+        "-c",
+        _SERVE,
+        target,
+        "--port",
+        "0",
+        "--no-access-log",
+        "--no-use-colors",
+        *options,
+    ]
     nowhere, pipe = subprocess.DEVNULL, subprocess.PIPE
-    # Its log goes to a file: a pipe that nobody reads would fill up, and stop the server.
+    # Its log goes to a file: a pipe that nobody reads would fill up,
+    # and stop the server.
     with (
         tempfile.TemporaryFile() as log,
-        subprocess.Popen(command, cwd=ROOT, env=environ, stdin=pipe, stdout=nowhere, stderr=log) as process,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environ, stdin=pipe, stdout=nowhere, stderr=log
+        ) as process,
     ):
         try:
             yield _port_in(log.fileno(), process)
@@ -124,7 +169,8 @@ def server(target: str = "taskmanager.api:create_app", **settings: object) -> It
 def _port_in(log: int, process: "subprocess.Popen[bytes]") -> int:
     end, text = time.monotonic() + 30, b""
     while process.poll() is None and time.monotonic() < end:
-        text = os.pread(log, 10_000, 0)  # to seek would move the server's place in it, too
+        # to seek would move the server's place in it, too
+        text = os.pread(log, 10_000, 0)
         if found := re.search(rb"running on http://127\.0\.0\.1:(\d+)", text):
             return int(found[1])
         time.sleep(0.02)
@@ -132,8 +178,12 @@ def _port_in(log: int, process: "subprocess.Popen[bytes]") -> int:
 
 
 def fetch(port: int, method: str, path: str, body: bytes = b"") -> bytes:
-    """One request to a server, on a connection of its own; the body of its answer. Raises CheckFailedError."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+    """One request to a server, on a connection of its own; the body of
+    its answer. Raises CheckFailedError.
+    """
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    ) as connection:
         connection.request(method, path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         content = answer.read()
@@ -143,16 +193,22 @@ def fetch(port: int, method: str, path: str, body: bytes = b"") -> bytes:
 
 
 def until_done(port: int) -> None:
-    """Wait until a server has processed everything that it accepted. Raises CheckFailedError where that takes long."""
+    """Wait until a server has processed everything that it accepted.
+    Raises CheckFailedError where that takes long.
+    """
     end = time.monotonic() + PATIENCE
-    while (stats := json.loads(fetch(port, "GET", "/health")))["queued"] or stats["processing"]:
+    while (stats := json.loads(fetch(port, "GET", "/health")))["queued"] or stats[
+        "processing"
+    ]:
         if time.monotonic() > end:
             raise CheckFailedError(f"after {PATIENCE:g} s, tasks are not done: {stats}")
         time.sleep(0.002)
 
 
 def connections_allowed(wanted: int) -> int:
-    """How many connections to a server the limit of open files leaves; it is raised towards those wanted, for both."""
+    """How many connections to a server the limit of open files leaves;
+    it is raised towards those wanted, for both.
+    """
     if sys.platform == "win32":
         return min(wanted, 500)
     import resource
@@ -160,7 +216,11 @@ def connections_allowed(wanted: int) -> int:
     others = 40  # files that a process has open besides
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted + others:
-        soft = wanted + others if hard == resource.RLIM_INFINITY else min(hard, wanted + others)
+        soft = (
+            wanted + others
+            if hard == resource.RLIM_INFINITY
+            else min(hard, wanted + others)
+        )
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return max(0, min(wanted, soft - others))
 
@@ -187,21 +247,29 @@ async def hammer(
     expect: int = 200,
     body: bytes | None = None,
 ) -> tuple[float, list[float]]:
-    """The load generator: requests/s over kept connections, and each latency in ms, for a bounded time.
+    """The load generator: requests/s over kept connections, and each
+    latency in ms, for a bounded time.
 
-    Raises CheckFailedError where an answer has not the expected status or, if given, body.
+    Raises CheckFailedError where an answer has not the expected status
+    or, if given, body.
     """
-    streams = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(connections)))
+    streams = await asyncio.gather(
+        *(asyncio.open_connection("127.0.0.1", port) for _ in range(connections))
+    )
     latencies: list[float] = []
     begun = time.perf_counter()
 
-    async def keep_asking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def keep_asking(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         while (asked := time.perf_counter()) < begun + seconds:
             writer.write(message)
             answer = await read_response(reader)
             latencies.append((time.perf_counter() - asked) * 1000)
             if answer[0] != expect or body not in (None, answer[1]):
-                raise CheckFailedError(f"answered {answer}, not {expect} {body or ''!r}")
+                raise CheckFailedError(
+                    f"answered {answer}, not {expect} {body or ''!r}"
+                )
 
     try:
         await asyncio.gather(*(keep_asking(*stream) for stream in streams))
@@ -218,15 +286,38 @@ function done(summary) io.write(string.format("bad %d\\n", summary.errors.status
 """
 
 
-def wrk(port: int, method: str, path: str, body: bytes = b"", *, connections: int) -> tuple[int, float]:
-    """The load generator wrk, for a second: how many requests, and requests/s. Raises RuntimeError."""
+def wrk(
+    port: int, method: str, path: str, body: bytes = b"", *, connections: int
+) -> tuple[int, float]:
+    """The load generator wrk, for a second: how many requests, and
+    requests/s. Raises RuntimeError.
+    """
     assert WRK is not None
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT.format(method=method, body=body.decode()))
         script.flush()
-        command = [WRK, "-t1", f"-c{connections}", "-d1s", "-s", script.name, f"http://127.0.0.1:{port}{path}"]
-        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    count, rate = re.search(r"(\d+) requests in", output), re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if count is None or rate is None or "bad 0\n" not in output or "Socket errors" in output or count[1] == "0":
+        command = [
+            WRK,
+            "-t1",
+            f"-c{connections}",
+            "-d1s",
+            "-s",
+            script.name,
+            f"http://127.0.0.1:{port}{path}",
+        ]
+        output = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=30
+        ).stdout
+    count, rate = (
+        re.search(r"(\d+) requests in", output),
+        re.search(r"Requests/sec:\s+([\d.]+)", output),
+    )
+    if (
+        count is None
+        or rate is None
+        or "bad 0\n" not in output
+        or "Socket errors" in output
+        or count[1] == "0"
+    ):
         raise RuntimeError(f"wrk: {output}")
     return int(count[1]), float(rate[1])

@@ -1,6 +1,8 @@
-"""What a run has to say: caveats, tables, targets; as text, as JSON, and between two lines of README.md.
+"""What a run has to say: caveats, tables, targets; as text, as JSON,
+and between two lines of README.md.
 
-Rule: every published figure is written by the command that measured it, with the machine and the versions of that run.
+Rule: every published figure is written by the command that measured it,
+with the machine and the versions of that run.
 """
 
 import dataclasses
@@ -18,7 +20,18 @@ from benchmarks.harness import Bench, Table, shown
 
 README = Path(__file__).parent / "README.md"
 PACKAGES = [
-    *("fastapi", "starlette", "pydantic", "uvicorn", "aiojobs", "huey", "limits", "pyrate-limiter", "slowapi", "taskiq")
+    *(
+        "fastapi",
+        "starlette",
+        "pydantic",
+        "uvicorn",
+        "aiojobs",
+        "huey",
+        "limits",
+        "pyrate-limiter",
+        "slowapi",
+        "taskiq",
+    )
 ]
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 RESULTS = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
@@ -43,7 +56,9 @@ def environment() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+        found = re.search(
+            r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        )
     except OSError:
         found = None
     return found[1] if found else platform.processor() or "unknown"
@@ -52,17 +67,31 @@ def _processor() -> str:
 def markdown(table: Table) -> str:
     """A table that reads well in a terminal and on a page."""
     rows = [table.header, *([shown(cell) for cell in row] for row in table.rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(table.header))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    widths = [
+        max(len(row[column]) for row in rows) for column in range(len(table.header))
     ]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if column else "-") for column, width in enumerate(widths)) + "|"
+    lines = [
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        + " |"
+        for row in rows
+    ]
+    rule = (
+        "|"
+        + "|".join(
+            "-" * (width + 1) + (":" if column else "-")
+            for column, width in enumerate(widths)
+        )
+        + "|"
+    )
     return f"**{table.title}**\n\n" + "\n".join([lines[0], rule, *lines[1:]])
 
 
 def caveats(quick: bool = False) -> str:
     environ = environment()
-    versions = ", ".join(f"{name} {version}" for name, version in environ["versions"].items())
+    versions = ", ".join(
+        f"{name} {version}" for name, version in environ["versions"].items()
+    )
     if quick:
         how = "Quick: no results. One round, without a warm-up, shows that everything runs; the figures mean nothing."
     else:
@@ -83,7 +112,9 @@ def load_average() -> float:
 
 
 def load_line(loads: list[float]) -> str:
-    """What else the machine had to do, at the start of a run and at its end; a run itself needs two cores at most."""
+    """What else the machine had to do, at the start of a run and at its
+    end; a run itself needs two cores at most.
+    """
     cores = os.cpu_count() or 1
     line = f"Load average: {', then '.join(f'{load:.1f}' for load in loads)}."
     if loads[0] > cores / 4 or loads[-1] > 2 + cores / 4:
@@ -95,7 +126,12 @@ def text_of(bench: Bench) -> str:
     """One benchmark: its notes, what it left out, then its tables."""
     left_out = [f"Left out: {each}" for each in bench.left_out]
     return "\n\n".join(
-        [f"### {bench.name}, {bench.seconds:.0f} s", *bench.notes, *left_out, *map(markdown, bench.tables)]
+        [
+            f"### {bench.name}, {bench.seconds:.0f} s",
+            *bench.notes,
+            *left_out,
+            *map(markdown, bench.tables),
+        ]
     )
 
 
@@ -105,7 +141,9 @@ def targets_of(benches: Iterable[Bench]) -> Table:
         for bench in benches
         for target in bench.targets
     ]
-    return Table("What the engine is to reach", ["benchmark", "target", "measured", ""], rows)
+    return Table(
+        "What the engine is to reach", ["benchmark", "target", "measured", ""], rows
+    )
 
 
 def write_json(path: Path, benches: Iterable[Bench], **about: object) -> None:
@@ -118,12 +156,22 @@ def write_json(path: Path, benches: Iterable[Bench], **about: object) -> None:
 
 
 def why_not_readme() -> str:
-    """What keeps the results from being written into README.md; nothing, if they can be."""
-    if missing := [name for name, version in environment()["versions"].items() if version == "not installed"]:
+    """What keeps the results from being written into README.md;
+    nothing, if they can be.
+    """
+    if missing := [
+        name
+        for name, version in environment()["versions"].items()
+        if version == "not installed"
+    ]:
         return f"not without {', '.join(missing)}"
     if not os.access(README, os.W_OK):
         return f"{README} cannot be written"
-    return "" if RESULTS.search(README.read_text(encoding="utf-8")) else f"{README} has no lines {BEGIN} and {END}"
+    return (
+        ""
+        if RESULTS.search(README.read_text(encoding="utf-8"))
+        else f"{README} has no lines {BEGIN} and {END}"
+    )
 
 
 def write_readme(benches: list[Bench], head: str, loads: list[float]) -> None:
@@ -135,4 +183,6 @@ def write_readme(benches: list[Bench], head: str, loads: list[float]) -> None:
     ]
     body = "\n\n".join(parts)
     text = README.read_text(encoding="utf-8")
-    README.write_text(RESULTS.sub(lambda _: f"{BEGIN}\n{body}\n{END}", text), encoding="utf-8")
+    README.write_text(
+        RESULTS.sub(lambda _: f"{BEGIN}\n{body}\n{END}", text), encoding="utf-8"
+    )

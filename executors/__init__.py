@@ -1,8 +1,10 @@
-"""Executors: where the CPU-bound work of tasks is done, chosen by the environment; the engine takes any of them.
+"""Executors: where the CPU-bound work of tasks is done, chosen by the
+environment; the engine takes any of them.
 
-Rule: the seam is ``concurrent.futures.Executor``. One that may lose its workers for a while says so: it raises
-BrokenExecutor for work that got lost, and its ``lost`` is true until they are back. Nothing here needs Dask, unless
-Dask is asked for.
+Rule: the seam is ``concurrent.futures.Executor``. One that may lose its
+workers for a while says so: it raises BrokenExecutor for work that got
+lost, and its ``lost`` is true until they are back. Nothing here needs
+Dask, unless Dask is asked for.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,7 +20,8 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 
 def from_env(environ: Mapping[str, str]) -> Executor | None:
-    """The executor that TASKMANAGER_EXECUTOR names, not started yet; None for the engine's own processes.
+    """The executor that TASKMANAGER_EXECUTOR names, not started yet;
+    None for the engine's own processes.
 
     Raises SettingsError.
     """
@@ -36,15 +39,21 @@ def from_env(environ: Mapping[str, str]) -> Executor | None:
                 raise SettingsError(needs) from None
             return DaskExecutor(scheduler)
         case other:
-            raise SettingsError(f"{KIND} must be process, thread or dask; got {other!r:.40}")
+            raise SettingsError(
+                f"{KIND} must be process, thread or dask; got {other!r:.40}"
+            )
 
 
 def around(executor: Executor, lifespan: Lifespan) -> Lifespan:
-    """A lifespan that starts ``executor`` before the engine, and shuts it down after it."""
+    """A lifespan that starts ``executor`` before the engine, and shuts
+    it down after it.
+    """
 
     @asynccontextmanager
     async def both(app: Any) -> AsyncIterator[Any]:
-        with executor:  # it blocks the event loop, which has nobody to serve before the start and after the stop
+        # it blocks the event loop, which has nobody to serve before the
+        # start and after the stop
+        with executor:
             async with lifespan(app) as state:
                 yield state
 
@@ -54,7 +63,12 @@ def around(executor: Executor, lifespan: Lifespan) -> Lifespan:
 def _address(text: str) -> str | None:
     try:
         url = urlsplit(text)
-        fits = url.scheme == "tcp" and bool(url.hostname) and bool(url.port) and text == f"tcp://{url.netloc}"
+        fits = (
+            url.scheme == "tcp"
+            and bool(url.hostname)
+            and bool(url.port)
+            and text == f"tcp://{url.netloc}"
+        )
     except ValueError:  # the port is no number
         fits = False
     if text and not fits:

@@ -1,7 +1,9 @@
-"""Dask as an executor: work goes to a cluster, and within seconds its result comes back, or a BrokenExecutor.
+"""Dask as an executor: work goes to a cluster, and within seconds its
+result comes back, or a BrokenExecutor.
 
-Rule: one thread holds the connection, and asks the scheduler every second whether it is there. When it is not, all that
-was under way fails at once, ``lost`` is true, and the thread tries again until it is back.
+Rule: one thread holds the connection, and asks the scheduler every
+second whether it is there. When it is not, all that was under way fails
+at once, ``lost`` is true, and the thread tries again until it is back.
 """
 
 import asyncio
@@ -14,16 +16,22 @@ from typing import Any
 
 from distributed import Client, LocalCluster
 
-CHECK, PATIENCE = 1.0, 3.0  # seconds between two questions to the scheduler, and how long it may take to answer
-CLOSING = 1.5  # seconds that a shutdown takes at most: what is left then ends with this process
+# seconds between two questions to the scheduler, and how long it may
+# take to answer
+CHECK, PATIENCE = 1.0, 3.0
+# seconds that a shutdown takes at most: what is left then ends with
+# this process
+CLOSING = 1.5
 
 logger = logging.getLogger("taskmanager.executor")
 
 
 class DaskExecutor(Executor):
-    """Runs functions on the cluster of ``scheduler`` (tcp://host:port), or else in a process a core of this machine.
+    """Runs functions on the cluster of ``scheduler`` (tcp://host:port),
+    or else in a process a core of this machine.
 
-    ``with`` starts it, and returns when it is connected, or could not be: then it goes on trying.
+    ``with`` starts it, and returns when it is connected, or could not
+    be: then it goes on trying.
     """
 
     def __init__(self, scheduler: str | None = None) -> None:
@@ -45,32 +53,49 @@ class DaskExecutor(Executor):
         self._tried.wait()
         return self
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Dask's own get_executor() does not do: it takes what was lost for cancelled, it cancels equal calls together,
-        and it waits for the cluster on the thread, here the event loop's, that cancels.
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> "Future[Any]":
+        """Dask's own get_executor() does not do: it takes what was lost
+        for cancelled, it cancels equal calls together, and it waits for
+        the cluster on the thread, here the event loop's, that cancels.
         """
         if self.lost:
             raise BrokenExecutor("The Dask scheduler is not connected.")
-        return asyncio.run_coroutine_threadsafe(self._call(fn, args, kwargs), self._loop)
+        return asyncio.run_coroutine_threadsafe(
+            self._call(fn, args, kwargs), self._loop
+        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End all that is under way, and the workers where they are our own."""
+        """End all that is under way, and the workers where they are our
+        own.
+        """
         if self._thread is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._connection.cancel)
             self._thread.join(CLOSING if wait else 0)
 
-    async def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _call(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
         if self.lost:
             raise BrokenExecutor("The Dask scheduler is not connected.")
-        future = self._client.submit(function, *args, pure=False, **kwargs)  # pure: equal calls would be one
+        # pure: equal calls would be one
+        future = self._client.submit(function, *args, pure=False, **kwargs)
         try:
             return await future
         except Exception as error:
-            if future.status == "error":  # raised by the function, or its worker died with it once too often
+            # raised by the function, or its worker died with it once
+            # too often
+            if future.status == "error":
                 raise
             raise BrokenExecutor("The Dask scheduler was lost.") from error
         finally:
-            future.release()  # also where this was cancelled: nobody else wants it, so the scheduler drops it
+            # also where this was cancelled: nobody else wants it, so
+            # the scheduler drops it
+            future.release()
 
     def _run_loop(self) -> None:
         try:
@@ -80,31 +105,45 @@ class DaskExecutor(Executor):
             self._tried.set()
 
     async def _stay_connected(self) -> None:
-        self._loop, self._connection = asyncio.get_running_loop(), asyncio.current_task()
+        self._loop, self._connection = (
+            asyncio.get_running_loop(),
+            asyncio.current_task(),
+        )
         async with contextlib.AsyncExitStack() as stack:
             where = self.scheduler or await self._start_cluster(stack)
             while True:
                 try:
                     await self._connect(where)
                 except Exception as error:
-                    logger.warning("no connection to Dask: %(error)s", {"error": repr(error)})
+                    logger.warning(
+                        "no connection to Dask: %(error)s", {"error": repr(error)}
+                    )
                 finally:
                     self._tried.set()
                 await asyncio.sleep(CHECK)
 
     async def _connect(self, where: Any) -> None:
-        """Connect, and return or raise when the connection is lost; leaving ``async with`` cancels its futures."""
-        async with Client(where, asynchronous=True, set_as_default=False, timeout=PATIENCE) as client:
+        """Connect, and return or raise when the connection is lost;
+        leaving ``async with`` cancels its futures.
+        """
+        async with Client(
+            where, asynchronous=True, set_as_default=False, timeout=PATIENCE
+        ) as client:
             try:
                 self._client = client
                 logger.info("connected to Dask")
                 self._tried.set()
                 while client.status == "running":
-                    await asyncio.wait_for(client.scheduler.identity(n_workers=0), PATIENCE)
+                    await asyncio.wait_for(
+                        client.scheduler.identity(n_workers=0), PATIENCE
+                    )
                     await asyncio.sleep(CHECK)
-                raise ConnectionError("the scheduler has closed the connection")  # by an error it is left at once
+                # by an error it is left at once
+                raise ConnectionError("the scheduler has closed the connection")
             finally:
-                self._client = None  # no later: while it closes, it may connect once more, and say "running"
+                # no later: while it closes, it may connect once more,
+                # and say "running"
+                self._client = None
 
     async def _start_cluster(self, stack: contextlib.AsyncExitStack) -> LocalCluster:
         cluster = LocalCluster(
@@ -112,14 +151,21 @@ class DaskExecutor(Executor):
             processes=True,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",  # any free port
-            silence_logs=logging.CRITICAL,  # errors come with the results; at the end, what is cut off complains
-            # Deaf to Ctrl-C, which reaches the whole process group: this process decides when they end.
+            # errors come with the results; at the end, what is cut off
+            # complains
+            silence_logs=logging.CRITICAL,
+            # Deaf to Ctrl-C, which reaches the whole process group:
+            # this process decides when they end.
             preload="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)",
         )
         await stack.enter_async_context(cluster)
 
-        async def end_workers() -> None:  # a segment may end by itself; by default it has 4 s, and its worker 1 more
-            await asyncio.gather(*(nanny.close(timeout=0.5) for nanny in cluster.workers.values()))
+        # a segment may end by itself; by default it has 4 s, and its
+        # worker 1 more
+        async def end_workers() -> None:
+            await asyncio.gather(
+                *(nanny.close(timeout=0.5) for nanny in cluster.workers.values())
+            )
 
         stack.push_async_callback(end_workers)
         return cluster

@@ -1,1 +1,3 @@
-"""The notebooks, and what they share: ``lab``, ``checks`` of the exercises, ``solutions``, and ``refresh``."""
+"""The notebooks, and what they share: ``lab``, ``checks`` of the
+exercises, ``solutions``, and ``refresh``.
+"""

@@ -1,4 +1,5 @@
-"""A rate-limited asynchronous task manager with polling, all in memory. A module imports only from those above it:
+"""A rate-limited asynchronous task manager with polling, all in memory.
+A module imports only from those above it:
 
 settings    every default with its reason; the TASKMANAGER_* variables
 errors      what can go wrong, and what each failure of a task is called
@@ -14,8 +15,10 @@ workers     WorkerPool: N loops, each task in an asyncio.Task of its own
 cleanup     forgets what has been finished, or idle, for long enough
 manager     TaskManager: submit, get, wait, list, cancel
 
-Up to here nothing knows HTTP: ``async with TaskManager(Settings()) as manager`` works in a notebook. Above it stand
-problems, middleware, openapi, stopping and api with its ``create_app``. Nothing here imports client, which needs httpx.
+Up to here nothing knows HTTP: ``async with TaskManager(Settings()) as
+manager`` works in a notebook. Above it stand problems, middleware,
+openapi, stopping and api with its ``create_app``. Nothing here imports
+client, which needs httpx.
 """
 
 from taskmanager.manager import TaskManager as TaskManager

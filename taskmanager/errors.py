@@ -1,18 +1,23 @@
-"""What can go wrong: errors that carry their HTTP status and code, and the names of task failures.
+"""What can go wrong: errors that carry their HTTP status and code, and
+the names of task failures.
 
-Rule: an error says what it is once, here: the engine raises it without knowing HTTP, and the API answers it without
-knowing the engine. Notebook: 06-cancellation-and-failure.
+Rule: an error says what it is once, here: the engine raises it without
+knowing HTTP, and the API answers it without knowing the engine.
+Notebook: 06-cancellation-and-failure.
 """
 
 import asyncio
 from concurrent.futures import BrokenExecutor
 from typing import Literal, TypeAlias
 
-TaskError: TypeAlias = dict[Literal["code", "message"], str]  # the error of a failed task
+# the error of a failed task
+TaskError: TypeAlias = dict[Literal["code", "message"], str]
 
 
 class TaskManagerError(Exception):
-    """Base of what the engine refuses. Its text is for the client; ``retry_after`` is in whole seconds, if any."""
+    """Base of what the engine refuses. Its text is for the client;
+    ``retry_after`` is in whole seconds, if any.
+    """
 
     status, code = 500, "internal_error"
 
@@ -25,7 +30,8 @@ class TaskNotFoundError(TaskManagerError):  # unknown, or cleaned up after it fi
     status, code = 404, "task_not_found"
 
 
-class TaskFinishedError(TaskManagerError):  # completed or failed, so it cannot be cancelled
+# completed or failed, so it cannot be cancelled
+class TaskFinishedError(TaskManagerError):
     status, code = 409, "task_finished"
 
 
@@ -42,14 +48,21 @@ class ShuttingDownError(TaskManagerError):  # no new work
 
 
 class IllegalTransitionError(Exception):
-    """A status was to follow one that it may not follow: a bug, not a user's mistake."""
+    """A status was to follow one that it may not follow: a bug, not a
+    user's mistake.
+    """
 
 
 class TaskFailedError(Exception):
-    """Raised by a handler whose work failed for a reason that its user should read."""
+    """Raised by a handler whose work failed for a reason that its user
+    should read.
+    """
 
 
-INTERNAL: TaskError = {"code": "internal_error", "message": "The task failed unexpectedly."}
+INTERNAL: TaskError = {
+    "code": "internal_error",
+    "message": "The task failed unexpectedly.",
+}
 
 
 def classify_failure(error: Exception) -> TaskError:
@@ -57,9 +70,16 @@ def classify_failure(error: Exception) -> TaskError:
     match error:
         case TaskFailedError():
             return {"code": "task_failed", "message": str(error)}
-        case asyncio.TimeoutError() | TimeoutError():  # on Python 3.10 these are two classes
-            return {"code": "timeout", "message": str(error) or "The task ran out of time."}
+        # on Python 3.10 these are two classes
+        case asyncio.TimeoutError() | TimeoutError():
+            return {
+                "code": "timeout",
+                "message": str(error) or "The task ran out of time.",
+            }
         case BrokenExecutor():
-            return {"code": "executor_lost", "message": "Whoever did the work is gone; submit the task again."}
+            return {
+                "code": "executor_lost",
+                "message": "Whoever did the work is gone; submit the task again.",
+            }
         case _:
             return INTERNAL

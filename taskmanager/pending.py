@@ -1,7 +1,9 @@
-"""PendingQueue: the tasks that wait for a worker; bounded, and in order of their place.
+"""PendingQueue: the tasks that wait for a worker; bounded, and in order
+of their place.
 
-Rule: a cancelled task leaves at once and gives its slot back. A tombstone that stayed until a worker reached it would
-make an empty queue answer "full". Notebook: 03-backpressure-and-priorities.
+Rule: a cancelled task leaves at once and gives its slot back. A
+tombstone that stayed until a worker reached it would make an empty
+queue answer "full". Notebook: 03-backpressure-and-priorities.
 """
 
 import asyncio
@@ -15,9 +17,11 @@ _place = attrgetter("place")
 
 class PendingQueue(asyncio.Queue[Task]):
     """An asyncio.Queue whose tasks are kept sorted by ``task.place``.
-    Why a subclass: waiting, waking and the bound are asyncio.Queue's; only the container differs, and ``_init``,
-    ``_put`` and ``_get`` are what its source marks as overridable for that. Why a sorted list, not a heap: a task can
-    leave from the middle, and its queue position is its index. Closing a gap of 100 tasks takes 0.05 µs.
+    Why a subclass: waiting, waking and the bound are asyncio.Queue's;
+    only the container differs, and ``_init``, ``_put`` and ``_get`` are
+    what its source marks as overridable for that. Why a sorted list,
+    not a heap: a task can leave from the middle, and its queue position
+    is its index. Closing a gap of 100 tasks takes 0.05 µs.
     """
 
     _queue: list[Task]
@@ -27,7 +31,8 @@ class PendingQueue(asyncio.Queue[Task]):
         self.expected_seconds = 0.0  # of all that wait, together
 
     def _put(self, item: Task) -> None:
-        behind_all = not self._queue or self._queue[-1].place < item.place  # as most are
+        # as most are
+        behind_all = not self._queue or self._queue[-1].place < item.place
         insort(self._queue, item, lo=len(self._queue) if behind_all else 0, key=_place)
         self.expected_seconds += item.expected_seconds
 
@@ -37,14 +42,24 @@ class PendingQueue(asyncio.Queue[Task]):
         return task
 
     def remove(self, task: Task) -> None:
-        """Take a waiting task out. Raises ValueError if it is not waiting."""
+        """Take a waiting task out. Raises ValueError if it is not
+        waiting.
+        """
         self._get(self.position(task))
-        self.task_done()  # putting it in counted it as unfinished, and nobody else will get it
+        # putting it in counted it as unfinished, and nobody else will
+        # get it
+        self.task_done()
 
     def position(self, task: Task) -> int:
-        """How many tasks would run before this one. Raises ValueError if it is not waiting."""
+        """How many tasks would run before this one. Raises ValueError
+        if it is not waiting.
+        """
         just_put_in = self._queue[-1:] == [task]
-        index = len(self._queue) - 1 if just_put_in else bisect_left(self._queue, task.place, key=_place)
+        index = (
+            len(self._queue) - 1
+            if just_put_in
+            else bisect_left(self._queue, task.place, key=_place)
+        )
         if self._queue[index : index + 1] != [task]:
             raise ValueError(f"task {task.task_id} is not waiting")
         return index

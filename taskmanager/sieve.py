@@ -1,6 +1,8 @@
-"""Counting primes: real CPU work, by a segmented sieve of Eratosthenes, each segment about 0.2 s.
+"""Counting primes: real CPU work, by a segmented sieve of Eratosthenes,
+each segment about 0.2 s.
 
-Rule: a segment depends on its arguments alone, so that any process of any executor can count it.
+Rule: a segment depends on its arguments alone, so that any process of
+any executor can count it.
 """
 
 import math
@@ -9,15 +11,21 @@ SEGMENT = 2**26  # numbers a segment: 0.2 s and 34 MB on a core of 2024
 
 
 def count_segment(index: int, limit: int) -> int:
-    """The number of primes in segment ``index`` (from 0) that are at most ``limit``."""
+    """The number of primes in segment ``index`` (from 0) that are at
+    most ``limit``.
+    """
     if limit < 2:
         return 0
     low, end = index * SEGMENT, min((index + 1) * SEGMENT, limit + 1)
-    is_prime = bytearray(b"\x01") * ((end - low) // 2)  # of the odd numbers low + 1, low + 3, ...
+    # of the odd numbers low + 1, low + 3, ...
+    is_prime = bytearray(b"\x01") * ((end - low) // 2)
     for prime in _odd_primes(math.isqrt(end - 1)):
         first = max(prime * prime, -(-(low + 1) // prime) * prime)
-        _strike(is_prime, (first + (prime if first % 2 == 0 else 0) - low - 1) // 2, prime)
-    # In the first segment 1 was counted and is no prime, 2 is a prime and was not: one for one.
+        _strike(
+            is_prime, (first + (prime if first % 2 == 0 else 0) - low - 1) // 2, prime
+        )
+    # In the first segment 1 was counted and is no prime, 2 is a prime
+    # and was not: one for one.
     return is_prime.count(1)
 
 

@@ -1,7 +1,10 @@
-"""Supervisor: starts a loop again when it dies, and remembers that it did.
+"""Supervisor: starts a loop again when it dies, and remembers that it
+did.
 
-Rule: a loop that nobody restarts leaves a server that accepts tasks and never runs them. One that dies at each start
-must not spin, so each death doubles the pause before the next. Notebook: 10-shutdown-and-faults.
+Rule: a loop that nobody restarts leaves a server that accepts tasks and
+never runs them. One that dies at each start must not spin, so each
+death doubles the pause before the next. Notebook:
+10-shutdown-and-faults.
 """
 
 import asyncio
@@ -12,20 +15,26 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds
 
 
 class Supervisor:
-    """Keeps loops alive; ``dead`` names those that wait for their restart."""
+    """Keeps loops alive; ``dead`` names those that wait for their
+    restart.
+    """
 
     def __init__(self) -> None:
         self.dead, self.restarts = set[str](), 0
 
     async def keep_alive(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run ``loop()`` for ever; after a death wait 1 s, then 2, 4, ... 30 s, until it has lived for 30 s."""
+        """Run ``loop()`` for ever; after a death wait 1 s, then 2, 4,
+        ... 30 s, until it has lived for 30 s.
+        """
         pause, clock = FIRST_PAUSE, asyncio.get_running_loop().time
         while True:
             started = clock()
             try:
                 await loop()
             except Exception:
-                logging.getLogger(__name__).exception("%(loop)s has died", {"loop": name})
+                logging.getLogger(__name__).exception(
+                    "%(loop)s has died", {"loop": name}
+                )
             if clock() - started >= LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             self.dead.add(name)

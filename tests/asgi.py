@@ -1,6 +1,8 @@
-"""A request as an ASGI server hands it over; for whatever calls an application itself, without an HTTP client.
+"""A request as an ASGI server hands it over; for whatever calls an
+application itself, without an HTTP client.
 
-Rule: this imports nothing of the engine, since the grading of other people's applications uses it as well.
+Rule: this imports nothing of the engine, since the grading of other
+people's applications uses it as well.
 """
 
 import asyncio
@@ -18,7 +20,9 @@ def scope_of(
     headers: list[tuple[bytes, bytes]] | None = None,
     port: int = 50000,  # of the client
 ) -> dict[str, Any]:
-    """An ASGI scope, as uvicorn would make it; without ``headers``, for a small JSON request."""
+    """An ASGI scope, as uvicorn would make it; without ``headers``, for
+    a small JSON request.
+    """
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -37,7 +41,9 @@ def scope_of(
 
 
 def receive_from(body: bytes, gone: asyncio.Event) -> Callable[[], Awaitable[Any]]:
-    """The ``receive`` of a client that sends ``body``, and stays until ``gone`` is set."""
+    """The ``receive`` of a client that sends ``body``, and stays until
+    ``gone`` is set.
+    """
     to_receive = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:

@@ -18,7 +18,18 @@ from taskmanager.api import create_app
 from taskmanager.cleanup import sweep
 from taskmanager.models import TaskDict
 from tests.asgi import scope_of
-from tests.conftest import FAILURE, PRIMES, REPORT, SUM, Gate, client_of, running, serving, settings, settle
+from tests.conftest import (
+    FAILURE,
+    PRIMES,
+    REPORT,
+    SUM,
+    Gate,
+    client_of,
+    running,
+    serving,
+    settings,
+    settle,
+)
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 valid_task = TypeAdapter(TaskDict).validate_python
@@ -71,7 +82,9 @@ async def test_each_task_type_ends_as_it_should(
         done = (await client.get(f"/tasks/{task['task_id']}?wait=true&since=2")).json()
         valid_task(done)
         assert done["status"] == ("completed" if result else "failed")
-        assert {name: (done["result"] or {})[name] for name in result or {}} == (result or {})
+        assert {name: (done["result"] or {})[name] for name in result or {}} == (
+            result or {}
+        )
         assert (done["error"] or {}).get("code") == code
         assert done["version"] == 3
         assert (done["progress"] == 100) == (done["status"] == "completed")
@@ -85,7 +98,11 @@ async def test_a_task_in_each_state_has_the_documented_form(gate: Gate) -> None:
         tasks = (await client.get("/tasks")).json()
         await client.delete(f"/tasks/{tasks[2]['task_id']}")
         tasks = (await client.get("/tasks")).json()
-        assert [task["status"] for task in map(valid_task, tasks)] == ["processing", "queued", "cancelled"]
+        assert [task["status"] for task in map(valid_task, tasks)] == [
+            "processing",
+            "queued",
+            "cancelled",
+        ]
         assert [task["queue_position"] for task in tasks] == [None, 0, None]
 
 
@@ -93,14 +110,20 @@ async def test_a_poll_does_not_wait_unless_asked(gate: Gate) -> None:
     async with serving(wait_timeout=1000) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
         for query in ("", "?since=5", "?wait=false&since=5"):
-            assert (await client.get(where + query)).json()["status"] in ("queued", "processing")
+            assert (await client.get(where + query)).json()["status"] in (
+                "queued",
+                "processing",
+            )
 
 
 async def test_a_long_poll_answers_at_the_change(gate: Gate) -> None:
     async with serving(wait_timeout=1000) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
         assert (await client.get(where + "?wait=true&since=1")).json()["version"] == 2
-        polls = [asyncio.create_task(client.get(where + query)) for query in ("?wait=true", "?wait=true&since=2")]
+        polls = [
+            asyncio.create_task(client.get(where + query))
+            for query in ("?wait=true", "?wait=true&since=2")
+        ]
         await settle()
         assert (await client.get("/health")).json()["waiting"] == 2
         gate.open(0)
@@ -119,7 +142,10 @@ async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -
     async with running(wait_timeout=1000) as app, client_of(app) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
         gone = asyncio.Event()
-        body = [{"type": "http.request", "body": b"", "more_body": part < parts} for part in range(1, parts + 1)]
+        body = [
+            {"type": "http.request", "body": b"", "more_body": part < parts}
+            for part in range(1, parts + 1)
+        ]
 
         async def receive() -> dict[str, Any]:
             if body:
@@ -127,7 +153,9 @@ async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        poll = asyncio.create_task(app(scope_of("GET", where, query="wait=true&since=2"), receive, AsyncMock()))
+        poll = asyncio.create_task(
+            app(scope_of("GET", where, query="wait=true&since=2"), receive, AsyncMock())
+        )
         await settle()
         assert (await client.get("/health")).json()["waiting"] == 1
         gone.set()
@@ -153,7 +181,9 @@ async def test_a_key_answers_its_task_whatever_has_become_of_it(gate: Gate) -> N
     async with serving(workers=1, queue_size=1) as client:
 
         async def fill() -> None:
-            """Take the slot, where it is free, so that the next submission is refused."""
+            """Take the slot, where it is free, so that the next
+            submission is refused.
+            """
             for _ in range(2):
                 last = await client.post("/tasks", json=SUM)
                 await settle()
@@ -162,7 +192,10 @@ async def test_a_key_answers_its_task_whatever_has_become_of_it(gate: Gate) -> N
         async def again() -> str:
             tasks = (await client.get("/health")).json()["tasks"]
             answer = await client.post("/tasks", json=SUM, headers=key())
-            assert (answer.status_code, answer.headers["location"]) == (202, first.headers["location"])
+            assert (answer.status_code, answer.headers["location"]) == (
+                202,
+                first.headers["location"],
+            )
             assert int(answer.headers["retry-after"]) >= 1
             assert answer.json() == (await client.get(first.headers["location"])).json()
             assert (await client.get("/health")).json()["tasks"] == tasks
@@ -187,15 +220,21 @@ async def test_a_key_answers_its_task_whatever_has_become_of_it(gate: Gate) -> N
 
 async def test_a_key_answers_its_task_after_a_cancellation() -> None:
     async with serving(work_scale=1000) as client:
-        where = (await client.post("/tasks", json=SUM, headers=key())).headers["location"]
+        where = (await client.post("/tasks", json=SUM, headers=key())).headers[
+            "location"
+        ]
         cancelled = await client.delete(where)
-        assert (await client.post("/tasks", json=SUM, headers=key())).json() == cancelled.json()
+        assert (
+            await client.post("/tasks", json=SUM, headers=key())
+        ).json() == cancelled.json()
         assert (await client.get("/health")).json()["tasks"] == 1
 
 
 async def test_of_many_submissions_at_once_with_one_key_one_is_a_task() -> None:
     async with serving() as client:
-        answers = await asyncio.gather(*(client.post("/tasks", json=SUM, headers=key()) for _ in range(20)))
+        answers = await asyncio.gather(
+            *(client.post("/tasks", json=SUM, headers=key()) for _ in range(20))
+        )
         assert {answer.status_code for answer in answers} == {202}
         assert len({answer.json()["task_id"] for answer in answers}) == 1
         assert (await client.get("/health")).json()["tasks"] == 1
@@ -204,7 +243,10 @@ async def test_of_many_submissions_at_once_with_one_key_one_is_a_task() -> None:
 async def test_without_a_key_each_submission_is_a_task_and_so_is_each_key() -> None:
     async with serving() as client:
         headers = [{}, {}, key(), key('"a Key"'), key('"a key "')]
-        ids = {(await client.post("/tasks", json=SUM, headers=each)).json()["task_id"] for each in headers}
+        ids = {
+            (await client.post("/tasks", json=SUM, headers=each)).json()["task_id"]
+            for each in headers
+        }
         assert len(ids) == 5
 
 
@@ -219,23 +261,45 @@ async def test_the_same_submission_may_be_written_otherwise(content: bytes) -> N
     async with serving() as client:
         submission = {"task_type": "generate_report", "parameters": {"title": "x"}}
         first = await client.post("/tasks", json=submission, headers=key())
-        again = await client.post("/tasks", content=content, headers=key() | {"Content-Type": "application/json"})
-        assert (again.status_code, again.json()["task_id"]) == (202, first.json()["task_id"])
+        again = await client.post(
+            "/tasks",
+            content=content,
+            headers=key() | {"Content-Type": "application/json"},
+        )
+        assert (again.status_code, again.json()["task_id"]) == (
+            202,
+            first.json()["task_id"],
+        )
 
 
 @pytest.mark.parametrize(
-    "other", [SUM | {"parameters": {"numbers": [1, 2]}}, SUM | {"priority": "high"}, REPORT, PRIMES, FAILURE]
+    "other",
+    [
+        SUM | {"parameters": {"numbers": [1, 2]}},
+        SUM | {"priority": "high"},
+        REPORT,
+        PRIMES,
+        FAILURE,
+    ],
 )
 async def test_a_key_stands_for_no_other_submission(other: dict[str, Any]) -> None:
     async with serving() as client:
         first = await client.post("/tasks", json=SUM, headers=key())
         answer = await client.post("/tasks", json=other, headers=key())
-        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            422,
+            "application/problem+json",
+        )
         assert answer.headers["cache-control"] == "no-store"
         problem = answer.json()
         assert problem.pop("detail")
         title = HTTPStatus(422).phrase
-        assert problem == {"type": "about:blank", "title": title, "status": 422, "code": "idempotency_key_reused"}
+        assert problem == {
+            "type": "about:blank",
+            "title": title,
+            "status": 422,
+            "code": "idempotency_key_reused",
+        }
         assert (await client.get("/health")).json()["tasks"] == 1
         again = await client.post("/tasks", json=SUM, headers=key())
         assert again.json()["task_id"] == first.json()["task_id"]
@@ -270,26 +334,48 @@ async def test_a_key_stands_for_no_other_submission(other: dict[str, Any]) -> No
 )
 async def test_a_malformed_key_is_400(texts: list[bytes]) -> None:
     async with serving() as client:
-        answer = await client.post("/tasks", json=SUM, headers=[(b"Idempotency-Key", text) for text in texts])
+        answer = await client.post(
+            "/tasks", json=SUM, headers=[(b"Idempotency-Key", text) for text in texts]
+        )
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
         (error,) = answer.json()["errors"]
-        assert error == {"parameter": "Idempotency-Key", "detail": "Send 1 to 255 characters in double quotes"}
+        assert error == {
+            "parameter": "Idempotency-Key",
+            "detail": "Send 1 to 255 characters in double quotes",
+        }
         assert (await client.get("/health")).json()["tasks"] == 0
 
 
 async def test_a_key_of_a_client_without_an_address_counts_too() -> None:
     async with running() as app:
-        body = [{"type": "http.request", "body": json.dumps(SUM).encode(), "more_body": False}]
+        body = [
+            {
+                "type": "http.request",
+                "body": json.dumps(SUM).encode(),
+                "more_body": False,
+            }
+        ]
         send = AsyncMock()
         headers = [(b"content-type", b"application/json"), (b"idempotency-key", b'"a"')]
-        await app(scope_of("POST", "/tasks", None, headers=headers), AsyncMock(side_effect=body), send)
+        await app(
+            scope_of("POST", "/tasks", None, headers=headers),
+            AsyncMock(side_effect=body),
+            send,
+        )
         assert send.await_args_list[0].args[0]["status"] == 202
 
 
-@pytest.mark.parametrize("text", ["a", " ", "~", "!#[]", r"\"", r"\\", "a" * 255, r"\"" * 255])
+@pytest.mark.parametrize(
+    "text", ["a", " ", "~", "!#[]", r"\"", r"\\", "a" * 255, r"\"" * 255]
+)
 async def test_a_key_is_a_string_of_up_to_255_characters(text: str) -> None:
     async with serving() as client:
-        ids = [(await client.post("/tasks", json=SUM, headers=key(f'"{text}"'))).json()["task_id"] for _ in range(2)]
+        ids = [
+            (await client.post("/tasks", json=SUM, headers=key(f'"{text}"'))).json()[
+                "task_id"
+            ]
+            for _ in range(2)
+        ]
         assert ids[0] == ids[1]
         assert UUID(ids[0]).version == 4
 
@@ -297,52 +383,90 @@ async def test_a_key_is_a_string_of_up_to_255_characters(text: str) -> None:
 async def test_a_key_is_its_clients_own() -> None:
     async with running() as app:
         ids: list[str] = []
-        for address in ("10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
+        for address in (
+            "10.0.0.1",
+            "::ffff:10.0.0.1",
+            "10.0.0.2",
+            "2001:db8::1",
+            "2001:db8::2",
+            "2001:db8:0:1::1",
+        ):
             async with client_of(app, address) as client:
-                ids.append((await client.post("/tasks", json=SUM, headers=key())).json()["task_id"])
-        assert ids == [ids[0], ids[0], ids[2], ids[3], ids[3], ids[5]]  # the clients that the rate limit counts
+                ids.append(
+                    (await client.post("/tasks", json=SUM, headers=key())).json()[
+                        "task_id"
+                    ]
+                )
+        # the clients that the rate limit counts
+        assert ids == [ids[0], ids[0], ids[2], ids[3], ids[3], ids[5]]
         assert len(set(ids)) == 4
 
 
 async def test_a_key_is_forgotten_with_its_task_by_the_cleanup() -> None:
     async with running(work_scale=1000, retention=600) as app, client_of(app) as client:
-        where = (await client.post("/tasks", json=SUM, headers=key())).headers["location"]
+        where = (await client.post("/tasks", json=SUM, headers=key())).headers[
+            "location"
+        ]
         await client.delete(where)
         now = time.monotonic()
         sweep(app.state.manager._store, None, now + 599, 600)
-        assert (await client.post("/tasks", json=REPORT, headers=key())).status_code == 422
+        assert (
+            await client.post("/tasks", json=REPORT, headers=key())
+        ).status_code == 422
         sweep(app.state.manager._store, None, now + 601, 600)
         assert (await client.get(where)).status_code == 404
         answer = await client.post("/tasks", json=REPORT, headers=key())
-        assert (answer.status_code, answer.json()["task_type"]) == (202, "generate_report")
+        assert (answer.status_code, answer.json()["task_type"]) == (
+            202,
+            "generate_report",
+        )
         assert answer.json()["version"] == 1
 
 
 async def test_a_key_is_forgotten_with_its_task_when_that_makes_room() -> None:
     async with serving(work_scale=1000, max_tasks=2) as client:
         for headers in (key(), {}):
-            await client.delete((await client.post("/tasks", json=SUM, headers=headers)).headers["location"])
-        assert (await client.post("/tasks", json=REPORT, headers=key())).status_code == 422
+            await client.delete(
+                (await client.post("/tasks", json=SUM, headers=headers)).headers[
+                    "location"
+                ]
+            )
+        assert (
+            await client.post("/tasks", json=REPORT, headers=key())
+        ).status_code == 422
         await client.post("/tasks", json=SUM)
         answer = await client.post("/tasks", json=REPORT, headers=key())
-        assert (answer.status_code, answer.json()["task_type"]) == (202, "generate_report")
+        assert (answer.status_code, answer.json()["task_type"]) == (
+            202,
+            "generate_report",
+        )
 
 
 async def test_a_refused_submission_does_not_use_up_its_key(gate: Gate) -> None:
     with freeze_time("2026-01-01", real_asyncio=True) as frozen:
-        async with running(workers=1, queue_size=1, rate_limit=3) as app, client_of(app) as client:
+        async with (
+            running(workers=1, queue_size=1, rate_limit=3) as app,
+            client_of(app) as client,
+        ):
             manager = app.state.manager
             waiting = [manager.submit(SUM)]
             await settle()
             waiting.append(manager.submit(SUM))
             invalid = SUM | {"parameters": {}}
-            submissions = [SUM, invalid, PRIMES, REPORT]  # each would be another one of the same key
-            answers = [await client.post("/tasks", json=each, headers=key()) for each in submissions]
+            # each would be another one of the same key
+            submissions = [SUM, invalid, PRIMES, REPORT]
+            answers = [
+                await client.post("/tasks", json=each, headers=key())
+                for each in submissions
+            ]
             assert [answer.status_code for answer in answers] == [503, 400, 503, 429]
             manager.cancel(waiting[1].task_id)
             frozen.tick(60)
             answer = await client.post("/tasks", json=FAILURE, headers=key())
-            assert (answer.status_code, answer.json()["task_type"]) == (202, "simulate_failure")
+            assert (answer.status_code, answer.json()["task_type"]) == (
+                202,
+                "simulate_failure",
+            )
 
 
 @pytest.mark.parametrize(
@@ -350,16 +474,24 @@ async def test_a_refused_submission_does_not_use_up_its_key(gate: Gate) -> None:
     [
         (SUM, "a", {"stopping"}, 503, "shutting_down"),  # 503 shutting_down before 400
         (REPORT, '"a"', {"stopping"}, 503, "shutting_down"),
-        (SUM, '"a"', {"stopping"}, 503, "shutting_down"),  # also for a task that is known
-        (SUM | {"priority": "x"}, '"a"', set(), 400, "invalid_request"),  # 400 before 422
+        # also for a task that is known
+        (SUM, '"a"', {"stopping"}, 503, "shutting_down"),
+        # 400 before 422
+        (SUM | {"priority": "x"}, '"a"', set(), 400, "invalid_request"),
         (REPORT, "a", {"full"}, 400, "invalid_request"),  # 400 before 503 queue_full
-        (REPORT, '"a"', {"full"}, 422, "idempotency_key_reused"),  # 422 before 503 queue_full
+        # 422 before 503 queue_full
+        (REPORT, '"a"', {"full"}, 422, "idempotency_key_reused"),
         (SUM, '"a"', {"full"}, 202, None),
         (SUM, '"b"', {"full"}, 503, "queue_full"),
     ],
 )
 async def test_one_order_decides_with_keys_too(
-    gate: Gate, submission: dict[str, Any], text: str, state: set[str], status: int, code: str | None
+    gate: Gate,
+    submission: dict[str, Any],
+    text: str,
+    state: set[str],
+    status: int,
+    code: str | None,
 ) -> None:
     async with running(workers=1, queue_size=1) as app, client_of(app) as client:
         await client.post("/tasks", json=SUM, headers=key('"a"'))
@@ -373,26 +505,42 @@ async def test_one_order_decides_with_keys_too(
 
 
 @pytest.mark.parametrize("count", [0, 1, 600])
-async def test_a_listing_has_all_tasks_in_the_order_submitted(gate: Gate, count: int) -> None:
+async def test_a_listing_has_all_tasks_in_the_order_submitted(
+    gate: Gate, count: int
+) -> None:
     async with serving(queue_size=1000) as client:
-        ids = [(await client.post("/tasks", json=SUM)).json()["task_id"] for _ in range(count)]
+        ids = [
+            (await client.post("/tasks", json=SUM)).json()["task_id"]
+            for _ in range(count)
+        ]
         as_array = await client.get("/tasks")
         assert as_array.headers["content-type"] == "application/json"
         assert [task["task_id"] for task in as_array.json()] == ids
-        as_lines = await client.get("/tasks", headers={"Accept": "text/plain, application/x-ndjson; q=0.9"})
+        as_lines = await client.get(
+            "/tasks", headers={"Accept": "text/plain, application/x-ndjson; q=0.9"}
+        )
         assert as_lines.headers["content-type"] == "application/x-ndjson"
-        no_spaces = await client.get("/tasks", headers={"Accept": "text/plain,application/x-ndjson"})
+        no_spaces = await client.get(
+            "/tasks", headers={"Accept": "text/plain,application/x-ndjson"}
+        )
         assert no_spaces.headers["content-type"] == "application/x-ndjson"
-        assert [json.loads(line)["task_id"] for line in as_lines.text.splitlines()] == ids
+        assert [
+            json.loads(line)["task_id"] for line in as_lines.text.splitlines()
+        ] == ids
         assert as_lines.text == "" or as_lines.text.endswith("}\n")
 
 
 async def test_a_listing_can_be_filtered_and_limited(gate: Gate) -> None:
     async with serving(workers=2, queue_size=1000) as client:
-        ids = [(await client.post("/tasks", json=SUM)).json()["task_id"] for _ in range(300)]
+        ids = [
+            (await client.post("/tasks", json=SUM)).json()["task_id"]
+            for _ in range(300)
+        ]
 
         async def listed(query: str) -> list[str]:
-            return [task["task_id"] for task in (await client.get(f"/tasks?{query}")).json()]
+            return [
+                task["task_id"] for task in (await client.get(f"/tasks?{query}")).json()
+            ]
 
         assert await listed("limit=1") == ids[:1]
         assert await listed("limit=128") == ids[:128]
@@ -402,19 +550,29 @@ async def test_a_listing_can_be_filtered_and_limited(gate: Gate) -> None:
         assert await listed("status=completed") == []
 
 
-async def test_a_listing_streams_and_stays_well_formed_while_tasks_come_and_go(gate: Gate) -> None:
-    async with running(workers=1, queue_size=2000, max_tasks=600) as app, client_of(app) as client:
-        ids = [(await client.post("/tasks", json=SUM)).json()["task_id"] for _ in range(600)]
+async def test_a_listing_streams_and_stays_well_formed_while_tasks_come_and_go(
+    gate: Gate,
+) -> None:
+    async with (
+        running(workers=1, queue_size=2000, max_tasks=600) as app,
+        client_of(app) as client,
+    ):
+        ids = [
+            (await client.post("/tasks", json=SUM)).json()["task_id"]
+            for _ in range(600)
+        ]
         chunks: list[bytes] = []
         listed = asyncio.Event()
 
         async def send(message: dict[str, Any]) -> None:
             chunks.append(message.get("body", b""))
-            if len(chunks) == 2:  # the first page is out, and the others are not read yet
+            # the first page is out, and the others are not read yet
+            if len(chunks) == 2:
                 for task_id in (*ids[:10], *ids[300:310]):
                     app.state.manager.cancel(task_id)
                 for _ in range(20):
-                    app.state.manager.submit(SUM)  # evicts those that were just cancelled
+                    # evicts those that were just cancelled
+                    app.state.manager.submit(SUM)
                 listed.set()
 
         async def receive() -> dict[str, Any]:
@@ -424,10 +582,13 @@ async def test_a_listing_streams_and_stays_well_formed_while_tasks_come_and_go(g
         await app(scope_of("GET", "/tasks"), receive, send)
         assert listed.is_set()
         shown = [task["task_id"] for task in json.loads(b"".join(chunks))]
-        assert shown == ids[:300] + ids[310:]  # page one as it was; gone ones left out, new ones too
+        # page one as it was; gone ones left out, new ones too
+        assert shown == ids[:300] + ids[310:]
 
 
-async def test_others_run_between_two_pages_even_if_sending_never_waits(gate: Gate) -> None:
+async def test_others_run_between_two_pages_even_if_sending_never_waits(
+    gate: Gate,
+) -> None:
     async with running(queue_size=2000) as app:
         for _ in range(1000):
             app.state.manager.submit(SUM)
@@ -454,7 +615,10 @@ async def test_health_tells_the_live_counts(gate: Gate) -> None:
             await client.post("/tasks", json=SUM)
         await settle()
         answer = await client.get("/health")
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            200,
+            "application/json",
+        )
         assert answer.json() == {
             "status": "ok",
             "queued": 2,
@@ -476,14 +640,23 @@ async def test_health_is_503_while_a_loop_is_dead() -> None:
 
 
 @pytest.mark.parametrize("root", ["", "/jobs"])
-async def test_the_root_leads_to_the_documentation_and_links_have_its_path(root: str) -> None:
+async def test_the_root_leads_to_the_documentation_and_links_have_its_path(
+    root: str,
+) -> None:
     async with running() as app:
         transport = httpx.ASGITransport(app=app, root_path=root)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test"
+        ) as client:
             answer = await client.get(root + "/")
-            assert (answer.status_code, answer.headers["location"]) == (307, root + "/docs")
+            assert (answer.status_code, answer.headers["location"]) == (
+                307,
+                root + "/docs",
+            )
             answer = await client.post(root + "/tasks", json=SUM)
-            assert answer.headers["location"] == f"{root}/tasks/{answer.json()['task_id']}"
+            assert (
+                answer.headers["location"] == f"{root}/tasks/{answer.json()['task_id']}"
+            )
 
 
 async def test_a_poll_without_wait_is_answered_at_once(gate: Gate) -> None:
@@ -515,7 +688,9 @@ async def test_an_app_can_be_started_again_and_remembers_nothing() -> None:
             await client.post("/tasks", json=SUM)
 
 
-async def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_settings_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TASKMANAGER_WORKERS", "3")
     app = create_app()
     async with app.router.lifespan_context(app), client_of(app) as client:

@@ -1,4 +1,6 @@
-"""Every benchmark runs, in its smallest size, with all its checks; reports are written, and failures are loud."""
+"""Every benchmark runs, in its smallest size, with all its checks;
+reports are written, and failures are loud.
+"""
 
 import contextlib
 import functools
@@ -17,11 +19,22 @@ import pytest
 
 from benchmarks import load, loopback, report
 from benchmarks.__main__ import NAMES, run
-from benchmarks.harness import Bench, Chart, CheckFailedError, Spread, Table, figures_of, percentile, shown
+from benchmarks.harness import (
+    Bench,
+    Chart,
+    CheckFailedError,
+    Spread,
+    Table,
+    figures_of,
+    percentile,
+    shown,
+)
 from tests.conftest import project_root
 
 quick = functools.cache(functools.partial(run, size="quick"))
-posix = pytest.mark.skipif(sys.platform == "win32", reason="terminals and signals as on POSIX")
+posix = pytest.mark.skipif(
+    sys.platform == "win32", reason="terminals and signals as on POSIX"
+)
 
 
 def command(*arguments: object) -> list[str]:
@@ -30,42 +43,59 @@ def command(*arguments: object) -> list[str]:
 
 def ran(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command(*arguments), cwd=project_root(), capture_output=True, text=True, check=False, timeout=60
+        command(*arguments),
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
-@pytest.mark.filterwarnings("default")  # the peers, where they are installed, warn as they like
+# the peers, where they are installed, warn as they like
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_in_its_smallest_size(name: str) -> None:
     bench = quick(name)
     assert bench.tables
     assert bench.samples
-    assert all(len(row) == len(table.header) for table in bench.tables for row in table.rows)
+    assert all(
+        len(row) == len(table.header) for table in bench.tables for row in table.rows
+    )
     assert all(points for chart in bench.charts for points in chart.series.values())
 
 
 def test_every_benchmark_is_among_the_subjects_of_the_readme() -> None:
     text = report.README.read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^\| \[`(\w+)`\]\(bench_\1\.py\)", text, re.MULTILINE)) == NAMES
+    assert (
+        sorted(re.findall(r"^\| \[`(\w+)`\]\(bench_\1\.py\)", text, re.MULTILINE))
+        == NAMES
+    )
 
 
 async def test_measurements_alternate_and_ratios_are_taken_round_by_round() -> None:
     log: list[str] = []
-    speeds = {"a": iter([9.0, 1.0, 2.0, 4.0]), "b": iter([9.0, 2.0, 2.0, 12.0])}  # the first of each is the warm-up
+    # the first of each is the warm-up
+    speeds = {"a": iter([9.0, 1.0, 2.0, 4.0]), "b": iter([9.0, 2.0, 2.0, 12.0])}
 
     async def sample(name: str) -> float:
         log.append(name)
         return next(speeds[name])
 
     bench = Bench("test", "default")
-    figures = await bench.compare("T", "µs", {name: functools.partial(sample, name) for name in "ab"}, rounds=3)
+    figures = await bench.compare(
+        "T", "µs", {name: functools.partial(sample, name) for name in "ab"}, rounds=3
+    )
     assert "".join(log) == "abababab"
     assert bench.samples == {"T": {"a": [1.0, 2.0, 4.0], "b": [2.0, 2.0, 12.0]}}
     assert (figures["a"].median, figures["a"].ratio) == (2.0, 1.0)
     assert (figures["b"].median, figures["b"].ratio) == (2.0, 2.0)  # of 2, 1 and 3
     assert figures["b"].spread == (1.5, 2.5)  # of the ratios, not of the figures
     assert figures["a"].times(figures["b"]) == 0.5
-    assert report.markdown(bench.tables[0]).splitlines()[-1] == "| b | 2.00       | 2.00       | 1.50 to 2.50  |"
+    assert (
+        report.markdown(bench.tables[0]).splitlines()[-1]
+        == "| b | 2.00       | 2.00       | 1.50 to 2.50  |"
+    )
 
 
 def test_a_ratio_that_straddles_1_is_called_no_difference() -> None:
@@ -84,7 +114,9 @@ def test_a_failed_check_stops_the_run_and_a_missed_target_does_not() -> None:
 
 
 @pytest.mark.parametrize("name", ["poll", "submit"])
-def test_a_server_that_does_not_complete_its_tasks_fails_the_check(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_complete_its_tasks_fails_the_check(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(loopback.SETTINGS, "work_scale", 1000)
     monkeypatch.setattr(load, "PATIENCE", 0.1)
     with pytest.raises(CheckFailedError, match="tasks are not done"):
@@ -93,7 +125,13 @@ def test_a_server_that_does_not_complete_its_tasks_fails_the_check(name: str, mo
 
 async def test_an_answer_with_another_status_or_body_fails_the_check() -> None:
     with load.server("benchmarks.bare:app") as port:
-        ask = functools.partial(load.hammer, port, load.http_request("GET", "/health"), connections=2, seconds=0.01)
+        ask = functools.partial(
+            load.hammer,
+            port,
+            load.http_request("GET", "/health"),
+            connections=2,
+            seconds=0.01,
+        )
         await ask()
         with pytest.raises(CheckFailedError, match="answered"):
             await ask(expect=202)
@@ -105,11 +143,16 @@ def test_a_peer_that_is_not_installed_is_left_out_and_said_before_the_figures() 
     bench = Bench("test", "quick")
     bench.table("T", ["", "µs"], [("one", 1)])
     assert bench.peer("no_such_library.module") is None
-    assert bench.left_out == ["no_such_library: not installed; pip install -r benchmarks/requirements.txt"]
+    assert bench.left_out == [
+        "no_such_library: not installed; pip install -r benchmarks/requirements.txt"
+    ]
     assert re.search("Left out: no_such_library.*one", report.text_of(bench), re.DOTALL)
 
 
-@pytest.mark.parametrize(("largest", "expected"), [(10, [5, 9, None]), (99, [50, 90, None]), (100, [50, 90, 99])])
+@pytest.mark.parametrize(
+    ("largest", "expected"),
+    [(10, [5, 9, None]), (99, [50, 90, None]), (100, [50, 90, 99])],
+)
 def test_the_nearest_rank_percentile(largest: int, expected: list[int | None]) -> None:
     found = [percentile(range(1, largest + 1), percent) for percent in (50, 90, 99)]
     assert [None if math.isnan(value) else value for value in found] == expected
@@ -150,7 +193,10 @@ def test_the_command_prints_and_writes_what_it_found(tmp_path: Path) -> None:
     assert "Quick: no results." in done.stdout
     assert "Load average: " in done.stdout
     assert "MISSED" not in done.stdout
-    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    found = json.loads(
+        (tmp_path / "found.json").read_text(encoding="utf-8"),
+        parse_constant=pytest.fail,
+    )
     assert found["command"].startswith("python -m benchmarks dispatch --quick")
     assert found["ended"] == "complete"
     assert found["environment"]["versions"]["fastapi"]
@@ -166,7 +212,10 @@ def test_what_json_cannot_say_is_null(tmp_path: Path) -> None:
     bench = Bench("test", "quick")
     bench.table("T", ["", "p99"], [("too few", math.nan)])
     report.write_json(tmp_path / "found.json", [bench], command="")
-    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    found = json.loads(
+        (tmp_path / "found.json").read_text(encoding="utf-8"),
+        parse_constant=pytest.fail,
+    )
     assert found["benchmarks"][0]["tables"][0]["rows"] == [["too few", None]]
 
 
@@ -192,33 +241,53 @@ def test_what_cannot_be_done_is_refused_in_one_line_before_anything_runs(
     assert report.README.read_bytes() == before
 
 
-def test_results_are_not_written_without_all_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_not_written_without_all_peers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(report, "PACKAGES", ["fastapi", "no-such-library"])
     assert report.why_not_readme() == "not without no-such-library"
     monkeypatch.setattr(report, "PACKAGES", ["fastapi"])
     assert report.why_not_readme() == ""
 
 
-def test_the_results_go_between_two_lines_of_the_readme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_results_go_between_two_lines_of_the_readme(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
+    readme.write_text(
+        f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8"
+    )
     monkeypatch.setattr(report, "README", readme)
     bench = Bench("test", "default")
     bench.target("speed", 3.0, at_most=2)
     report.write_readme([bench], "head", [0.0, 1.0])
     text = readme.read_text(encoding="utf-8")
-    assert re.fullmatch(rf"before\n{report.BEGIN}\nhead\n.*speed.*MISSED.*\n{report.END}\nafter\n", text, re.DOTALL)
+    assert re.fullmatch(
+        rf"before\n{report.BEGIN}\nhead\n.*speed.*MISSED.*\n{report.END}\nafter\n",
+        text,
+        re.DOTALL,
+    )
     assert "old" not in text
 
 
 def test_what_the_readme_says_of_missed_targets_is_in_a_table() -> None:
     """Each name in quotation marks is one of a table or of a row of it."""
     text = report.README.read_text(encoding="utf-8")
-    section = re.search(r"^## The targets that are missed.*?^## ", text, re.MULTILINE | re.DOTALL)
+    section = re.search(
+        r"^## The targets that are missed.*?^## ", text, re.MULTILINE | re.DOTALL
+    )
     assert section
-    named = [" ".join(name.split()) for name in re.findall(r'"(.*?)"', section[0], re.DOTALL)]
-    tables = [table for name in ("dispatch", "growth", "ratelimit") for table in quick(name).tables]
-    known = [table.title for table in tables] + [str(row[0]) for table in tables for row in table.rows]
+    named = [
+        " ".join(name.split()) for name in re.findall(r'"(.*?)"', section[0], re.DOTALL)
+    ]
+    tables = [
+        table
+        for name in ("dispatch", "growth", "ratelimit")
+        for table in quick(name).tables
+    ]
+    known = [table.title for table in tables] + [
+        str(row[0]) for table in tables for row in table.rows
+    ]
     assert named
     for name in named:
         assert any(name in each for each in known), name
@@ -235,9 +304,16 @@ def test_a_terminal_and_the_users_own_settings_change_nothing(program: str) -> N
     server = "from tests.readme import server\nwith server() as address: print('at', address)"
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-    others = {"UVICORN_USE_COLORS": "1", "UVICORN_HOST": "0.0.0.0", "UVICORN_LOG_LEVEL": "warning"}  # noqa: S104
+    others = {
+        "UVICORN_USE_COLORS": "1",
+        "UVICORN_HOST": "0.0.0.0",  # noqa: S104
+        "UVICORN_LOG_LEVEL": "warning",
+    }
     process = subprocess.Popen(
-        [sys.executable, *(argument.format(server=server) for argument in program.split())],
+        [
+            sys.executable,
+            *(argument.format(server=server) for argument in program.split()),
+        ],
         cwd=project_root(),
         env=os.environ | others | {"WEB_CONCURRENCY": "2"},
         stdin=theirs,
@@ -247,8 +323,11 @@ def test_a_terminal_and_the_users_own_settings_change_nothing(program: str) -> N
     os.close(theirs)
     output = b""
     try:
-        with contextlib.suppress(OSError):  # Linux's way to say that the other side is closed
-            while select.select([ours], [], [], 20)[0] and (part := os.read(ours, 65536)):
+        # Linux's way to say that the other side is closed
+        with contextlib.suppress(OSError):
+            while select.select([ours], [], [], 20)[0] and (
+                part := os.read(ours, 65536)
+            ):
                 output += part
         assert process.wait(20) == 0, output
     finally:
@@ -262,7 +341,9 @@ def test_a_terminal_and_the_users_own_settings_change_nothing(program: str) -> N
 
 @posix
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_a_run_that_is_interrupted_leaves_no_server_and_keeps_what_is_done(name: str, tmp_path: Path) -> None:
+def test_a_run_that_is_interrupted_leaves_no_server_and_keeps_what_is_done(
+    name: str, tmp_path: Path
+) -> None:
     arguments = ["dispatch", "poll", "--quick", "--json", tmp_path / "found.json"]
     with subprocess.Popen(
         command(*arguments),
@@ -310,17 +391,37 @@ def test_few_open_files_mean_few_connections_and_it_is_said() -> None:
         preexec_fn=few,
     )
     assert done.returncode == 0, done.stderr
-    assert "Left out: 76 of 100 long polls on sockets: the limit of open files" in done.stdout
+    assert (
+        "Left out: 76 of 100 long polls on sockets: the limit of open files"
+        in done.stdout
+    )
 
 
-def test_the_pictures_are_drawn_the_same_each_time_with_ticks_at_what_was_measured(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the pictures need benchmarks/requirements.txt")
+def test_the_pictures_are_drawn_the_same_each_time_with_ticks_at_what_was_measured(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip(
+        "matplotlib", reason="the pictures need benchmarks/requirements.txt"
+    )
     from benchmarks import plots
 
-    lines = Chart("lines", "T", "lines", "x", "y", {"one": [(1, 0.3), (4, 1.0), (64, 20.0)]}, log_y=True)
+    lines = Chart(
+        "lines",
+        "T",
+        "lines",
+        "x",
+        "y",
+        {"one": [(1, 0.3), (4, 1.0), (64, 20.0)]},
+        log_y=True,
+    )
     charts = [lines, *quick("dispatch").charts]
-    first, second = plots.draw(charts, tmp_path / "a"), plots.draw(charts, tmp_path / "b")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    first, second = (
+        plots.draw(charts, tmp_path / "a"),
+        plots.draw(charts, tmp_path / "b"),
+    )
+    assert [path.read_bytes() for path in first] == [
+        path.read_bytes() for path in second
+    ]
     assert all(b"<svg" in path.read_bytes() for path in first)
     labels = re.findall(r"<!-- ([\d.]+) -->", first[0].read_text(encoding="utf-8"))
     assert labels == ["1", "4", "64", "0.5", "1", "2", "5", "10", "20"]

@@ -59,7 +59,9 @@ async def test_idle_clients_are_swept_too() -> None:
     assert limiter.forget_idle(1e9, 1) == 0
 
 
-async def test_the_loop_goes_on_until_nothing_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_loop_goes_on_until_nothing_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(cleanup, "BATCH", 1)
     async with managing(retention=0, cleanup_interval=0.001) as manager:
         tasks = [manager.submit(SUM) for _ in range(5)]

@@ -1,4 +1,6 @@
-"""Failures of tasks are classified, and only what a user should read is shown."""
+"""Failures of tasks are classified, and only what a user should read is
+shown.
+"""
 
 import asyncio
 from concurrent.futures import BrokenExecutor
@@ -22,13 +24,20 @@ from taskmanager.errors import (
         (TaskFailedError("no such thing"), "task_failed", "no such thing"),
         (asyncio.TimeoutError("too slow"), "timeout", "too slow"),
         (asyncio.TimeoutError(), "timeout", "The task ran out of time."),
-        (TimeoutError(), "timeout", "The task ran out of time."),  # on Python 3.10 not the same class
-        (BrokenExecutor("secret"), "executor_lost", "Whoever did the work is gone; submit the task again."),
+        # on Python 3.10 not the same class
+        (TimeoutError(), "timeout", "The task ran out of time."),
+        (
+            BrokenExecutor("secret"),
+            "executor_lost",
+            "Whoever did the work is gone; submit the task again.",
+        ),
         (ValueError("secret"), "internal_error", "The task failed unexpectedly."),
         (OSError("/etc/secret"), "internal_error", "The task failed unexpectedly."),
     ],
 )
-def test_a_failure_gets_a_code_and_a_message(error: Exception, code: str, message: str) -> None:
+def test_a_failure_gets_a_code_and_a_message(
+    error: Exception, code: str, message: str
+) -> None:
     assert classify_failure(error) == {"code": code, "message": message}
 
 
@@ -41,7 +50,14 @@ def test_a_failure_gets_a_code_and_a_message(error: Exception, code: str, messag
         (ShuttingDownError, 503, "shutting_down"),
     ],
 )
-def test_an_error_carries_what_its_answer_needs(error: type[TaskManagerError], status: int, code: str) -> None:
+def test_an_error_carries_what_its_answer_needs(
+    error: type[TaskManagerError], status: int, code: str
+) -> None:
     raised = error("Why.", retry_after=7)
-    assert (raised.status, raised.code, str(raised), raised.retry_after) == (status, code, "Why.", 7)
+    assert (raised.status, raised.code, str(raised), raised.retry_after) == (
+        status,
+        code,
+        "Why.",
+        7,
+    )
     assert error("Why.").retry_after is None

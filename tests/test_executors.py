@@ -1,7 +1,9 @@
-"""Where the work is done: what the environment may ask for, what a lost executor means, and Dask on real clusters.
+"""Where the work is done: what the environment may ask for, what a lost
+executor means, and Dask on real clusters.
 
-The clusters are of processes on this machine; every wait is bounded. What runs there notes its beginnings and ends in a
-file, since a future that says "cancelled" says nothing about the work.
+The clusters are of processes on this machine; every wait is bounded.
+What runs there notes its beginnings and ends in a file, since a future
+that says "cancelled" says nothing about the work.
 """
 
 import asyncio
@@ -33,7 +35,10 @@ from taskmanager.settings import SettingsError
 from tests.conftest import PRIMES, SUM, managing, project_root, serving
 from tests.test_server import Server
 
-LOST = {"code": "executor_lost", "message": "Whoever did the work is gone; submit the task again."}
+LOST = {
+    "code": "executor_lost",
+    "message": "Whoever did the work is gone; submit the task again.",
+}
 
 
 def primes(limit: int) -> dict[str, Any]:
@@ -41,7 +46,9 @@ def primes(limit: int) -> dict[str, Any]:
 
 
 async def until(holds: Callable[[], object], seconds: float = 20) -> float:
-    """Wait until this holds; returns how long it took, and fails after ``seconds``."""
+    """Wait until this holds; returns how long it took, and fails after
+    ``seconds``.
+    """
     begun = time.monotonic()
     while not holds():
         assert time.monotonic() - begun < seconds
@@ -55,7 +62,10 @@ async def until(holds: Callable[[], object], seconds: float = 20) -> float:
 @pytest.mark.parametrize("text", ["", " ", "process", " Process "])
 def test_by_default_the_engine_has_its_own_processes(text: str) -> None:
     assert from_env({}) is None
-    assert from_env({"TASKMANAGER_EXECUTOR": text, "TASKMANAGER_DASK_SCHEDULER": "unused"}) is None
+    assert (
+        from_env({"TASKMANAGER_EXECUTOR": text, "TASKMANAGER_DASK_SCHEDULER": "unused"})
+        is None
+    )
 
 
 async def test_threads_do_the_work() -> None:
@@ -71,26 +81,44 @@ async def test_threads_do_the_work() -> None:
 def test_another_executor_is_refused_in_one_line() -> None:
     with pytest.raises(SettingsError) as refused:
         from_env({"TASKMANAGER_EXECUTOR": "celery"})
-    assert str(refused.value) == "TASKMANAGER_EXECUTOR must be process, thread or dask; got 'celery'"
+    assert (
+        str(refused.value)
+        == "TASKMANAGER_EXECUTOR must be process, thread or dask; got 'celery'"
+    )
 
 
 @pytest.mark.parametrize(
     "text",
-    ["host:8786", "tcp://host", "tcp://:8786", "tcp://host:x", "tcp://host:70000", "http://host:1", "tcp://h:1/"],
+    [
+        "host:8786",
+        "tcp://host",
+        "tcp://:8786",
+        "tcp://host:x",
+        "tcp://host:70000",
+        "http://host:1",
+        "tcp://h:1/",
+    ],
 )
 def test_another_address_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(SettingsError) as refused:
         from_env({"TASKMANAGER_EXECUTOR": "dask", "TASKMANAGER_DASK_SCHEDULER": text})
-    assert str(refused.value) == f"TASKMANAGER_DASK_SCHEDULER must be tcp://host:port; got {text!r}"
+    assert (
+        str(refused.value)
+        == f"TASKMANAGER_DASK_SCHEDULER must be tcp://host:port; got {text!r}"
+    )
 
 
-def test_without_dask_the_refusal_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dask_the_refusal_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)  # an import of it fails
     monkeypatch.delitem(sys.modules, "executors.dask_cluster", raising=False)
     with pytest.raises(SettingsError) as refused:
         from_env({"TASKMANAGER_EXECUTOR": "dask"})
     install = "pip install -r executors/requirements.txt"
-    assert str(refused.value) == f"TASKMANAGER_EXECUTOR=dask needs distributed: {install}"
+    assert (
+        str(refused.value) == f"TASKMANAGER_EXECUTOR=dask needs distributed: {install}"
+    )
 
 
 # What the engine makes of an executor that was handed in
@@ -108,8 +136,12 @@ class Broken(Executor):
         return future
 
 
-@pytest.mark.parametrize("error", [BrokenExecutor("secret"), BrokenProcessPool("secret")])
-async def test_a_task_whose_executor_is_lost_says_so_and_other_tasks_go_on(error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [BrokenExecutor("secret"), BrokenProcessPool("secret")]
+)
+async def test_a_task_whose_executor_is_lost_says_so_and_other_tasks_go_on(
+    error: Exception,
+) -> None:
     async with managing(Broken(error)) as manager:
         lost, other = manager.submit(PRIMES), manager.submit(SUM)
         await manager.wait(lost.task_id, since=2)
@@ -120,13 +152,19 @@ async def test_a_task_whose_executor_is_lost_says_so_and_other_tasks_go_on(error
 async def test_health_is_degraded_while_the_executor_is_lost() -> None:
     executor = Broken(BrokenExecutor())
     async with serving(executor) as client:
-        for lost, expected in ((False, (200, "ok")), (True, (503, "degraded")), (False, (200, "ok"))):
+        for lost, expected in (
+            (False, (200, "ok")),
+            (True, (503, "degraded")),
+            (False, (200, "ok")),
+        ):
             executor.lost = lost
             answer = await client.get("/health")
             assert (answer.status_code, answer.json()["status"]) == expected
 
 
-async def test_the_executor_is_there_before_the_application_and_until_after_it() -> None:
+async def test_the_executor_is_there_before_the_application_and_until_after_it() -> (
+    None
+):
     log: list[str] = []
 
     class Noting(ThreadPoolExecutor):
@@ -146,56 +184,85 @@ async def test_the_executor_is_there_before_the_application_and_until_after_it()
 
     async with executors.around(Noting(1), lifespan)(FastAPI()) as state:
         assert state == "state"
-    assert log == ["executor starts", "application starts", "application ends", "executor ends"]
+    assert log == [
+        "executor starts",
+        "application starts",
+        "application ends",
+        "executor ends",
+    ]
 
 
 # Dask
 
 
 def dask(test: Any) -> Any:
-    """For tests that start a Dask cluster; where Dask is not installed they are skipped."""
+    """For tests that start a Dask cluster; where Dask is not installed
+    they are skipped.
+    """
     missing = find_spec("distributed") is None
-    skip = pytest.mark.skipif(missing, reason="Dask is not installed: pip install -r executors/requirements.txt")
-    windows = pytest.mark.skipif(sys.platform == "win32", reason="kills processes with POSIX signals")
+    skip = pytest.mark.skipif(
+        missing,
+        reason="Dask is not installed: pip install -r executors/requirements.txt",
+    )
+    windows = pytest.mark.skipif(
+        sys.platform == "win32", reason="kills processes with POSIX signals"
+    )
     return pytest.mark.dask(skip(windows(test)))
 
 
 class Notes:
-    """What segments did, by their notes: (process id, limit of the task, index of the segment)."""
+    """What segments did, by their notes: (process id, limit of the
+    task, index of the segment).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.touch()
 
     def lines(self, kind: str) -> list[tuple[int, ...]]:
-        found = re.findall(rf"^{kind} (\d+) (\d+) (\d+)$", self.path.read_text(encoding="utf-8"), re.MULTILINE)
+        found = re.findall(
+            rf"^{kind} (\d+) (\d+) (\d+)$",
+            self.path.read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
         return [tuple(map(int, each)) for each in found]
 
     @property
     def running(self) -> list[tuple[int, ...]]:
-        return list((Counter(self.lines("begin")) - Counter(self.lines("end"))).elements())
+        return list(
+            (Counter(self.lines("begin")) - Counter(self.lines("end"))).elements()
+        )
 
 
 TEN = 10  # numbers a segment, in these tests
 
 
 def brute_force(numbers: range) -> int:
-    return sum(number > 1 and all(number % divisor for divisor in range(2, number)) for number in numbers)
+    return sum(
+        number > 1 and all(number % divisor for divisor in range(2, number))
+        for number in numbers
+    )
 
 
 @pytest.fixture
 def noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[float], Notes]:
-    """Makes a segment ten numbers, each segment take so many seconds, and note that."""
+    """Makes a segment ten numbers, each segment take so many seconds,
+    and note that.
+    """
     path, size = tmp_path / "notes", TEN
 
     def take(seconds: float) -> Notes:
-        def segment(index: int, limit: int) -> int:  # inner functions are sent whole: workers need not import this
+        # inner functions are sent whole: workers need not import this
+        def segment(index: int, limit: int) -> int:
             with path.open("a", buffering=1, encoding="utf-8") as file:
                 file.write(f"begin {os.getpid()} {limit} {index}\n")
                 time.sleep(seconds)
                 file.write(f"end {os.getpid()} {limit} {index}\n")
             numbers = range(max(2, index * size), min((index + 1) * size, limit + 1))
-            return sum(all(number % divisor for divisor in range(2, number)) for number in numbers)
+            return sum(
+                all(number % divisor for divisor in range(2, number))
+                for number in numbers
+            )
 
         monkeypatch.setattr(sieve, "SEGMENT", size)
         monkeypatch.setattr(sieve, "count_segment", segment)
@@ -215,10 +282,15 @@ def local() -> Iterator[Any]:
 
 
 def held(executor: Any) -> dict[str, str]:
-    """The state of each piece of work that the scheduler, of a cluster of our own, knows."""
+    """The state of each piece of work that the scheduler, of a cluster
+    of our own, knows.
+    """
 
     async def look() -> dict[str, str]:
-        return {key: task.state for key, task in executor._client.cluster.scheduler.tasks.items()}
+        return {
+            key: task.state
+            for key, task in executor._client.cluster.scheduler.tasks.items()
+        }
 
     return asyncio.run_coroutine_threadsafe(look(), executor._loop).result(5)
 
@@ -235,7 +307,9 @@ async def test_the_work_is_done_in_processes_of_the_cluster(local: Any) -> None:
 
 
 @dask
-async def test_a_cancelled_task_ends_on_the_cluster_with_the_segment_under_way(local: Any, noted: Any) -> None:
+async def test_a_cancelled_task_ends_on_the_cluster_with_the_segment_under_way(
+    local: Any, noted: Any
+) -> None:
     notes = noted(0.2)
     async with managing(local) as manager:
         task = manager.submit(primes(100 * TEN))
@@ -249,7 +323,9 @@ async def test_a_cancelled_task_ends_on_the_cluster_with_the_segment_under_way(l
 
 
 @dask
-async def test_cancelled_segments_that_wait_on_the_cluster_never_begin(local: Any, noted: Any) -> None:
+async def test_cancelled_segments_that_wait_on_the_cluster_never_begin(
+    local: Any, noted: Any
+) -> None:
     notes, count = noted(1), 4 * (os.cpu_count() or 1)
     async with managing(local, workers=count) as manager:
         tasks = [manager.submit(primes(0)) for _ in range(count)]
@@ -264,7 +340,9 @@ async def test_cancelled_segments_that_wait_on_the_cluster_never_begin(local: An
 
 
 @dask
-async def test_a_cancelled_task_takes_no_equal_one_with_it(local: Any, noted: Any) -> None:
+async def test_a_cancelled_task_takes_no_equal_one_with_it(
+    local: Any, noted: Any
+) -> None:
     noted(0.2)
     async with managing(local) as manager:
         tasks = [manager.submit(primes(3 * TEN)) for _ in range(3)]
@@ -275,7 +353,9 @@ async def test_a_cancelled_task_takes_no_equal_one_with_it(local: Any, noted: An
 
 
 @dask
-async def test_a_killed_worker_costs_no_task_and_no_result(local: Any, noted: Any) -> None:
+async def test_a_killed_worker_costs_no_task_and_no_result(
+    local: Any, noted: Any
+) -> None:
     notes, limits = noted(0.1), range(TEN, 3 * TEN)
     async with managing(local) as manager:
         tasks = [manager.submit(primes(limit)) for limit in limits]
@@ -284,7 +364,9 @@ async def test_a_killed_worker_costs_no_task_and_no_result(local: Any, noted: An
         victim = notes.running[-1][0]
         os.kill(victim, signal.SIGKILL)
         await until(lambda: all(task.finished for task in tasks))
-        assert [task.result for task in tasks] == [{"count": brute_force(range(limit + 1))} for limit in limits]
+        assert [task.result for task in tasks] == [
+            {"count": brute_force(range(limit + 1))} for limit in limits
+        ]
     again = Counter((limit, index) for _, limit, index in notes.lines("begin"))
     assert max(again.values()) == 2  # the one that was killed in the middle
     assert not local.lost
@@ -314,7 +396,12 @@ def test_a_connection_is_lost_while_it_closes_even_if_it_comes_back_for_a_moment
 
     monkeypatch.setattr("executors.dask_cluster.Client", Client)
     monkeypatch.setattr("executors.dask_cluster.CHECK", 0.01)
-    executor: Any = from_env({"TASKMANAGER_EXECUTOR": "dask", "TASKMANAGER_DASK_SCHEDULER": "tcp://127.0.0.1:1"})
+    executor: Any = from_env(
+        {
+            "TASKMANAGER_EXECUTOR": "dask",
+            "TASKMANAGER_DASK_SCHEDULER": "tcp://127.0.0.1:1",
+        }
+    )
     with executor:
         assert closing.wait(5)
         assert executor.lost
@@ -332,11 +419,18 @@ with LocalCluster(n_workers=1, threads_per_worker=1, scheduler_port=int(sys.argv
 
 @contextlib.contextmanager
 def elsewhere(port: int) -> Iterator["subprocess.Popen[str]"]:
-    """A scheduler and a worker that are not ours, though on this machine."""
+    """A scheduler and a worker that are not ours, though on this
+    machine.
+    """
     environ, pipe = environment() | {"PYTHONPATH": str(project_root())}, subprocess.PIPE
     command = [sys.executable, "-c", CLUSTER, str(port)]
     with subprocess.Popen(
-        command, env=environ, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+        command,
+        env=environ,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
@@ -355,7 +449,12 @@ def free_port() -> int:
 @dask
 async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
     notes, port = noted(0.2), free_port()
-    executor: Any = from_env({"TASKMANAGER_EXECUTOR": "dask", "TASKMANAGER_DASK_SCHEDULER": f"tcp://127.0.0.1:{port}"})
+    executor: Any = from_env(
+        {
+            "TASKMANAGER_EXECUTOR": "dask",
+            "TASKMANAGER_DASK_SCHEDULER": f"tcp://127.0.0.1:{port}",
+        }
+    )
 
     async def health() -> tuple[int, str]:
         answer = await client.get("/health")
@@ -369,7 +468,9 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
         begun, task = time.monotonic(), {"finished_at": None, "version": 0}
         while task["finished_at"] is None:
             assert time.monotonic() - begun < seconds, task
-            task = (await client.get(f"/tasks/{task_id}?wait=true&since={task['version']}")).json()
+            task = (
+                await client.get(f"/tasks/{task_id}?wait=true&since={task['version']}")
+            ).json()
         return task
 
     async def connected() -> None:
@@ -388,7 +489,8 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
 
     async def is_lost() -> None:
         begun = time.monotonic()
-        while await health() != (503, "degraded"):  # a result that was being fetched may break a moment before
+        # a result that was being fetched may break a moment before
+        while await health() != (503, "degraded"):
             assert time.monotonic() - begun < 5
             await asyncio.sleep(0.01)
         refused = await submit(primes(0))
@@ -402,7 +504,9 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
                 with elsewhere(port) as scheduler:
                     await connected()
                     task_id = await under_way()
-                    scheduler.send_signal(signal.SIGSTOP)  # its machine takes a connection, and answers nothing
+                    # its machine takes a connection, and answers
+                    # nothing
+                    scheduler.send_signal(signal.SIGSTOP)
                     assert (await end_of(task_id, 12))["error"] == LOST
                     await is_lost()
                     scheduler.send_signal(signal.SIGCONT)
@@ -427,9 +531,14 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
 @dask
 @pytest.mark.parametrize(
     ("command", "number"),
-    [(["-m", "uvicorn", "main:app", "--port", "0"], signal.SIGTERM), (["main.py", "127.0.0.1", "0"], signal.SIGINT)],
+    [
+        (["-m", "uvicorn", "main:app", "--port", "0"], signal.SIGTERM),
+        (["main.py", "127.0.0.1", "0"], signal.SIGINT),
+    ],
 )
-def test_a_stop_with_a_task_on_a_cluster_of_its_own(command: list[str], number: int) -> None:
+def test_a_stop_with_a_task_on_a_cluster_of_its_own(
+    command: list[str], number: int
+) -> None:
     import psutil
 
     environ = environment(EXECUTOR="dask", RATE_LIMIT="off")
@@ -453,7 +562,8 @@ def test_a_stop_with_a_task_on_a_cluster_of_its_own(command: list[str], number: 
                 for worker in workers:
                     worker.send_signal(number)
             took = server.stop(number)
-            assert took < 4, took  # with the patience that Dask has by default, it is 5 s
+            # with the patience that Dask has by default, it is 5 s
+            assert took < 4, took
             assert psutil.wait_procs(workers, timeout=5)[1] == []
             output = "\n".join(server.lines)
             assert "Traceback" not in output, output

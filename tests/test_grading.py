@@ -1,4 +1,6 @@
-"""The grading itself: the map has no hole, foreign code may be odd, and what is wrong with a command is said."""
+"""The grading itself: the map has no hole, foreign code may be odd, and
+what is wrong with a command is said.
+"""
 
 import re
 import subprocess
@@ -19,17 +21,30 @@ load_all()
 pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
 
 
-def played(folder: Path, source: str, *names: str, app: str = "solution:app", **named: Any) -> list[Verdict]:
-    """The verdicts on an application whose source this is; ``named`` is what its TOML file would say."""
+def played(
+    folder: Path, source: str, *names: str, app: str = "solution:app", **named: Any
+) -> list[Verdict]:
+    """The verdicts on an application whose source this is; ``named`` is
+    what its TOML file would say.
+    """
     (folder / "solution.py").write_text(source, encoding="utf-8")
-    jobs = [(Solution(app=app, app_dir=str(folder), **named), REQUIREMENTS[name]) for name in names]
+    jobs = [
+        (Solution(app=app, app_dir=str(folder), **named), REQUIREMENTS[name])
+        for name in names
+    ]
     verdicts = dict(grade(jobs))
     return [verdicts[index] for index in range(len(jobs))]
 
 
 def test_the_map_of_the_exercise_has_no_hole() -> None:
-    text = (project_root() / "tests" / "conformance" / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (?!the exercise says|---)(.+) \| (.+) \|$", text.partition("<!-- map -->")[2], re.MULTILINE)
+    text = (project_root() / "tests" / "conformance" / "README.md").read_text(
+        encoding="utf-8"
+    )
+    rows = re.findall(
+        r"^\| (?!the exercise says|---)(.+) \| (.+) \|$",
+        text.partition("<!-- map -->")[2],
+        re.MULTILINE,
+    )
     mapped = [name for _, names in rows for name in re.findall(r"`(\w+)`", names)]
     assert sorted(mapped) == sorted(REQUIREMENTS)
 
@@ -39,16 +54,27 @@ def test_what_explains_a_requirement_exists() -> None:
     for requirement in REQUIREMENTS.values():
         for notebook in re.findall(r"notebook (\d\d-[\w-]+)", requirement.learn):
             assert (root / "notebooks" / f"{notebook}.ipynb").exists(), requirement.name
-        for path in re.findall(r"\w+/\w+\.py|README\.md|pyproject\.toml", requirement.learn):
+        for path in re.findall(
+            r"\w+/\w+\.py|README\.md|pyproject\.toml", requirement.learn
+        ):
             assert (root / path).exists(), requirement.name
 
 
-def test_the_readme_explains_each_key_of_the_toml_file_with_its_default(tmp_path: Path) -> None:
-    text = (project_root() / "tests" / "conformance" / "README.md").read_text(encoding="utf-8")
+def test_the_readme_explains_each_key_of_the_toml_file_with_its_default(
+    tmp_path: Path,
+) -> None:
+    text = (project_root() / "tests" / "conformance" / "README.md").read_text(
+        encoding="utf-8"
+    )
     file = tmp_path / "solution.toml"
-    file.write_text(re.findall(r"```toml\n(.+?)```", text, re.DOTALL)[0], encoding="utf-8")
+    file.write_text(
+        re.findall(r"```toml\n(.+?)```", text, re.DOTALL)[0], encoding="utf-8"
+    )
     shown, default = Solution.read(file), Solution()
-    assert (shown.app, shown.app_dir) == ("your.module:app", str(tmp_path / "path/to/your/project"))
+    assert (shown.app, shown.app_dir) == (
+        "your.module:app",
+        str(tmp_path / "path/to/your/project"),
+    )
     for field in vars(default):
         if field not in ("app", "app_dir"):
             assert getattr(shown, field) == getattr(default, field), field
@@ -57,7 +83,9 @@ def test_the_readme_explains_each_key_of_the_toml_file_with_its_default(tmp_path
 def test_a_toml_file_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "solution.toml"
     file.write_text("quik = 1")
-    with pytest.raises(SolutionError, match="unknown key 'quik'; there are app, app_dir, "):
+    with pytest.raises(
+        SolutionError, match="unknown key 'quik'; there are app, app_dir, "
+    ):
         Solution.read(file)
     file.write_text("quick = ")
     with pytest.raises(SolutionError, match=re.escape(str(file))):
@@ -65,10 +93,14 @@ def test_a_toml_file_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(SolutionError, match="No such file"):
         Solution.read(tmp_path / "missing.toml")
     file.write_text('path = "tasks"')
-    with pytest.raises(SolutionError, match="path is to begin with a slash, not 'tasks'"):
+    with pytest.raises(
+        SolutionError, match="path is to begin with a slash, not 'tasks'"
+    ):
         Solution.read(file)
     for app in ("", "main", "main:", ":app"):
-        with pytest.raises(SolutionError, match=f"MODULE:NAME, such as main:app, not '{app}'"):
+        with pytest.raises(
+            SolutionError, match=f"MODULE:NAME, such as main:app, not '{app}'"
+        ):
             Solution.read(None, app=app)
     file.write_text('app = "a:b"')
     assert Solution.read(file, app="c:d").app == "c:d"
@@ -80,7 +112,10 @@ def test_an_application_that_cannot_be_imported(tmp_path: Path) -> None:
         for source in ("import no_such_module", "x = 1", "raise SystemExit(3)")
     )
     assert broken.mark == missing.mark == nothing.mark == "failed"
-    assert "ModuleNotFoundError: No module named 'no_such_module' (solution.py, line 1)" in broken.happened
+    assert (
+        "ModuleNotFoundError: No module named 'no_such_module' (solution.py, line 1)"
+        in broken.happened
+    )
     assert "no 'app'; its applications are: none" in missing.happened
     assert "SystemExit: 3" in nothing.happened
 
@@ -89,18 +124,35 @@ def test_a_solution_that_blocks_or_waits_for_ever_fails_and_hangs_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONFORMANCE_REAL_SECONDS", "1")
-    spins = (
-        "from fastapi import FastAPI\napp = FastAPI()\n@app.post('/tasks')\nasync def submit():\n    while True: pass"
+    spins = "from fastapi import FastAPI\napp = FastAPI()\n@app.post('/tasks')\nasync def submit():\n    while True: pass"
+    waits = spins.replace(
+        "while True: pass", "import asyncio; await asyncio.Event().wait()"
     )
-    waits = spins.replace("while True: pass", "import asyncio; await asyncio.Event().wait()")
     dies = spins.replace("while True: pass", "import os; os._exit(7)")
-    assert "came to no rest within 1 real seconds" in played(tmp_path, spins, "submit_answers_202")[0].happened
-    assert "still waiting after a virtual day" in played(tmp_path, waits, "submit_answers_202")[0].happened
-    assert "its process ended with exit code 7" in played(tmp_path, dies, "submit_answers_202")[0].happened
-    blocks = spins.replace("while True: pass", "import threading; threading.Event().wait()")
-    hung, remark = played(tmp_path, blocks, "submit_answers_202", "processing_takes_no_place")
-    assert "It is at solution.py:5: import threading; threading.Event().wait()" in hung.happened
-    assert remark.mark == "remark"  # what the exercise leaves open is no failure, however it went
+    assert (
+        "came to no rest within 1 real seconds"
+        in played(tmp_path, spins, "submit_answers_202")[0].happened
+    )
+    assert (
+        "still waiting after a virtual day"
+        in played(tmp_path, waits, "submit_answers_202")[0].happened
+    )
+    assert (
+        "its process ended with exit code 7"
+        in played(tmp_path, dies, "submit_answers_202")[0].happened
+    )
+    blocks = spins.replace(
+        "while True: pass", "import threading; threading.Event().wait()"
+    )
+    hung, remark = played(
+        tmp_path, blocks, "submit_answers_202", "processing_takes_no_place"
+    )
+    assert (
+        "It is at solution.py:5: import threading; threading.Event().wait()"
+        in hung.happened
+    )
+    # what the exercise leaves open is no failure, however it went
+    assert remark.mark == "remark"
 
 
 ODD = """
@@ -146,15 +198,32 @@ def read_all():
 """
 
 
-def test_threads_startup_events_globals_and_captured_clocks_run_on_virtual_time(tmp_path: Path) -> None:
-    names = ["submit_answers_202", "completed_shows_result", "unknown_is_404", "five_in_parallel", "has_type_hints"]
+def test_threads_startup_events_globals_and_captured_clocks_run_on_virtual_time(
+    tmp_path: Path,
+) -> None:
+    names = [
+        "submit_answers_202",
+        "completed_shows_result",
+        "unknown_is_404",
+        "five_in_parallel",
+        "has_type_hints",
+    ]
     verdicts = dict(zip(names, played(tmp_path, ODD, *names), strict=True))
-    assert {name: verdict.mark for name, verdict in verdicts.items()} == dict.fromkeys(names[:3], "passed") | {
+    assert {name: verdict.mark for name, verdict in verdicts.items()} == dict.fromkeys(
+        names[:3], "passed"
+    ) | {
         "five_in_parallel": "failed",
         "has_type_hints": "failed",
     }
-    assert any("this is old-fashioned" in warning for warning in verdicts["submit_answers_202"].warnings)
-    removed = played(tmp_path, ODD.replace("return list(tasks.values())", "return []"), "removed_after_ten_minutes")
+    assert any(
+        "this is old-fashioned" in warning
+        for warning in verdicts["submit_answers_202"].warnings
+    )
+    removed = played(
+        tmp_path,
+        ODD.replace("return list(tasks.values())", "return []"),
+        "removed_after_ten_minutes",
+    )
     assert removed[0].mark == "passed"
 
 
@@ -173,7 +242,13 @@ def test_the_command_writes_reports_and_explains_a_failing_line(tmp_path: Path) 
     ]
     report = tmp_path / "card.html"
     done = subprocess.run(
-        [*command, "-k", "five_in_parallel or submit_answers_202", "--report", str(report)],
+        [
+            *command,
+            "-k",
+            "five_in_parallel or submit_answers_202",
+            "--report",
+            str(report),
+        ],
         cwd=project_root(),
         capture_output=True,
         text=True,
@@ -185,7 +260,11 @@ def test_the_command_writes_reports_and_explains_a_failing_line(tmp_path: Path) 
     assert "solution:app: 1 passed, 1 failed" in done.stdout
     assert "Five tasks are processed in parallel" in report.read_text(encoding="utf-8")
     wrong = subprocess.run(
-        [*command, "--report", "card.pdf"], cwd=project_root(), capture_output=True, text=True, timeout=60
+        [*command, "--report", "card.pdf"],
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert wrong.returncode == pytest.ExitCode.USAGE_ERROR
     assert "the ending is to be .md or .html" in wrong.stderr
@@ -197,7 +276,13 @@ def test_a_card_escapes_what_a_solution_says() -> None:
     assert "<script>" not in card.page(graded, Solution(app="<script>"))
     assert "a \\| b" in card.markdown(graded, Solution())
     assert (
-        card.summary([*graded, (requirement, Verdict("remark")), (requirement, Verdict("remark"))])
+        card.summary(
+            [
+                *graded,
+                (requirement, Verdict("remark")),
+                (requirement, Verdict("remark")),
+            ]
+        )
         == "1 failed, 2 remarks"
     )
 
@@ -230,20 +315,28 @@ async def show(task_id: str):
 """
 
 
-def test_work_after_the_answer_and_200_in_place_of_202_are_seen_for_what_they_are(tmp_path: Path) -> None:
-    at_once, status = played(tmp_path, BACKGROUND, "submit_does_not_wait", "submit_answers_202")
+def test_work_after_the_answer_and_200_in_place_of_202_are_seen_for_what_they_are(
+    tmp_path: Path,
+) -> None:
+    at_once, status = played(
+        tmp_path, BACKGROUND, "submit_does_not_wait", "submit_answers_202"
+    )
     assert (at_once.mark, status.mark) == ("passed", "failed")
     assert "was answered 200" in status.happened
 
 
 def test_other_spellings_of_the_ends_are_found_out(tmp_path: Path) -> None:
     (tmp_path / "solution.py").write_text(BACKGROUND, encoding="utf-8")
-    ((_, verdict),) = grade([(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)])
+    ((_, verdict),) = grade(
+        [(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)]
+    )
     assert (verdict.mark, verdict.found["cancelled"]) == ("passed", "CANCELED")
 
 
 def test_this_project_is_not_taken_for_one_that_is_missing(tmp_path: Path) -> None:
-    (verdict,) = dict(grade([(Solution(app="main:app", app_dir=str(tmp_path)), PREFLIGHT)])).values()
+    (verdict,) = dict(
+        grade([(Solution(app="main:app", app_dir=str(tmp_path)), PREFLIGHT)])
+    ).values()
     assert verdict.mark == "failed"
     assert "No module named 'main'" in verdict.happened
 
@@ -282,42 +375,81 @@ def make_app():
 
 
 def wayward(prefix: str = "/tasks", slash: str = "", luck: str = "False") -> str:
-    return WAYWARD.replace("PREFIX", prefix).replace("SLASH", slash).replace("LUCK", luck)
+    return (
+        WAYWARD.replace("PREFIX", prefix).replace("SLASH", slash).replace("LUCK", luck)
+    )
 
 
 def preflight(folder: Path, source: str, app: str = "solution:app") -> Verdict:
     (folder / "solution.py").write_text(source, encoding="utf-8")
-    ((_, verdict),) = grade([(Solution(app=app, app_dir=str(folder), failed="broken"), PREFLIGHT)])
+    ((_, verdict),) = grade(
+        [(Solution(app=app, app_dir=str(folder), failed="broken"), PREFLIGHT)]
+    )
     return verdict
 
 
 @pytest.mark.parametrize(
     ("prefix", "slash", "path"),
-    [("/tasks", "", None), ("/tasks", "/", "/tasks/"), ("/api/tasks", "", "/api/tasks"), ("/jobs", "", "/jobs")],
+    [
+        ("/tasks", "", None),
+        ("/tasks", "/", "/tasks/"),
+        ("/api/tasks", "", "/api/tasks"),
+        ("/jobs", "", "/jobs"),
+    ],
 )
-def test_names_and_routes_are_found_out(tmp_path: Path, prefix: str, slash: str, path: str | None) -> None:
+def test_names_and_routes_are_found_out(
+    tmp_path: Path, prefix: str, slash: str, path: str | None
+) -> None:
     verdict = preflight(tmp_path, wayward(prefix, slash))
-    names = {"task_id": "id", "status": "state", "queued": "pending", "processing": "running", "completed": "done"}
-    taken = {"result": None, "failing": None}  # since any task type is accepted, and none does what it says
+    names = {
+        "task_id": "id",
+        "status": "state",
+        "queued": "pending",
+        "processing": "running",
+        "completed": "done",
+    }
+    # since any task type is accepted, and none does what it says
+    taken = {"result": None, "failing": None}
     assert verdict.found == names | taken | ({} if path is None else {"path": path})
 
 
 def test_one_odd_habit_costs_one_line(tmp_path: Path) -> None:
     source = wayward(slash="/")
     found = preflight(tmp_path, source).found
-    names = ["submit_answers_202", "names_are_as_given", "get_shows_fields", "unknown_is_404", "works_unasked"]
+    names = [
+        "submit_answers_202",
+        "names_are_as_given",
+        "get_shows_fields",
+        "unknown_is_404",
+        "works_unasked",
+    ]
     verdicts = dict(zip(names, played(tmp_path, source, *names, **found), strict=True))
-    assert [verdicts[name].mark for name in names] == ["failed", "remark", "passed", "passed", "passed"]
+    assert [verdicts[name].mark for name in names] == [
+        "failed",
+        "remark",
+        "passed",
+        "passed",
+        "passed",
+    ]
     assert "task_id is called 'id'" in verdicts["names_are_as_given"].happened
     assert "but inside of 'task'" in verdicts["names_are_as_given"].happened
 
 
 def test_a_route_that_is_nowhere_is_named(tmp_path: Path) -> None:
-    verdict = preflight(tmp_path, wayward(prefix="/jobs").replace('get("/{id}")', 'get("/state/{id}")'))
-    assert "a route POST /tasks (called otherwise? set `path` in a TOML file)" in verdict.expected
+    verdict = preflight(
+        tmp_path, wayward(prefix="/jobs").replace('get("/{id}")', 'get("/state/{id}")')
+    )
+    assert (
+        "a route POST /tasks (called otherwise? set `path` in a TOML file)"
+        in verdict.expected
+    )
     assert "there is POST /jobs in /openapi.json" in verdict.happened
-    verdict = preflight(tmp_path, wayward().replace('get("/{id}")', 'get("/state/{id}")'))
-    assert "200 from GET /tasks/{task_id} for the task just accepted" in verdict.expected
+    verdict = preflight(
+        tmp_path, wayward().replace('get("/{id}")', 'get("/state/{id}")')
+    )
+    assert (
+        "200 from GET /tasks/{task_id} for the task just accepted" in verdict.expected
+    )
     assert "there is GET /tasks/state/{id} in /openapi.json" in verdict.happened
 
 
@@ -328,7 +460,10 @@ def test_a_factory_is_called(tmp_path: Path) -> None:
 def test_a_startup_that_fails_is_told_with_its_line(tmp_path: Path) -> None:
     source = "from fastapi import FastAPI\nasync def start():\n    raise RuntimeError('no disk')\n"
     source += "app = FastAPI(on_startup=[start])"
-    assert "RuntimeError: no disk (solution.py, line 3)" in preflight(tmp_path, source).happened
+    assert (
+        "RuntimeError: no disk (solution.py, line 3)"
+        in preflight(tmp_path, source).happened
+    )
 
 
 def test_its_own_tests_package_is_not_taken_for_this_one(tmp_path: Path) -> None:
@@ -343,17 +478,35 @@ def test_tasks_that_fail_by_chance_are_played_again(tmp_path: Path) -> None:
     found = preflight(tmp_path, lucky).found
     assert found["completed"] == "done"
     names = ["works_unasked"] * 6 + ["nothing_is_lost"]
-    assert {verdict.mark for verdict in played(tmp_path, lucky, *names, failed="broken", **found)} == {"passed"}
+    assert {
+        verdict.mark
+        for verdict in played(tmp_path, lucky, *names, failed="broken", **found)
+    } == {"passed"}
     for never in ("True", "random.random() < 2"):  # and what always fails, fails
-        (verdict,) = played(tmp_path, wayward(luck=never), "works_unasked", failed="broken", **found)
+        (verdict,) = played(
+            tmp_path, wayward(luck=never), "works_unasked", failed="broken", **found
+        )
         assert "its status was 'broken'" in verdict.happened
 
 
 def test_what_cannot_be_played_has_a_card_all_the_same(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "tests/conformance", "--app", "missing:app", "--app-dir", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/conformance",
+        "--app",
+        "missing:app",
+        "--app-dir",
+        str(tmp_path),
+    ]
     report = tmp_path / "card.md"
     done = subprocess.run(
-        [*command, "--report", str(report)], cwd=project_root(), capture_output=True, text=True, timeout=60
+        [*command, "--report", str(report)],
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "No module named 'missing'\nmissing:app: 1 failed" in done.stdout
@@ -365,7 +518,9 @@ def test_what_many_lines_have_in_common_is_said_once_at_the_end() -> None:
     graded = [(requirement, Verdict("failed", "a start", "none came"))] * 5 + [
         (requirement, Verdict("failed", "b", "c"))
     ]
-    assert card.same_reason(graded) == ["Mend this first: 5 lines say “expected a start; none came”."]
+    assert card.same_reason(graded) == [
+        "Mend this first: 5 lines say “expected a start; none came”."
+    ]
     assert card.same_reason(graded[1:]) == []
     assert "Mend this first" in card.page(graded, Solution())
     assert "Mend this first" in card.markdown(graded, Solution())
@@ -373,7 +528,8 @@ def test_what_many_lines_have_in_common_is_said_once_at_the_end() -> None:
 
 def test_a_priority_that_is_refused_is_not_graded(tmp_path: Path) -> None:
     refusing = wayward().replace(
-        "(body: dict):", "(body: dict):\n    if 'priority' in body: raise HTTPException(400, 'eh')"
+        "(body: dict):",
+        "(body: dict):\n    if 'priority' in body: raise HTTPException(400, 'eh')",
     )
     found = preflight(tmp_path, refusing).found
     (verdict,) = played(tmp_path, refusing, "high_goes_first", failed="broken", **found)
@@ -429,7 +585,9 @@ async def cancel(task_id: str):
 """
 
 
-def test_priorities_may_be_numbers_that_go_either_way_or_words_in_capitals(tmp_path: Path) -> None:
+def test_priorities_may_be_numbers_that_go_either_way_or_words_in_capitals(
+    tmp_path: Path,
+) -> None:
     up = "{level: number for number, level in enumerate(Level)}[body.priority]"
     for levels, rank, mark in (
         ("1, 2, 3", up, "passed"),
@@ -440,9 +598,18 @@ def test_priorities_may_be_numbers_that_go_either_way_or_words_in_capitals(tmp_p
         ("'a', 'b', 'c'", up, "not graded"),
     ):
         source = NUMBERED.replace("LEVELS", levels).replace("RANK", rank)
-        verdict, equal = played(tmp_path, source, "high_goes_first", "equal_priorities_keep_their_order")
-        assert (verdict.mark, equal.mark) == (mark, "passed" if mark != "not graded" else mark), (levels, rank)
-        assert levels != "1, 2, 3" or mark == "passed" or "or the other way round" in verdict.expected
+        verdict, equal = played(
+            tmp_path, source, "high_goes_first", "equal_priorities_keep_their_order"
+        )
+        assert (verdict.mark, equal.mark) == (
+            mark,
+            "passed" if mark != "not graded" else mark,
+        ), (levels, rank)
+        assert (
+            levels != "1, 2, 3"
+            or mark == "passed"
+            or "or the other way round" in verdict.expected
+        )
 
 
 def test_a_list_may_come_in_other_shapes(tmp_path: Path) -> None:
@@ -451,8 +618,14 @@ def test_a_list_may_come_in_other_shapes(tmp_path: Path) -> None:
             "'data: ' + json.dumps(a) + '\\n\\n: still there\\n\\n' + 'data: ' + json.dumps(b) + '\\n\\n'",
             "text/event-stream",
         ),
-        "lines": ("json.dumps(a) + '\\n' + json.dumps(b) + '\\n'", "application/x-ndjson"),
-        "by id": ("json.dumps({t['task_id']: {'status': 'queued'} for t in (a, b)})", "application/json"),
+        "lines": (
+            "json.dumps(a) + '\\n' + json.dumps(b) + '\\n'",
+            "application/x-ndjson",
+        ),
+        "by id": (
+            "json.dumps({t['task_id']: {'status': 'queued'} for t in (a, b)})",
+            "application/json",
+        ),
         "inside": ("json.dumps({'count': 2, 'tasks': [a, b]})", "application/json"),
     }
     source = """
@@ -470,7 +643,9 @@ async def read_all():
     return Response(BODY, media_type="KIND")
 """
     for name, (body, kind) in shapes.items():
-        verdict = played(tmp_path, source.replace("BODY", body).replace("KIND", kind), "list_has_all")[0]
+        verdict = played(
+            tmp_path, source.replace("BODY", body).replace("KIND", kind), "list_has_all"
+        )[0]
         assert "there were 2" in verdict.happened, name  # of seven: it has read both
 
 
@@ -503,26 +678,49 @@ def test_blocking_sleep_is_found_under_any_name(tmp_path: Path) -> None:
     assert "there is nap(5)" in played(tmp_path, blocking, "uses_sleep")[0].happened
 
 
-def test_errors_classified_with_match_are_found_by_what_they_are(tmp_path: Path) -> None:
+def test_errors_classified_with_match_are_found_by_what_they_are(
+    tmp_path: Path,
+) -> None:
     own = "import asyncio\nclass Trouble(asyncio.QueueFull, RuntimeError): pass\nclass Worse(Trouble): pass\n"
     match = "def kind(x):\n    match x:\n        case CASE: raise ValueError('eh')\n"
-    for case, mark in (("Worse()", "passed"), ("KeyError()", "passed"), ("'sum' | 'mean'", "remark")):
-        (verdict,) = played(tmp_path, own + match.replace("CASE", case), "classifies_with_match")
+    for case, mark in (
+        ("Worse()", "passed"),
+        ("KeyError()", "passed"),
+        ("'sum' | 'mean'", "remark"),
+    ):
+        (verdict,) = played(
+            tmp_path, own + match.replace("CASE", case), "classifies_with_match"
+        )
         assert verdict.mark == mark, case
     coded = match.replace("match x", "match error.code").replace("CASE", "404")
     assert played(tmp_path, coded, "classifies_with_match")[0].mark == "passed"
     assert played(tmp_path, own, "has_custom_exceptions")[0].mark == "passed"
-    assert played(tmp_path, match.replace("CASE", "1"), "has_custom_exceptions")[0].mark == "failed"
+    assert (
+        played(tmp_path, match.replace("CASE", "1"), "has_custom_exceptions")[0].mark
+        == "failed"
+    )
 
 
 @pytest.mark.parametrize(
     ("progress", "mark"),
-    [("100", "passed"), ("1.0", "passed"), ("'7/7'", "passed"), ("'done'", "passed"), ("99", "remark")],
+    [
+        ("100", "passed"),
+        ("1.0", "passed"),
+        ("'7/7'", "passed"),
+        ("'done'", "passed"),
+        ("99", "remark"),
+    ],
 )
-def test_progress_at_the_end_may_be_written_in_several_ways(tmp_path: Path, progress: str, mark: str) -> None:
-    source = wayward().replace('else "done"', f'else "done"\n    task["progress"] = {progress}')
+def test_progress_at_the_end_may_be_written_in_several_ways(
+    tmp_path: Path, progress: str, mark: str
+) -> None:
+    source = wayward().replace(
+        'else "done"', f'else "done"\n    task["progress"] = {progress}'
+    )
     found = preflight(tmp_path, source).found
-    (verdict,) = played(tmp_path, source, "progress_ends_at_100", failed="broken", **found)
+    (verdict,) = played(
+        tmp_path, source, "progress_ends_at_100", failed="broken", **found
+    )
     assert verdict.mark == mark
     assert mark == "passed" or "it was 99" in verdict.happened
 
@@ -544,12 +742,26 @@ async def show_all():
 """
 
 
-def test_infinity_and_half_a_character_are_to_be_answered_as_json(tmp_path: Path) -> None:
-    (infinity,) = played(tmp_path, ECHO.replace("ASCII", "True"), "odd_values_are_no_crash")
+def test_infinity_and_half_a_character_are_to_be_answered_as_json(
+    tmp_path: Path,
+) -> None:
+    (infinity,) = played(
+        tmp_path, ECHO.replace("ASCII", "True"), "odd_values_are_no_crash"
+    )
     assert (infinity.mark, "the body was" in infinity.happened) == ("remark", True)
-    finite = ECHO.replace("await request.json()", "json.loads((await request.body()).replace(b'1e999', b'0'))")
-    assert played(tmp_path, finite.replace("ASCII", "True"), "odd_values_are_no_crash")[0].mark == "passed"
-    (half,) = played(tmp_path, finite.replace("ASCII", "False"), "odd_values_are_no_crash")
+    finite = ECHO.replace(
+        "await request.json()",
+        "json.loads((await request.body()).replace(b'1e999', b'0'))",
+    )
+    assert (
+        played(tmp_path, finite.replace("ASCII", "True"), "odd_values_are_no_crash")[
+            0
+        ].mark
+        == "passed"
+    )
+    (half,) = played(
+        tmp_path, finite.replace("ASCII", "False"), "odd_values_are_no_crash"
+    )
     assert (half.mark, "\\ud800" in half.expected) == ("remark", True)
 
 
@@ -561,7 +773,13 @@ def test_a_module_that_this_python_cannot_read_is_not_graded(tmp_path: Path) -> 
 
 def test_names_in_the_file_and_names_found_out_go_together(tmp_path: Path) -> None:
     (tmp_path / "solution.py").write_text(wayward(), encoding="utf-8")
-    solution = Solution(app="solution:app", app_dir=str(tmp_path), failed="broken", queued="pending", task_id="id")
+    solution = Solution(
+        app="solution:app",
+        app_dir=str(tmp_path),
+        failed="broken",
+        queued="pending",
+        task_id="id",
+    )
     ((_, verdict),) = grade([(solution, PREFLIGHT)])
     found = {name: value for name, value in verdict.found.items() if value is not None}
     assert found == {"status": "state", "processing": "running", "completed": "done"}
@@ -593,16 +811,31 @@ def test_task_types_that_sound_alike_are_found_out(tmp_path: Path) -> None:
     kinds = "from enum import Enum\nfrom pydantic import BaseModel\nclass Kind(str, Enum):\n    a = 'SUM_NUMBERS'\n"
     kinds += "    b = 'REPORT'\nclass Body(BaseModel):\n    task_type: Kind\n    parameters: dict\n"
     verdict = preflight(tmp_path, kinds + wayward().replace("body: dict", "body: Body"))
-    assert verdict.found["quick"] == {"task_type": "SUM_NUMBERS", "parameters": {"numbers": [1, 2, 3]}}
+    assert verdict.found["quick"] == {
+        "task_type": "SUM_NUMBERS",
+        "parameters": {"numbers": [1, 2, 3]},
+    }
     assert verdict.found["slow"]["task_type"] == "REPORT"
-    assert {body["task_type"] for body in verdict.found["bad_parameters"]} == {"SUM_NUMBERS"}
-    assert 'the slow task is {"task_type": "REPORT"' in card.adopted(Solution(**verdict.found))
+    assert {body["task_type"] for body in verdict.found["bad_parameters"]} == {
+        "SUM_NUMBERS"
+    }
+    assert 'the slow task is {"task_type": "REPORT"' in card.adopted(
+        Solution(**verdict.found)
+    )
 
 
 SCHEMA = {
     "paths": {
         "/jobs": {
-            "post": {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}}}}
+            "post": {
+                "requestBody": {
+                    "content": {
+                        "application/json": {
+                            "schema": {"$ref": "#/components/schemas/Job"}
+                        }
+                    }
+                }
+            }
         }
     },
     "components": {
@@ -610,13 +843,26 @@ SCHEMA = {
             "Kind": {"enum": ["resize", "mail"]},
             "Job": {
                 "type": "object",
-                "required": ["job_type", "payload", "idempotency_key", "retries", "tags"],
+                "required": [
+                    "job_type",
+                    "payload",
+                    "idempotency_key",
+                    "retries",
+                    "tags",
+                ],
                 "properties": {
                     "job_type": {"$ref": "#/components/schemas/Kind"},
-                    "payload": {"type": "object", "required": ["to"], "properties": {"to": {"format": "email"}}},
+                    "payload": {
+                        "type": "object",
+                        "required": ["to"],
+                        "properties": {"to": {"format": "email"}},
+                    },
                     "idempotency_key": {"type": "string"},
                     "retries": {"type": "integer", "minimum": 3},
-                    "tags": {"type": "array", "items": {"type": "string", "minLength": 6}},
+                    "tags": {
+                        "type": "array",
+                        "items": {"type": "string", "minLength": 6},
+                    },
                     "comment": {"type": "string"},
                 },
             },
@@ -626,10 +872,19 @@ SCHEMA = {
 
 
 def test_bodies_are_made_from_the_openapi_document() -> None:
-    common = {"payload": {"to": "someone@example.org"}, "idempotency_key": "{unique}", "retries": 3, "tags": ["textxx"]}
-    assert bodies.bodies(SCHEMA, "/jobs") == [{"job_type": kind, **common} for kind in ("resize", "mail")]
+    common = {
+        "payload": {"to": "someone@example.org"},
+        "idempotency_key": "{unique}",
+        "retries": 3,
+        "tags": ["textxx"],
+    }
+    assert bodies.bodies(SCHEMA, "/jobs") == [
+        {"job_type": kind, **common} for kind in ("resize", "mail")
+    ]
     assert bodies.bodies(SCHEMA, "/tasks") == bodies.bodies({}, "/tasks") == []
-    quick = tomllib.loads(f"quick = {bodies.as_toml({'job_type': 'mail', **common})}")["quick"]
+    quick = tomllib.loads(f"quick = {bodies.as_toml({'job_type': 'mail', **common})}")[
+        "quick"
+    ]
     assert quick == {"job_type": "mail", **common}
     assert bodies.invalid(quick)[2] == {**quick, "job_type": "no_such_type"}
     assert bodies.invalid({"name": "x"}) == [{}, []]
@@ -671,20 +926,47 @@ async def show(job_id: str):
 
 def test_a_solution_with_bodies_of_its_own_needs_no_file(tmp_path: Path) -> None:
     (tmp_path / "solution.py").write_text(OWN_BODIES, encoding="utf-8")
-    ((_, verdict),) = grade([(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)])
+    ((_, verdict),) = grade(
+        [(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)]
+    )
     found = verdict.found
-    assert [found[name]["job_type"] for name in ("quick", "slow", "failing")] == ["short", "long", "broken"]
+    assert [found[name]["job_type"] for name in ("quick", "slow", "failing")] == [
+        "short",
+        "long",
+        "broken",
+    ]
     assert found["quick"]["key"] == "{unique}"
     assert found["invalid"][2]["job_type"] == "no_such_type"
     names = ("path", "task_id", "status", "queued", "processing", "completed")
-    assert [found[name] for name in names] == ["/jobs", "job_id", "state", "accepted", "running", "succeeded"]
+    assert [found[name] for name in names] == [
+        "/jobs",
+        "job_id",
+        "state",
+        "accepted",
+        "running",
+        "succeeded",
+    ]
     names_now = dict(verdict.found)
-    verdicts = played(tmp_path, OWN_BODIES, "ids_differ", "works_unasked", "cancel_processing", **names_now)
+    verdicts = played(
+        tmp_path,
+        OWN_BODIES,
+        "ids_differ",
+        "works_unasked",
+        "cancel_processing",
+        **names_now,
+    )
     assert [each.mark for each in verdicts] == ["passed", "passed", "failed"]
 
 
-def test_a_long_poll_or_a_delete_that_there_is_not_is_no_success(tmp_path: Path) -> None:
-    names = ["cancel_frees_worker", "cancel_wakes_waiters", "wait_holds_up_nobody", "wait_is_not_busy"]
+def test_a_long_poll_or_a_delete_that_there_is_not_is_no_success(
+    tmp_path: Path,
+) -> None:
+    names = [
+        "cancel_frees_worker",
+        "cancel_wakes_waiters",
+        "wait_holds_up_nobody",
+        "wait_is_not_busy",
+    ]
     found = preflight(tmp_path, wayward()).found
     verdicts = played(tmp_path, wayward(), *names, failed="broken", **found)
     assert [verdict.mark for verdict in verdicts] == ["not graded"] * 4
@@ -692,14 +974,18 @@ def test_a_long_poll_or_a_delete_that_there_is_not_is_no_success(tmp_path: Path)
     assert "answered at once" in verdicts[1].happened
 
 
-def test_a_tool_counts_where_it_is_the_one_that_the_exercise_names(tmp_path: Path) -> None:
+def test_a_tool_counts_where_it_is_the_one_that_the_exercise_names(
+    tmp_path: Path,
+) -> None:
     source = "import asyncio as aio, threading\nfrom collections import deque as D\nclass Event: pass\n"
     source += "lock, queue, times = threading.Lock(), aio.Queue(), D()\napp = 'Queue deque Lock gather'\nEvent()\n"
     names = ["uses_queue", "uses_deque", "uses_lock", "uses_event", "uses_gather"]
     marks = [verdict.mark for verdict in played(tmp_path, source, *names)]
     assert marks == ["passed", "passed", "failed", "failed", "failed"]
     anew = "import asyncio\nasync def allow():\n    async with asyncio.Lock(): pass\n"
-    assert "makes a new one each time" in played(tmp_path, anew, "uses_lock")[0].happened
+    assert (
+        "makes a new one each time" in played(tmp_path, anew, "uses_lock")[0].happened
+    )
 
 
 def test_the_source_of_what_cannot_be_imported_is_not_graded(tmp_path: Path) -> None:
@@ -714,10 +1000,22 @@ def test_threads_of_the_solution_may_sleep(tmp_path: Path) -> None:
 
 
 def test_a_report_that_cannot_be_written_costs_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "tests/conformance", "-k", "submit_answers_202", "--report"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/conformance",
+        "-k",
+        "submit_answers_202",
+        "--report",
+    ]
     (tmp_path / "card.md").mkdir()
     done = subprocess.run(
-        [*command, str(tmp_path / "card.md")], cwd=project_root(), capture_output=True, text=True, timeout=60
+        [*command, str(tmp_path / "card.md")],
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0
     assert "the report could not be written: " in done.stdout
@@ -725,7 +1023,10 @@ def test_a_report_that_cannot_be_written_costs_one_line(tmp_path: Path) -> None:
 
 
 def test_a_file_in_place_of_a_module_is_told_how_to_be_named() -> None:
-    with pytest.raises(SolutionError, match=re.escape("not its file: main:app, and its folder with --app-dir")):
+    with pytest.raises(
+        SolutionError,
+        match=re.escape("not its file: main:app, and its folder with --app-dir"),
+    ):
         Solution.read(None, app="src/main.py:app")
 
 
@@ -778,10 +1079,17 @@ async def show_all():
 def test_what_is_kept_of_removed_tasks_is_found_wherever_it_is(
     tmp_path: Path, identity: str, kept: str, keep: str, left: str
 ) -> None:
-    source = LEAKING.replace("IDENTITY", identity).replace("KEPT", kept).replace("KEEP", keep)
+    source = (
+        LEAKING.replace("IDENTITY", identity)
+        .replace("KEPT", kept)
+        .replace("KEEP", keep)
+    )
     source = source.replace("TYPE", "int" if "next" in identity else "uuid.UUID")
     (verdict,) = played(tmp_path, source, "store_forgets")
-    assert (verdict.mark, left in verdict.happened) == ("failed" if left else "passed", True)
+    assert (verdict.mark, left in verdict.happened) == (
+        "failed" if left else "passed",
+        True,
+    )
 
 
 def test_a_single_line_of_ndjson_is_a_list_of_one(tmp_path: Path) -> None:
@@ -796,13 +1104,23 @@ async def submit():
 async def read_all():
     return Response(json.dumps({"task_id": "1", "status": "queued"}), media_type="application/x-ndjson")
 """
-    assert "there were 1" in played(tmp_path, source, "list_has_all")[0].happened  # of seven
+    # of seven
+    assert "there were 1" in played(tmp_path, source, "list_has_all")[0].happened
 
 
-def test_priorities_that_are_documented_go_before_those_that_happen_to_be_accepted(tmp_path: Path) -> None:
-    source = NUMBERED.replace("LEVELS", "'HIGH', 'MEDIUM', 'LOW'").replace("class Level(Enum):", LENIENT)
+def test_priorities_that_are_documented_go_before_those_that_happen_to_be_accepted(
+    tmp_path: Path,
+) -> None:
+    source = NUMBERED.replace("LEVELS", "'HIGH', 'MEDIUM', 'LOW'").replace(
+        "class Level(Enum):", LENIENT
+    )
     source = source.replace("RANK", "list(Level).index(body.priority)")
-    assert [each.mark for each in played(tmp_path, source, "high_goes_first", "unknown_priority_is_400")] == [
+    assert [
+        each.mark
+        for each in played(
+            tmp_path, source, "high_goes_first", "unknown_priority_is_400"
+        )
+    ] == [
         "passed",
         "remark",
     ]
@@ -815,15 +1133,28 @@ LENIENT = """class Level(Enum):
 """
 
 
-def test_a_task_that_fails_by_chance_is_not_taken_for_one_that_fails(tmp_path: Path) -> None:
-    by_chance = OWN_BODIES.replace('"failed" if kind == "broken"', '"failed" if kind == "broken" and len(jobs) % 2')
+def test_a_task_that_fails_by_chance_is_not_taken_for_one_that_fails(
+    tmp_path: Path,
+) -> None:
+    by_chance = OWN_BODIES.replace(
+        '"failed" if kind == "broken"', '"failed" if kind == "broken" and len(jobs) % 2'
+    )
     (tmp_path / "solution.py").write_text(by_chance, encoding="utf-8")
-    ((_, verdict),) = grade([(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)])
+    ((_, verdict),) = grade(
+        [(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)]
+    )
     assert "failing" not in verdict.found
 
 
-def test_where_any_task_type_is_accepted_the_default_ones_promise_nothing(tmp_path: Path) -> None:
+def test_where_any_task_type_is_accepted_the_default_ones_promise_nothing(
+    tmp_path: Path,
+) -> None:
     found = preflight(tmp_path, wayward()).found
     names = ["completed_shows_result", "failure_is_shown", "invalid_is_400"]
-    verdicts = played(tmp_path, wayward().replace('"done"', '"done"\n    task["result"] = "any"'), *names, **found)
+    verdicts = played(
+        tmp_path,
+        wayward().replace('"done"', '"done"\n    task["result"] = "any"'),
+        *names,
+        **found,
+    )
     assert [verdict.mark for verdict in verdicts] == ["passed", "not graded", "failed"]

@@ -12,7 +12,9 @@ from tests.conftest import settle
 
 
 class Bench:
-    """Runs handlers; records their sleeps, their progress, and what they send to the executor."""
+    """Runs handlers; records their sleeps, their progress, and what
+    they send to the executor.
+    """
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -26,8 +28,12 @@ class Bench:
         self.segments.append(call)
         return 1
 
-    async def run(self, task_type: str, work_scale: float = 1.0, **parameters: Any) -> Any:
-        submission = SUBMISSION.validate_python({"task_type": task_type, "parameters": parameters})
+    async def run(
+        self, task_type: str, work_scale: float = 1.0, **parameters: Any
+    ) -> Any:
+        submission = SUBMISSION.validate_python(
+            {"task_type": task_type, "parameters": parameters}
+        )
         tools = handlers.Tools(work_scale, self.progress.append, self.in_executor)
         return await handlers.run(submission.task_type, submission.parameters, tools)
 
@@ -62,8 +68,12 @@ async def test_compute_sum(bench: Bench, numbers: list[float], total: float) -> 
 
 
 @pytest.mark.parametrize("numbers", [[1e308, 1e308], [1.7e308, 1.7e308, -1.0]])
-async def test_a_sum_that_no_float_holds_fails(bench: Bench, numbers: list[float]) -> None:
-    with pytest.raises(TaskFailedError, match=r"^The sum is too large for a floating-point number\.$"):
+async def test_a_sum_that_no_float_holds_fails(
+    bench: Bench, numbers: list[float]
+) -> None:
+    with pytest.raises(
+        TaskFailedError, match=r"^The sum is too large for a floating-point number\.$"
+    ):
         await bench.run("compute_sum", numbers=numbers)
 
 
@@ -72,18 +82,27 @@ async def test_generate_report(bench: Bench, sections: int) -> None:
     result = await bench.run("generate_report", title="Figures", sections=sections)
     assert result["title"] == "Figures"
     assert result["report"].startswith("Figures\n")
-    assert sum(line.startswith("#") for line in result["report"].splitlines()) == sections
+    assert (
+        sum(line.startswith("#") for line in result["report"].splitlines()) == sections
+    )
     assert sum(bench.slept) == 10 + sections
-    assert bench.progress == sorted(set(bench.progress))  # it moves at each simulated second
+    # it moves at each simulated second
+    assert bench.progress == sorted(set(bench.progress))
     assert len(bench.progress) == 10 + sections
     assert all(type(progress) is int for progress in bench.progress)
 
 
 @pytest.mark.parametrize(
     ("kind", "error"),
-    [("task_failed", TaskFailedError), ("timeout", asyncio.TimeoutError), ("crash", RuntimeError)],
+    [
+        ("task_failed", TaskFailedError),
+        ("timeout", asyncio.TimeoutError),
+        ("crash", RuntimeError),
+    ],
 )
-async def test_simulate_failure(bench: Bench, kind: str, error: type[Exception]) -> None:
+async def test_simulate_failure(
+    bench: Bench, kind: str, error: type[Exception]
+) -> None:
     with pytest.raises(error, match="as asked"):
         await bench.run("simulate_failure", kind=kind, message="as asked")
     assert bench.slept == [1.0] * 5
@@ -91,7 +110,9 @@ async def test_simulate_failure(bench: Bench, kind: str, error: type[Exception])
 
 
 @pytest.mark.parametrize("work_scale", [0.0, 0.5, 2.0])
-async def test_work_scale_multiplies_the_sleeps(bench: Bench, work_scale: float) -> None:
+async def test_work_scale_multiplies_the_sleeps(
+    bench: Bench, work_scale: float
+) -> None:
     await bench.run("compute_sum", work_scale, numbers=[1])
     assert bench.slept == [work_scale] * 5
     assert bench.progress == [20, 40, 60, 80, 100]
@@ -114,8 +135,12 @@ async def test_count_primes_goes_through_the_executor_by_segments(bench: Bench) 
         ("simulate_failure", {}, 5),
     ],
 )
-def test_simulated_seconds_of_each_type(task_type: str, parameters: dict[str, Any], seconds: int) -> None:
-    submission = SUBMISSION.validate_python({"task_type": task_type, "parameters": parameters})
+def test_simulated_seconds_of_each_type(
+    task_type: str, parameters: dict[str, Any], seconds: int
+) -> None:
+    submission = SUBMISSION.validate_python(
+        {"task_type": task_type, "parameters": parameters}
+    )
     assert handlers.simulated_seconds(submission.parameters) == seconds
 
 
@@ -155,6 +180,12 @@ async def test_a_cancelled_count_submits_no_further_segment() -> None:
 
 
 async def test_a_type_without_a_handler_is_an_error() -> None:
-    parameters = SUBMISSION.validate_python({"task_type": "count_primes", "parameters": {"limit": 1}}).parameters
+    parameters = SUBMISSION.validate_python(
+        {"task_type": "count_primes", "parameters": {"limit": 1}}
+    ).parameters
     with pytest.raises(NotImplementedError, match="no handler for juggle"):
-        await handlers.run("juggle", parameters, handlers.Tools(1.0, lambda percent: None, asyncio.to_thread))
+        await handlers.run(
+            "juggle",
+            parameters,
+            handlers.Tools(1.0, lambda percent: None, asyncio.to_thread),
+        )

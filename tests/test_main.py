@@ -27,12 +27,19 @@ def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def formatted(message: str, *args: object, exc_info: object = None) -> str:
-    record = logging.LogRecord("taskmanager.test", logging.INFO, "", 1, message, args, exc_info)  # type: ignore[arg-type]
+    record = logging.LogRecord(
+        "taskmanager.test", logging.INFO, "", 1, message, args, exc_info
+    )  # type: ignore[arg-type]
     return main.JsonFormatter().format(record)
 
 
 def test_a_line_of_the_log_is_one_json_object_with_the_fields_of_the_event() -> None:
-    line = json.loads(formatted("task %(task_id)s: %(from)s -> %(to)s", {"task_id": "7", "from": "a", "to": "b"}))
+    line = json.loads(
+        formatted(
+            "task %(task_id)s: %(from)s -> %(to)s",
+            {"task_id": "7", "from": "a", "to": "b"},
+        )
+    )
     assert line.pop("time").endswith("Z")
     assert line == {
         "level": "info",
@@ -45,7 +52,17 @@ def test_a_line_of_the_log_is_one_json_object_with_the_fields_of_the_event() -> 
 
 
 @pytest.mark.parametrize(
-    "text", ['a\n{"level": "forged"}', "\r", "\x00\x1b[31m", "\x7f", "\x85", "\u2028", "\ud800", '"']
+    "text",
+    [
+        'a\n{"level": "forged"}',
+        "\r",
+        "\x00\x1b[31m",
+        "\x7f",
+        "\x85",
+        "\u2028",
+        "\ud800",
+        '"',
+    ],
 )
 def test_nobody_can_forge_a_line(text: str) -> None:
     line = formatted("said %(text)s", {"text": text})
@@ -64,12 +81,18 @@ def test_a_traceback_stays_in_its_line() -> None:
 
 
 def test_a_record_with_ordinary_arguments_is_formatted_too() -> None:
-    assert json.loads(formatted("unknown setting %s is ignored", "X"))["message"] == "unknown setting X is ignored"
+    assert (
+        json.loads(formatted("unknown setting %s is ignored", "X"))["message"]
+        == "unknown setting X is ignored"
+    )
 
 
 @pytest.mark.usefixtures("unconfigured")
-def test_the_log_goes_to_stderr_where_nothing_else_was_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own, which are there during a test only
+def test_the_log_goes_to_stderr_where_nothing_else_was_set_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # pytest's own, which are there during a test only
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     main.configure_logging()
     main.configure_logging()  # a second call adds nothing
@@ -85,7 +108,9 @@ def test_a_log_that_was_set_up_already_is_left_alone() -> None:
 
 
 def test_a_worker_process_makes_no_application() -> None:
-    assert "app" not in runpy.run_path(str(project_root() / "main.py"), run_name="__mp_main__")
+    assert "app" not in runpy.run_path(
+        str(project_root() / "main.py"), run_name="__mp_main__"
+    )
 
 
 def test_help_names_the_arguments() -> None:
@@ -101,19 +126,36 @@ def test_help_names_the_arguments() -> None:
     assert "port" in run.stdout
 
 
-@pytest.mark.parametrize("command", [["-m", "uvicorn", "main:app", "--port", "0"], ["main.py", "127.0.0.1", "0"]])
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "uvicorn", "main:app", "--port", "0"], ["main.py", "127.0.0.1", "0"]],
+)
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("WORKERS", "TASKMANAGER_WORKERS must be a whole number from 1 to 10000; got 'five'"),
-        ("EXECUTOR", "TASKMANAGER_EXECUTOR must be process, thread or dask; got 'five'"),
+        (
+            "WORKERS",
+            "TASKMANAGER_WORKERS must be a whole number from 1 to 10000; got 'five'",
+        ),
+        (
+            "EXECUTOR",
+            "TASKMANAGER_EXECUTOR must be process, thread or dask; got 'five'",
+        ),
     ],
 )
-def test_a_bad_setting_stops_the_start_with_one_line(command: list[str], name: str, complaint: str) -> None:
+def test_a_bad_setting_stops_the_start_with_one_line(
+    command: list[str], name: str, complaint: str
+) -> None:
     command = [sys.executable, *command]
     environ = environment(**{name: "five"})
     run = subprocess.run(
-        command, cwd=project_root(), env=environ, capture_output=True, text=True, check=False, timeout=60
+        command,
+        cwd=project_root(),
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert run.returncode != 0
     assert run.stderr == f"{complaint}\n"

@@ -1,4 +1,6 @@
-"""Before any route: the rate limit, then the body limit, and which of several refusals is answered."""
+"""Before any route: the rate limit, then the body limit, and which of
+several refusals is answered.
+"""
 
 import asyncio
 import json
@@ -65,12 +67,19 @@ async def test_whatever_comes_to_tasks_counts(method: str, path: str) -> None:
 async def test_a_path_behind_a_root_path_counts_too() -> None:
     async with running(rate_limit=2) as app:
         transport = httpx.ASGITransport(app=app, root_path="/jobs")
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            assert (await client.get("/jobs/tasks")).headers["ratelimit"] == '"default";r=1;t=60'
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test"
+        ) as client:
+            assert (await client.get("/jobs/tasks")).headers[
+                "ratelimit"
+            ] == '"default";r=1;t=60'
             assert "ratelimit" not in (await client.get("/jobs/health")).headers
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/docs", "/redoc", "/openapi.json", "/tasksfoo", "/nothing"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/health", "/docs", "/redoc", "/openapi.json", "/tasksfoo", "/nothing"],
+)
 async def test_the_rest_is_free(path: str) -> None:
     async with serving(rate_limit=1) as client:
         for _ in range(3):
@@ -95,7 +104,10 @@ async def test_each_address_is_a_client_of_its_own() -> None:
 
 async def test_forwarding_headers_are_not_read() -> None:
     async with serving(rate_limit=1) as client:
-        forged = [await client.get("/tasks", headers={"X-Forwarded-For": f"10.0.0.{n}"}) for n in range(2)]
+        forged = [
+            await client.get("/tasks", headers={"X-Forwarded-For": f"10.0.0.{n}"})
+            for n in range(2)
+        ]
         assert [answer.status_code for answer in forged] == [200, 429]
 
 
@@ -115,7 +127,9 @@ async def test_a_request_without_an_address_has_a_limit_too() -> None:
             statuses.append(message.get("status"))
 
         for _ in range(2):
-            await app(scope_of("PUT", "/tasks") | {"client": None}, asyncio.Event().wait, send)
+            await app(
+                scope_of("PUT", "/tasks") | {"client": None}, asyncio.Event().wait, send
+            )
         assert [status for status in statuses if status] == [405, 429]
 
 
@@ -124,15 +138,23 @@ async def test_the_body_limit_is_exact(extra: int, status: int) -> None:
     body = b'{"task_type": "compute_sum", "parameters": {"numbers": [1]}}'
     async with serving(max_body=200) as client:
         padded = body + b" " * (200 - len(body) + extra)
-        assert (await client.post("/tasks", content=padded, headers=JSON)).status_code == status
-        answer = await client.post("/tasks", content=chunked(padded[:150], padded[150:]), headers=JSON)
+        assert (
+            await client.post("/tasks", content=padded, headers=JSON)
+        ).status_code == status
+        answer = await client.post(
+            "/tasks", content=chunked(padded[:150], padded[150:]), headers=JSON
+        )
         assert answer.status_code == status
         if status == 413:
             assert answer.json()["detail"] == "The body has more than 200 bytes."
 
 
-@pytest.mark.parametrize(("headers", "reads"), [([(b"content-length", b"1000")], 0), ([], 3)])
-async def test_a_body_over_the_limit_is_not_read_to_its_end(headers: list[Any], reads: int) -> None:
+@pytest.mark.parametrize(
+    ("headers", "reads"), [([(b"content-length", b"1000")], 0), ([], 3)]
+)
+async def test_a_body_over_the_limit_is_not_read_to_its_end(
+    headers: list[Any], reads: int
+) -> None:
     async with running(max_body=250) as app:
         read, statuses = [], []
 
@@ -148,10 +170,14 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(headers: list[Any], 
 
 
 @pytest.mark.parametrize("more", [True, False])
-async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(more: bool) -> None:
+async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(
+    more: bool,
+) -> None:
     async with running() as app:
         sent: list[dict[str, Any]] = []
-        parts = [{"type": "http.request", "body": b"{", "more_body": True}] if more else []
+        parts = (
+            [{"type": "http.request", "body": b"{", "more_body": True}] if more else []
+        )
 
         async def receive() -> dict[str, Any]:
             if parts:
@@ -172,7 +198,9 @@ async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(more: b
 
 async def test_a_request_cancelled_for_another_reason_is_cancelled() -> None:
     async with running() as app:
-        request = asyncio.create_task(app(scope_of("POST", "/tasks"), asyncio.Event().wait, asyncio.Event().wait))
+        request = asyncio.create_task(
+            app(scope_of("POST", "/tasks"), asyncio.Event().wait, asyncio.Event().wait)
+        )
         await settle()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -186,7 +214,9 @@ async def read_only_the_head(message: dict[str, Any]) -> None:
 
 async def test_a_response_that_nobody_reads_is_cut_off_quietly_at_the_stop() -> None:
     async with running() as app:
-        listing = asyncio.create_task(app(scope_of("GET", "/tasks"), asyncio.Event().wait, read_only_the_head))
+        listing = asyncio.create_task(
+            app(scope_of("GET", "/tasks"), asyncio.Event().wait, read_only_the_head)
+        )
         await settle()
         app.state.manager.begin_stop()
         listing.cancel()
@@ -209,7 +239,9 @@ async def test_a_failure_in_the_middle_of_a_response_is_left_to_the_server() -> 
 
 async def test_a_response_that_is_cancelled_for_another_reason_is_cancelled() -> None:
     async with running() as app:
-        listing = asyncio.create_task(app(scope_of("GET", "/tasks"), asyncio.Event().wait, read_only_the_head))
+        listing = asyncio.create_task(
+            app(scope_of("GET", "/tasks"), asyncio.Event().wait, read_only_the_head)
+        )
         await settle()
         listing.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -230,13 +262,18 @@ FULL = {"workers": 1, "queue_size": 1, "max_body": 500}
         ("POST", "/tasks", BIG, {"stopping"}, 413),  # 413 before 503 shutting_down
         ("POST", "/tasks", b"{", {"stopping"}, 503),  # 503 shutting_down before 400
         ("POST", "/tasks", b"{", {"full"}, 400),  # 400 before 503 queue_full
-        ("GET", f"/tasks/{UNKNOWN}?since=-1", b"", set(), 400),  # 400 before 404 task_not_found
+        # 400 before 404 task_not_found
+        ("GET", f"/tasks/{UNKNOWN}?since=-1", b"", set(), 400),
     ],
 )
 async def test_one_order_decides(
     gate: Gate, method: str, path: str, content: bytes, state: set[str], status: int
 ) -> None:
-    async with running(**FULL, rate_limit=3) as app, client_of(app, "10.0.0.1") as filler, client_of(app) as client:
+    async with (
+        running(**FULL, rate_limit=3) as app,
+        client_of(app, "10.0.0.1") as filler,
+        client_of(app) as client,
+    ):
         if "full" in state:
             for _ in range(2):  # one for the worker, one for the queue
                 assert (await filler.post("/tasks", json=SUM)).status_code == 202

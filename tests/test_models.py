@@ -7,7 +7,14 @@ from itertools import product
 import pytest
 
 from taskmanager.errors import IllegalTransitionError
-from taskmanager.models import TERMINAL, TRANSITIONS, Task, TaskStatus, new_task_id, timestamp
+from taskmanager.models import (
+    TERMINAL,
+    TRANSITIONS,
+    Task,
+    TaskStatus,
+    new_task_id,
+    timestamp,
+)
 from taskmanager.parameters import ComputeSum
 
 LEGAL = {
@@ -48,7 +55,11 @@ def task_in(status: str) -> Task:
 
 
 def test_the_table_is_the_one_of_the_api() -> None:
-    assert {(old.value, new.value) for old, following in TRANSITIONS.items() for new in following} == LEGAL
+    assert {
+        (old.value, new.value)
+        for old, following in TRANSITIONS.items()
+        for new in following
+    } == LEGAL
     assert {status.value for status in TERMINAL} == {"completed", "failed", "cancelled"}
 
 
@@ -57,7 +68,11 @@ def test_a_legal_change_raises_the_version_by_one(old: str, new: str) -> None:
     task = task_in(old)
     version = task.version
     task.change_status(TaskStatus(new), "2026-01-01T00:00:02.000Z", 2.0)
-    assert (task.status.value, task.version, task.changed_clock) == (new, version + 1, 2.0)
+    assert (task.status.value, task.version, task.changed_clock) == (
+        new,
+        version + 1,
+        2.0,
+    )
 
 
 @pytest.mark.parametrize(("old", "new"), sorted(set(product(ROUTES, ROUTES)) - LEGAL))
@@ -65,7 +80,13 @@ def test_an_illegal_change_changes_nothing(old: str, new: str) -> None:
     task = task_in(old)
     before, clock, change = task.to_dict(None), task.changed_clock, task.next_change()
     with pytest.raises(IllegalTransitionError, match=f"{old} -> {new}"):
-        task.change_status(TaskStatus(new), "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1}, {"code": "x", "message": "x"})
+        task.change_status(
+            TaskStatus(new),
+            "2026-01-01T00:00:02.000Z",
+            2.0,
+            {"sum": 1},
+            {"code": "x", "message": "x"},
+        )
     assert (task.to_dict(None), task.changed_clock) == (before, clock)
     assert not change.is_set()  # nobody is woken for nothing
 
@@ -73,8 +94,14 @@ def test_an_illegal_change_changes_nothing(old: str, new: str) -> None:
 def test_times_result_and_error_are_set_when_they_become_known() -> None:
     task = task_in("processing")
     assert (task.started_at, task.finished_at) == ("2026-01-01T00:00:01.000Z", None)
-    task.change_status(TaskStatus.COMPLETED, "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1})
-    assert (task.finished_at, task.result, task.error) == ("2026-01-01T00:00:02.000Z", {"sum": 1}, None)
+    task.change_status(
+        TaskStatus.COMPLETED, "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1}
+    )
+    assert (task.finished_at, task.result, task.error) == (
+        "2026-01-01T00:00:02.000Z",
+        {"sum": 1},
+        None,
+    )
 
 
 def test_a_failed_task_has_an_error_and_no_result() -> None:
@@ -130,7 +157,8 @@ async def test_every_waiter_of_a_change_wakes_and_the_next_one_waits_anew() -> N
     waiters = [asyncio.create_task(task.next_change().wait()) for _ in range(3)]
     await asyncio.sleep(0)
     task.change_status(TaskStatus.PROCESSING, "", 0.0)
-    assert not task.next_change().is_set()  # before the three have run: nobody may take their wake-up away
+    # before the three have run: nobody may take their wake-up away
+    assert not task.next_change().is_set()
     assert await asyncio.gather(*waiters) == [True, True, True]
 
 

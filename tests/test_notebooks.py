@@ -1,4 +1,6 @@
-"""Every notebook runs in order from a new kernel and shows what is committed; every exercise's check can tell."""
+"""Every notebook runs in order from a new kernel and shows what is
+committed; every exercise's check can tell.
+"""
 
 import asyncio
 import importlib
@@ -12,9 +14,17 @@ import pytest
 from notebooks import checks, refresh
 from tests.conftest import project_root
 
-MEASURED = {"08-streaming", "09-load", "10-shutdown-and-faults", "11-outgrowing-one-machine"}  # times of this machine
+# times of this machine
+MEASURED = {
+    "08-streaming",
+    "09-load",
+    "10-shutdown-and-faults",
+    "11-outgrowing-one-machine",
+}
 MODULES = sorted(
-    path.stem for path in (project_root() / "notebooks" / "checks").glob("*.py") if path.stem != "__init__"
+    path.stem
+    for path in (project_root() / "notebooks" / "checks").glob("*.py")
+    if path.stem != "__init__"
 )
 for module in MODULES:
     importlib.import_module(f"notebooks.checks.{module}")
@@ -22,7 +32,9 @@ for module in MODULES:
 
 @pytest.fixture(scope="session")
 def runs() -> dict[str, Any]:
-    """Each notebook after a run from a new kernel, or the error that ended it; two at a time."""
+    """Each notebook after a run from a new kernel, or the error that
+    ended it; two at a time.
+    """
 
     async def run_all() -> list[Any]:
         two = asyncio.Semaphore(2)
@@ -31,14 +43,19 @@ def runs() -> dict[str, Any]:
             async with two:
                 return await refresh.executed(name)
 
-        return await asyncio.gather(*(one(name) for name in refresh.names()), return_exceptions=True)
+        return await asyncio.gather(
+            *(one(name) for name in refresh.names()), return_exceptions=True
+        )
 
     return dict(zip(refresh.names(), asyncio.run(run_all()), strict=True))
 
 
 def shape(cell: Any) -> list[Any]:
     """What kinds of output a cell has."""
-    return [(output.output_type, *sorted(output.get("data", {}))) for output in cell.get("outputs", [])]
+    return [
+        (output.output_type, *sorted(output.get("data", {})))
+        for output in cell.get("outputs", [])
+    ]
 
 
 def printed(cell: Any) -> str:
@@ -61,16 +78,31 @@ def test_it_is_committed_executed_in_order_small_and_with_a_picture(name: str) -
     notebook, path = refresh.read(name), project_root() / "notebooks" / f"{name}.ipynb"
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert not [cell.source for cell in code for output in cell.outputs if output.output_type == "error"]
-    assert any("image/svg+xml" in output.get("data", {}) for cell in code for output in cell.outputs)
+    assert not [
+        cell.source
+        for cell in code
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
+    assert any(
+        "image/svg+xml" in output.get("data", {})
+        for cell in code
+        for output in cell.outputs
+    )
     assert len(notebook.cells) <= 35
     assert path.stat().st_size <= 150_000
-    assert nbformat.writes(refresh.normalised(notebook)) + "\n" == path.read_text(encoding="utf-8")
+    assert nbformat.writes(refresh.normalised(notebook)) + "\n" == path.read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("name", refresh.names())
 def test_no_stub_passes_its_check(name: str) -> None:
-    cells = [cell for cell in refresh.read(name).cells if re.search(r"^check\.\w+\(", cell.source, re.MULTILINE)]
+    cells = [
+        cell
+        for cell in refresh.read(name).cells
+        if re.search(r"^check\.\w+\(", cell.source, re.MULTILINE)
+    ]
     assert cells
     for cell in cells:
         assert printed(cell).startswith("Not yet: "), cell.source
@@ -78,7 +110,9 @@ def test_no_stub_passes_its_check(name: str) -> None:
 
 @pytest.mark.parametrize("name", refresh.names())
 def test_links_lead_somewhere_and_line_counts_are_true(name: str) -> None:
-    text = "\n".join(cell.source for cell in refresh.read(name).cells if cell.cell_type == "markdown")
+    text = "\n".join(
+        cell.source for cell in refresh.read(name).cells if cell.cell_type == "markdown"
+    )
     folder = project_root() / "notebooks"
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (folder / target).exists(), target
@@ -91,11 +125,21 @@ def test_every_check_is_asked_for_in_its_notebook_and_has_its_answers() -> None:
         text = "\n".join(cell.source for cell in refresh.read(name).cells)
         module = re.search(r"from notebooks\.checks import (\w+) as check", text)
         assert module, name
-        asked += [f"{module[1]}.{check}" for check in re.findall(r"^check\.(\w+)\(", text, re.MULTILINE)]
+        asked += [
+            f"{module[1]}.{check}"
+            for check in re.findall(r"^check\.(\w+)\(", text, re.MULTILINE)
+        ]
     assert sorted(asked) == sorted(checks.CHECKS)
     for module_name in MODULES:
-        names = {key.partition(".")[2] for key in checks.CHECKS if key.startswith(f"{module_name}.")}
-        assert set(importlib.import_module(f"tests.wrong_answers.{module_name}").WRONG) == names
+        names = {
+            key.partition(".")[2]
+            for key in checks.CHECKS
+            if key.startswith(f"{module_name}.")
+        }
+        assert (
+            set(importlib.import_module(f"tests.wrong_answers.{module_name}").WRONG)
+            == names
+        )
 
 
 @pytest.mark.parametrize("key", sorted(checks.CHECKS))

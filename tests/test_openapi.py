@@ -1,4 +1,6 @@
-"""The document says what the server does, and /docs works without the internet."""
+"""The document says what the server does, and /docs works without the
+internet.
+"""
 
 import re
 import subprocess
@@ -27,16 +29,24 @@ def operation(key: tuple[str, str]) -> dict[str, Any]:
 
 
 def test_every_operation_is_documented() -> None:
-    assert {(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods} == set(OPERATIONS)
+    assert {
+        (method, path)
+        for path, methods in DOCUMENT["paths"].items()
+        for method in methods
+    } == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("key", OPERATIONS)
-def test_every_status_of_an_operation_is_documented_and_no_other(key: tuple[str, str]) -> None:
+def test_every_status_of_an_operation_is_documented_and_no_other(
+    key: tuple[str, str],
+) -> None:
     assert set(operation(key)["responses"]) == OPERATIONS[key]
 
 
 @pytest.mark.parametrize("key", [key for key in OPERATIONS if key[1] != "/health"])
-def test_each_response_names_its_headers_and_errors_are_problems(key: tuple[str, str]) -> None:
+def test_each_response_names_its_headers_and_errors_are_problems(
+    key: tuple[str, str],
+) -> None:
     for status, response in operation(key)["responses"].items():
         headers = {"Cache-Control", "RateLimit-Policy", "RateLimit"}
         headers |= {"Retry-After"} if status in ("202", "429", "503") else set()
@@ -49,22 +59,43 @@ def test_each_response_names_its_headers_and_errors_are_problems(key: tuple[str,
 
 
 def test_the_only_422_is_that_of_a_reused_key() -> None:
-    answers = {key: operation(key)["responses"].get("422", {}).get("description") for key in OPERATIONS}
-    assert answers == dict.fromkeys(OPERATIONS) | {("post", "/tasks"): "idempotency_key_reused"}
-    assert str(DOCUMENT).count("422") == 1  # FastAPI's own, whose schema these are, is nowhere
-    assert not {"HTTPValidationError", "ValidationError"} & set(DOCUMENT["components"]["schemas"])
+    answers = {
+        key: operation(key)["responses"].get("422", {}).get("description")
+        for key in OPERATIONS
+    }
+    assert answers == dict.fromkeys(OPERATIONS) | {
+        ("post", "/tasks"): "idempotency_key_reused"
+    }
+    # FastAPI's own, whose schema these are, is nowhere
+    assert str(DOCUMENT).count("422") == 1
+    assert not {"HTTPValidationError", "ValidationError"} & set(
+        DOCUMENT["components"]["schemas"]
+    )
 
 
 def test_the_idempotency_key_is_a_header_of_a_submission_alone() -> None:
     headers = {
-        key: [parameter for parameter in operation(key).get("parameters", []) if parameter["in"] == "header"]
+        key: [
+            parameter
+            for parameter in operation(key).get("parameters", [])
+            if parameter["in"] == "header"
+        ]
         for key in OPERATIONS
     }
     (parameter,) = headers.pop(("post", "/tasks"))
     assert set(map(tuple, headers.values())) == {()}
-    assert (parameter["name"], parameter.get("required", False)) == ("Idempotency-Key", False)
+    assert (parameter["name"], parameter.get("required", False)) == (
+        "Idempotency-Key",
+        False,
+    )
     assert parameter["description"]
-    for key, fits in (('"a"', True), ("a", False), ('""', False), ('"' + "a" * 256 + '"', False), ('x"a"', False)):
+    for key, fits in (
+        ('"a"', True),
+        ("a", False),
+        ('""', False),
+        ('"' + "a" * 256 + '"', False),
+        ('x"a"', False),
+    ):
         assert bool(re.search(parameter["schema"]["pattern"], key)) is fits
 
 
@@ -90,7 +121,11 @@ async def test_each_example_works_unchanged(name: str) -> None:
 
 def test_there_is_an_example_for_each_task_type() -> None:
     body = operation(("post", "/tasks"))["requestBody"]["content"]["application/json"]
-    assert set(body["examples"]) == set(body["schema"]["discriminator"]["mapping"]) == set(EXAMPLES)
+    assert (
+        set(body["examples"])
+        == set(body["schema"]["discriminator"]["mapping"])
+        == set(EXAMPLES)
+    )
 
 
 async def test_the_document_is_served_as_it_is_made() -> None:
@@ -119,21 +154,40 @@ app = create_app()
 assert app.docs_url == "/docs"
 assert {"/docs", "/redoc", "/tasks"} <= {route.path for route in app.routes}
 """
-    subprocess.run([sys.executable, "-c", program], cwd=project_root(), check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-c", program], cwd=project_root(), check=True, timeout=60
+    )
 
 
 def test_bounds_are_in_the_words_of_json_schema() -> None:
     def keys(value: Any) -> set[str]:
-        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-        return (set(value) if isinstance(value, dict) else set()).union(*map(keys, parts))
+        parts = (
+            value.values()
+            if isinstance(value, dict)
+            else value
+            if isinstance(value, list)
+            else []
+        )
+        return (set(value) if isinstance(value, dict) else set()).union(
+            *map(keys, parts)
+        )
 
     assert not keys(DOCUMENT) & {"ge", "gt", "le", "lt"}
     properties = DOCUMENT["components"]["schemas"]["GenerateReport"]["properties"]
-    assert (properties["sections"]["minimum"], properties["sections"]["maximum"]) == (1, 20)
+    assert (properties["sections"]["minimum"], properties["sections"]["maximum"]) == (
+        1,
+        20,
+    )
 
 
 def test_headers_are_where_they_are_sent() -> None:
     answers = create_app(settings()).openapi()["paths"]["/tasks"]["post"]["responses"]
-    with_retry = {status for status, answer in answers.items() if "Retry-After" in answer["headers"]}
+    with_retry = {
+        status
+        for status, answer in answers.items()
+        if "Retry-After" in answer["headers"]
+    }
     assert with_retry == {"202", "429", "503"}
-    assert [status for status, answer in answers.items() if "Location" in answer["headers"]] == ["202"]
+    assert [
+        status for status, answer in answers.items() if "Location" in answer["headers"]
+    ] == ["202"]

@@ -12,7 +12,9 @@ from taskmanager.parameters import SUBMISSION
 
 
 def check(task_type: str, **parameters: Any) -> dict[str, Any]:
-    submission = SUBMISSION.validate_python({"task_type": task_type, "parameters": parameters})
+    submission = SUBMISSION.validate_python(
+        {"task_type": task_type, "parameters": parameters}
+    )
     return submission.parameters.model_dump()
 
 
@@ -29,25 +31,45 @@ ACCEPTED = [
     ("simulate_failure", {"kind": "timeout", "message": "x" * 200}),
 ]
 REFUSED = [
-    *((task_type, {"more": 1}) for task_type in ("compute_sum", "generate_report", "count_primes", "simulate_failure")),
+    *(
+        (task_type, {"more": 1})
+        for task_type in (
+            "compute_sum",
+            "generate_report",
+            "count_primes",
+            "simulate_failure",
+        )
+    ),
     ("generate_report", {"title": "x", "more": 1}),
     ("count_primes", {"limit": 1, "more": 1}),
     ("compute_sum", {}),
     ("compute_sum", {"numbers": []}),
     ("compute_sum", {"numbers": [1] * 10_001}),
-    *(("compute_sum", {"numbers": [bad]}) for bad in (True, "5", None, [], {}, math.nan, math.inf, -math.inf)),
-    *(("compute_sum", {"numbers": [1, bad]}) for bad in (10**100, -(10**100), 10**4000, 1j, b"1")),
+    *(
+        ("compute_sum", {"numbers": [bad]})
+        for bad in (True, "5", None, [], {}, math.nan, math.inf, -math.inf)
+    ),
+    *(
+        ("compute_sum", {"numbers": [1, bad]})
+        for bad in (10**100, -(10**100), 10**4000, 1j, b"1")
+    ),
     ("compute_sum", {"numbers": 5}),
     ("compute_sum", {"numbers": "123"}),
     ("compute_sum", {"numbers": [1], "more": 1}),
     ("generate_report", {}),
     *(("generate_report", {"title": bad}) for bad in ("", "x" * 201, 5, None, True)),
-    *(("generate_report", {"title": f"a{bad}b"}) for bad in "\x00\t\n\x1f\x7f\x80\x9f\ud800\udfff"),
+    *(
+        ("generate_report", {"title": f"a{bad}b"})
+        for bad in "\x00\t\n\x1f\x7f\x80\x9f\ud800\udfff"
+    ),
     *(
         ("generate_report", {"title": "x", "sections": bad})
         for bad in (0, 21, True, "5", 5.5, None, math.nan, math.inf, 1e30)
     ),
-    *(("count_primes", {"limit": bad}) for bad in (-1, 1_000_000_001, True, "5", 1.5, None, math.nan, math.inf)),
+    *(
+        ("count_primes", {"limit": bad})
+        for bad in (-1, 1_000_000_001, True, "5", 1.5, None, math.nan, math.inf)
+    ),
     ("count_primes", {}),
     *(("simulate_failure", {"kind": bad}) for bad in ("boom", "CRASH", "", None, 1)),
     *(("simulate_failure", {"message": bad}) for bad in (5, None, True, "a\ud800")),
@@ -107,12 +129,19 @@ def test_a_submission_has_normal_priority_unless_it_says_otherwise() -> None:
     body = {"task_type": "count_primes", "parameters": {"limit": 1}}
     assert SUBMISSION.validate_python(body).priority == "normal"
     for priority in ("high", "normal", "low"):
-        assert SUBMISSION.validate_python(body | {"priority": priority}).priority == priority
+        assert (
+            SUBMISSION.validate_python(body | {"priority": priority}).priority
+            == priority
+        )
 
 
 def test_texts_may_have_every_character_but_control_characters_and_surrogates() -> None:
     characters = [chr(code) for code in range(sys.maxunicode + 1)]
-    refused = {character for character in characters if unicodedata.category(character) in ("Cc", "Cs")}
+    refused = {
+        character
+        for character in characters
+        if unicodedata.category(character) in ("Cc", "Cs")
+    }
     for character in refused:
         with pytest.raises(ValidationError):
             check("simulate_failure", message=character)
@@ -136,4 +165,6 @@ def test_a_whole_float_is_a_whole_number() -> None:
 
 
 def test_integers_and_floats_stay_what_they_are() -> None:
-    assert [type(number) for number in check("compute_sum", numbers=[1, 1.0])["numbers"]] == [int, float]
+    assert [
+        type(number) for number in check("compute_sum", numbers=[1, 1.0])["numbers"]
+    ] == [int, float]

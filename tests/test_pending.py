@@ -1,4 +1,6 @@
-"""The queue: bounded, ordered by place, and left at once by what is cancelled."""
+"""The queue: bounded, ordered by place, and left at once by what is
+cancelled.
+"""
 
 import asyncio
 import random
@@ -82,7 +84,9 @@ def test_it_agrees_with_a_sorted_list(seed: int) -> None:
     for number in range(300):
         match random_.choice(["put", "put", "get", "remove"]):
             case "put":
-                task = new_task(number, random_.choice([0.0, 30.0, 60.0]) + number // 10)
+                task = new_task(
+                    number, random_.choice([0.0, 30.0, 60.0]) + number // 10
+                )
                 queue.put_nowait(task)
                 oracle.append(task)
             case "get" if oracle:
@@ -94,8 +98,13 @@ def test_it_agrees_with_a_sorted_list(seed: int) -> None:
                 oracle.remove(task)
                 queue.remove(task)
         in_order = sorted(oracle, key=lambda task: task.place)
-        log.append([queue.position(task) for task in in_order] == list(range(len(oracle))))
-        log.append(queue.qsize() == len(oracle) and abs(queue.expected_seconds - 5 * len(oracle)) < 1e-6)
+        log.append(
+            [queue.position(task) for task in in_order] == list(range(len(oracle)))
+        )
+        log.append(
+            queue.qsize() == len(oracle)
+            and abs(queue.expected_seconds - 5 * len(oracle)) < 1e-6
+        )
     assert all(log)
 
 

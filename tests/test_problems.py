@@ -1,4 +1,6 @@
-"""Whatever is wrong, the answer is a problem document that says so, and never a 500."""
+"""Whatever is wrong, the answer is a problem document that says so, and
+never a 500.
+"""
 
 import json
 from typing import Any
@@ -17,13 +19,21 @@ def body(**changes: Any) -> bytes:
 
 
 def numbers(text: str) -> bytes:
-    return b'{"task_type": "compute_sum", "parameters": {"numbers": [%s]}}' % text.encode()
+    return (
+        b'{"task_type": "compute_sum", "parameters": {"numbers": [%s]}}' % text.encode()
+    )
 
 
-async def faults(content: bytes, content_type: str = "application/json") -> list[dict[str, str]]:
-    """Submit this and return the errors of the answer, which has to be a 400."""
+async def faults(
+    content: bytes, content_type: str = "application/json"
+) -> list[dict[str, str]]:
+    """Submit this and return the errors of the answer, which has to be
+    a 400.
+    """
     async with serving() as client:
-        answer = await client.post("/tasks", content=content, headers={"Content-Type": content_type})
+        answer = await client.post(
+            "/tasks", content=content, headers={"Content-Type": content_type}
+        )
         assert answer.status_code == 400, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
@@ -64,7 +74,10 @@ async def faults(content: bytes, content_type: str = "application/json") -> list
         (body(parameters={}), ["#/parameters/numbers"]),
         (body(parameters={"numbers": []}), ["#/parameters/numbers"]),
         (body(parameters={"numbers": "12"}), ["#/parameters/numbers"]),
-        (body(parameters={"numbers": [1, True, "2", {"int": 1}]}), [f"#/parameters/numbers/{n}" for n in (1, 2, 3)]),
+        (
+            body(parameters={"numbers": [1, True, "2", {"int": 1}]}),
+            [f"#/parameters/numbers/{n}" for n in (1, 2, 3)],
+        ),
         (numbers("NaN"), ["#/parameters/numbers/0"]),
         (numbers("1, Infinity"), ["#/parameters/numbers/1"]),
         (numbers("1e999"), ["#/parameters/numbers/0"]),
@@ -75,11 +88,19 @@ async def faults(content: bytes, content_type: str = "application/json") -> list
         (body(compute_sum=1), ["#/compute_sum"]),
         (body(**{"a/b~c d%é": 1}), ["#/a~1b~0c%20d%25%C3%A9"]),
         (body(**{"\x00": 1}), ["#/%00"]),
-        (b'{"task_type": "compute_sum", "parameters": {"numbers": [1], "\\ud800": 1}}', ["#/parameters"]),
-        (b'{"task_type": "compute_sum", "\\ud800": 1, "parameters": {"numbers": [1]}}', ["#"]),
+        (
+            b'{"task_type": "compute_sum", "parameters": {"numbers": [1], "\\ud800": 1}}',
+            ["#/parameters"],
+        ),
+        (
+            b'{"task_type": "compute_sum", "\\ud800": 1, "parameters": {"numbers": [1]}}',
+            ["#"],
+        ),
     ],
 )
-async def test_a_fault_in_the_body_is_pointed_at(content: bytes, pointers: list[str]) -> None:
+async def test_a_fault_in_the_body_is_pointed_at(
+    content: bytes, pointers: list[str]
+) -> None:
     assert [error["pointer"] for error in await faults(content)] == pointers
 
 
@@ -97,33 +118,58 @@ async def test_a_fault_in_the_body_is_pointed_at(content: bytes, pointers: list[
             "#/task_type",
         ),
         (
-            json.dumps({"task_type": "generate_report", "parameters": {"title": "a\nb"}}).encode(),
+            json.dumps(
+                {"task_type": "generate_report", "parameters": {"title": "a\nb"}}
+            ).encode(),
             "",
             "Input should have no control characters",
             "#/parameters/title",
         ),
-        (body(**{"~!$&'()*+,;=:@/?": 1}), "", "Extra inputs are not permitted", "#/~0!$&'()*+,;=:@~1%3F"),
+        (
+            body(**{"~!$&'()*+,;=:@/?": 1}),
+            "",
+            "Extra inputs are not permitted",
+            "#/~0!$&'()*+,;=:@~1%3F",
+        ),
     ],
 )
-async def test_a_fault_is_said_in_words(content: bytes, content_type: str, detail: str, pointer: str) -> None:
-    assert await faults(content, content_type or "application/json") == [{"detail": detail, "pointer": pointer}]
+async def test_a_fault_is_said_in_words(
+    content: bytes, content_type: str, detail: str, pointer: str
+) -> None:
+    assert await faults(content, content_type or "application/json") == [
+        {"detail": detail, "pointer": pointer}
+    ]
 
 
-@pytest.mark.parametrize("title", ["", "x" * 201, "a\nb", "\x00", "\u0085", "\ud800", 5, None])
+@pytest.mark.parametrize(
+    "title", ["", "x" * 201, "a\nb", "\x00", "\u0085", "\ud800", 5, None]
+)
 async def test_a_title_has_only_what_can_be_printed(title: Any) -> None:
-    content = json.dumps({"task_type": "generate_report", "parameters": {"title": title}}).encode()
-    assert [error["pointer"] for error in await faults(content)] == ["#/parameters/title"]
+    content = json.dumps(
+        {"task_type": "generate_report", "parameters": {"title": title}}
+    ).encode()
+    assert [error["pointer"] for error in await faults(content)] == [
+        "#/parameters/title"
+    ]
 
 
-@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"],
+)
 async def test_a_body_of_another_type_is_refused(content_type: str) -> None:
     assert [error["pointer"] for error in await faults(body(), content_type)] == ["#"]
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/x+json"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json; charset=utf-8", "Application/JSON", "application/x+json"],
+)
 async def test_json_by_any_of_its_names_is_accepted(content_type: str) -> None:
     async with serving() as client:
-        answer = await client.post("/tasks", content=body(), headers={"Content-Type": content_type})
+        answer = await client.post(
+            "/tasks", content=body(), headers={"Content-Type": content_type}
+        )
         assert answer.status_code == 202
 
 
@@ -145,7 +191,9 @@ async def test_not_more_than_a_hundred_faults_are_listed() -> None:
         ("/tasks/%00", ["task_id"]),
     ],
 )
-async def test_a_fault_in_the_query_or_path_names_its_parameter(path: str, parameters: list[str]) -> None:
+async def test_a_fault_in_the_query_or_path_names_its_parameter(
+    path: str, parameters: list[str]
+) -> None:
     async with serving() as client:
         answer = await client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
@@ -160,7 +208,16 @@ async def test_an_unknown_task_is_404(method: str) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/tasks/", f"/tasks/{UNKNOWN}/", f"/tasks/{UNKNOWN}/more", "/tasksfoo"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/tasks/",
+        f"/tasks/{UNKNOWN}/",
+        f"/tasks/{UNKNOWN}/more",
+        "/tasksfoo",
+    ],
+)
 async def test_an_unknown_path_is_404_and_never_a_redirect(path: str) -> None:
     async with serving() as client:
         answer = await client.get(path)
@@ -180,15 +237,22 @@ async def test_an_unknown_path_is_404_and_never_a_redirect(path: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["PATCH", "PUT", "FOO"])
-async def test_another_method_is_405_and_told_which_are_allowed(path: str, allow: str, method: str) -> None:
+async def test_another_method_is_405_and_told_which_are_allowed(
+    path: str, allow: str, method: str
+) -> None:
     async with serving() as client:
         answer = await client.request(method, path)
-        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert (answer.status_code, answer.json()["code"]) == (
+            405,
+            "method_not_allowed",
+        )
         assert answer.headers["allow"] == allow
         assert answer.json()["detail"] == "This path has other methods; see Allow."
 
 
-async def test_what_a_client_did_wrong_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_a_client_did_wrong_is_no_error_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving() as client:
         answers = [
             await client.post("/tasks", json={}),
@@ -228,17 +292,34 @@ async def test_a_fault_of_ours_is_500_and_tells_nothing(
     async with running(rate_limit=10) as app, client_of(app) as client:
         monkeypatch.setattr(app.state.manager, "submit", fault)
         monkeypatch.setattr(app.state.manager, "stats", fault)
-        for answer in (await client.post("/tasks", json=SUM), await client.get("/health")):
-            assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+        for answer in (
+            await client.post("/tasks", json=SUM),
+            await client.get("/health"),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (
+                500,
+                "internal_error",
+            )
             assert answer.headers["content-type"] == "application/problem+json"
             assert "secret" not in answer.text
-        assert (await client.post("/tasks", json=SUM)).headers["ratelimit"].startswith('"default";r=8')
+        assert (
+            (await client.post("/tasks", json=SUM))
+            .headers["ratelimit"]
+            .startswith('"default";r=8')
+        )
         assert "RuntimeError: a secret" in caplog.text
-        told = {(record.name, record.getMessage()) for record in caplog.records if record.levelname == "ERROR"}
+        told = {
+            (record.name, record.getMessage())
+            for record in caplog.records
+            if record.levelname == "ERROR"
+        }
         assert told == {("taskmanager.middleware", "a request could not be answered")}
 
 
-BEFORE_3_13 = {"Content Too Large": "Request Entity Too Large", "Unprocessable Content": "Unprocessable Entity"}
+BEFORE_3_13 = {
+    "Content Too Large": "Request Entity Too Large",
+    "Unprocessable Content": "Unprocessable Entity",
+}
 OURS = "Something went wrong on our side; the log has the details."
 
 
@@ -247,11 +328,41 @@ OURS = "Something went wrong on our side; the log has the details."
     [
         (errors.TaskNotFoundError("gone"), "Not Found", "task_not_found", "gone", None),
         (errors.TaskFinishedError("done"), "Conflict", "task_finished", "done", None),
-        (errors.KeyReusedError("again"), "Unprocessable Content", "idempotency_key_reused", "again", None),
-        (errors.QueueFullError("full", 7), "Service Unavailable", "queue_full", "full", "7"),
-        (errors.ShuttingDownError("bye", 5), "Service Unavailable", "shutting_down", "bye", "5"),
-        (HTTPException(404), "Not Found", "not_found", "There is nothing at this path.", None),
-        (HTTPException(413, "long"), "Content Too Large", "body_too_large", "long", None),
+        (
+            errors.KeyReusedError("again"),
+            "Unprocessable Content",
+            "idempotency_key_reused",
+            "again",
+            None,
+        ),
+        (
+            errors.QueueFullError("full", 7),
+            "Service Unavailable",
+            "queue_full",
+            "full",
+            "7",
+        ),
+        (
+            errors.ShuttingDownError("bye", 5),
+            "Service Unavailable",
+            "shutting_down",
+            "bye",
+            "5",
+        ),
+        (
+            HTTPException(404),
+            "Not Found",
+            "not_found",
+            "There is nothing at this path.",
+            None,
+        ),
+        (
+            HTTPException(413, "long"),
+            "Content Too Large",
+            "body_too_large",
+            "long",
+            None,
+        ),
         (HTTPException(503, "bye"), "Service Unavailable", "shutting_down", "bye", "5"),
         (HTTPException(418), "Internal Server Error", "internal_error", OURS, None),
         (ValueError("a secret"), "Internal Server Error", "internal_error", OURS, None),
@@ -263,6 +374,15 @@ async def test_the_document_of_each_error(
     response = await problems.answer(Request({"type": "http"}), error)
     document = json.loads(response.body)
     assert document.pop("title") in (title, BEFORE_3_13.get(title))
-    assert document == {"type": "about:blank", "status": response.status_code, "detail": detail, "code": code}
+    assert document == {
+        "type": "about:blank",
+        "status": response.status_code,
+        "detail": detail,
+        "code": code,
+    }
     assert response.headers.get("retry-after") == retry_after
-    assert response.status_code == getattr(error, "status_code", getattr(error, "status", 500)) or detail == OURS
+    assert (
+        response.status_code
+        == getattr(error, "status_code", getattr(error, "status", 500))
+        or detail == OURS
+    )

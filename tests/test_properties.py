@@ -1,7 +1,10 @@
-"""The store with the queue, and the limiter, against plain models: lists and dicts, searched through at each step.
+"""The store with the queue, and the limiter, against plain models:
+lists and dicts, searched through at each step.
 
-Hypothesis makes up the sequences of operations, and shortens the one that fails. The default run makes up the same ones
-each time; `FUZZ=50 python -m pytest tests/test_properties.py` fifty times as many, and others each time.
+Hypothesis makes up the sequences of operations, and shortens the one
+that fails. The default run makes up the same ones each time; `FUZZ=50
+python -m pytest tests/test_properties.py` fifty times as many, and
+others each time.
 """
 
 import atexit
@@ -36,21 +39,32 @@ from tests.test_models import new_task
 
 FUZZ = int(os.environ.get("FUZZ", "1"))
 PICKS = st.integers(0, 99)  # of one of several, however many there are
-# As a clock of nanoseconds has them; st.floats() prefers round ones, whose sums are exact
+# As a clock of nanoseconds has them; st.floats() prefers round ones,
+# whose sums are exact
 MOMENTS = st.integers(0, 60 * 10**9).map(lambda nanoseconds: nanoseconds / 1e9)
-FEW = 2  # in place of 128 tasks a page and 500 removals a sweep, so that short sequences need several
+# in place of 128 tasks a page and 500 removals a sweep, so that short
+# sequences need several
+FEW = 2
 
-# Where Hypothesis keeps the tables that it makes for itself: without this, in the project.
+# Where Hypothesis keeps the tables that it makes for itself: without
+# this, in the project.
 set_hypothesis_home_dir(home := tempfile.mkdtemp(prefix="hypothesis-"))
 atexit.register(shutil.rmtree, home, ignore_errors=True)
 
 
 def budget(examples: int, **changes: Any) -> hypothesis_settings:
-    """Settings for FUZZ times so many examples, on a machine of any speed; a failure is soon shown, one at a time."""
+    """Settings for FUZZ times so many examples, on a machine of any
+    speed; a failure is soon shown, one at a time.
+    """
     noisy = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-    brief = {"report_multiple_bugs": False, "phases": [Phase.explicit, Phase.generate, Phase.shrink]}
+    brief = {
+        "report_multiple_bugs": False,
+        "phases": [Phase.explicit, Phase.generate, Phase.shrink],
+    }
     each_time = {"derandomize": FUZZ == 1, "database": None}
-    return hypothesis_settings(max_examples=examples * FUZZ, **(noisy | brief | each_time | changes))
+    return hypothesis_settings(
+        max_examples=examples * FUZZ, **(noisy | brief | each_time | changes)
+    )
 
 
 def result_of(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -61,7 +75,9 @@ def result_of(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def around(edge: float) -> list[float]:
-    """The last instant before ``edge``, ``edge``, and the first after it."""
+    """The last instant before ``edge``, ``edge``, and the first after
+    it.
+    """
     return [math.nextafter(edge, -math.inf), edge, math.nextafter(edge, math.inf)]
 
 
@@ -81,7 +97,10 @@ class Records(RuleBasedStateMachine):
     """What the manager does to its store and its queue, in any order."""
 
     submissions = st.lists(
-        st.tuples(st.sampled_from(sorted(HEAD_START)), st.sampled_from([None, None, None, "a", "b"])),
+        st.tuples(
+            st.sampled_from(sorted(HEAD_START)),
+            st.sampled_from([None, None, None, "a", "b"]),
+        ),
         min_size=1,
         max_size=10,
     )
@@ -92,9 +111,23 @@ class Records(RuleBasedStateMachine):
         retention=st.sampled_from([0, 10, 600]),
         submissions=submissions,
     )
-    def start(self, max_tasks: int, queue_size: int, retention: int, submissions: list[Submission]) -> None:
-        self.max_tasks, self.queue_size, self.retention = max_tasks, queue_size, retention
-        self.store, self.queue, self.clock = store.TaskStore(max_tasks), PendingQueue(queue_size), 1000.0
+    def start(
+        self,
+        max_tasks: int,
+        queue_size: int,
+        retention: int,
+        submissions: list[Submission],
+    ) -> None:
+        self.max_tasks, self.queue_size, self.retention = (
+            max_tasks,
+            queue_size,
+            retention,
+        )
+        self.store, self.queue, self.clock = (
+            store.TaskStore(max_tasks),
+            PendingQueue(queue_size),
+            1000.0,
+        )
         self.listings: list[Listing] = []
         # The model
         self.kept: dict[Task, TaskStatus] = {}  # in the order submitted
@@ -106,7 +139,11 @@ class Records(RuleBasedStateMachine):
         return len(self.kept) == self.max_tasks and not self.finished
 
     def processing(self) -> list[Task]:
-        return [task for task, status in self.kept.items() if status is TaskStatus.PROCESSING]
+        return [
+            task
+            for task, status in self.kept.items()
+            if status is TaskStatus.PROCESSING
+        ]
 
     def forget_oldest(self) -> None:
         del self.kept[self.finished.pop(0)]
@@ -163,7 +200,11 @@ class Records(RuleBasedStateMachine):
 
     @rule(pick=PICKS, seconds=st.floats(-700, 700))
     def sweep(self, pick: int, seconds: float) -> None:
-        edges = [now for task in self.finished for now in around(task.changed_clock + self.retention)]
+        edges = [
+            now
+            for task in self.finished
+            for now in around(task.changed_clock + self.retention)
+        ]
         now = [self.clock + seconds, *edges][pick % (1 + len(edges))]
         due = sum(task.changed_clock + self.retention <= now for task in self.finished)
         assert cleanup.sweep(self.store, None, now, self.retention) == (due >= FEW)
@@ -172,7 +213,9 @@ class Records(RuleBasedStateMachine):
 
     @rule(status=st.sampled_from([None, *TaskStatus]))
     def begin_listing(self, status: TaskStatus | None) -> None:
-        self.listings.append(Listing(status, self.store.pages(status), dict(self.kept), []))
+        self.listings.append(
+            Listing(status, self.store.pages(status), dict(self.kept), [])
+        )
 
     @precondition(lambda self: self.listings)
     @rule(pick=PICKS)
@@ -187,16 +230,24 @@ class Records(RuleBasedStateMachine):
             assert listing.status in (None, self.kept[task])
         listing.listed.extend(page)
         # In the order submitted, none twice, and none that came later
-        assert listing.listed == [task for task in listing.begun if task in listing.listed]
+        assert listing.listed == [
+            task for task in listing.begun if task in listing.listed
+        ]
 
     def teardown(self) -> None:
-        """Read each listing to its end: whatever was there all the time, with the status asked for, is on it."""
+        """Read each listing to its end: whatever was there all the
+        time, with the status asked for, is on it.
+        """
         for listing in self.listings:
             for page in listing.pages:
                 self.go_on(listing, page)
             stayed = {task for task in listing.begun if task in self.kept}
             if listing.status is not None:
-                stayed = {task for task in stayed if listing.begun[task] is self.kept[task] is listing.status}
+                stayed = {
+                    task
+                    for task in stayed
+                    if listing.begun[task] is self.kept[task] is listing.status
+                }
             assert stayed <= set(listing.listed)
 
     @invariant()
@@ -207,13 +258,21 @@ class Records(RuleBasedStateMachine):
         assert self.store.full == self.full()
         for status in [None, *TaskStatus]:
             listed = [task for page in self.store.pages(status) for task in page]
-            assert listed == [task for task, now in self.kept.items() if status in (None, now)]
+            assert listed == [
+                task for task, now in self.kept.items() if status in (None, now)
+            ]
 
     @invariant()
     def the_queue_is_in_order_of_place(self) -> None:
         in_order = sorted(self.waiting, key=lambda task: task.place)
-        assert [self.queue.position(task) for task in in_order] == list(range(self.queue.qsize()))
-        assert math.isclose(self.queue.expected_seconds, sum(t.expected_seconds for t in in_order), abs_tol=1e-6)
+        assert [self.queue.position(task) for task in in_order] == list(
+            range(self.queue.qsize())
+        )
+        assert math.isclose(
+            self.queue.expected_seconds,
+            sum(t.expected_seconds for t in in_order),
+            abs_tol=1e-6,
+        )
         for task in self.kept.keys() - set(in_order):
             with pytest.raises(ValueError, match="is not waiting"):
                 self.queue.position(task)
@@ -221,14 +280,18 @@ class Records(RuleBasedStateMachine):
             result_of(self.queue.join())
 
 
-def test_the_store_and_the_queue_agree_with_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_store_and_the_queue_agree_with_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(store, "PAGE", FEW)
     monkeypatch.setattr(cleanup, "BATCH", FEW)
     run_state_machine_as_test(Records, settings=budget(200, stateful_step_count=20))
 
 
 class Limiter(RuleBasedStateMachine):
-    """Requests at any time from some clients, of whom not all are remembered."""
+    """Requests at any time from some clients, of whom not all are
+    remembered.
+    """
 
     @initialize(
         limit=st.integers(1, 3),
@@ -237,34 +300,52 @@ class Limiter(RuleBasedStateMachine):
         clock=MOMENTS,
     )
     def start(self, limit: int, window: int, max_clients: int, clock: float) -> None:
-        self.limit, self.window, self.max_clients, self.clock = limit, window, max_clients, clock
+        self.limit, self.window, self.max_clients, self.clock = (
+            limit,
+            window,
+            max_clients,
+            clock,
+        )
         self.limiter = SlidingWindow(limit, window, max_clients)
-        self.accepted: list[tuple[str, float]] = []  # the model: all that counts of the clients it remembers
+        # the model: all that counts of the clients it remembers
+        self.accepted: list[tuple[str, float]] = []
 
     def times(self, client: str) -> list[float]:
         return [time for each, time in self.accepted if each == client]
 
     def clients(self) -> list[str]:
         """In the order of their last accepted request."""
-        return list(dict.fromkeys(client for client, _ in reversed(self.accepted)))[::-1]
+        return list(dict.fromkeys(client for client, _ in reversed(self.accepted)))[
+            ::-1
+        ]
 
     def forget(self, client: str) -> None:
         self.accepted = [(each, time) for each, time in self.accepted if each != client]
 
     @rule(pick=PICKS)
     def go_to_the_edge_of_a_window(self, pick: int) -> None:
-        edges = [edge for _, time in self.accepted for edge in around(time + self.window) if edge >= self.clock]
+        edges = [
+            edge
+            for _, time in self.accepted
+            for edge in around(time + self.window)
+            if edge >= self.clock
+        ]
         if edges:
             self.clock = edges[pick % len(edges)]
 
-    @rule(clients=st.text("abcd", min_size=1, max_size=6), seconds=st.integers(0, 30) | MOMENTS)
+    @rule(
+        clients=st.text("abcd", min_size=1, max_size=6),
+        seconds=st.integers(0, 30) | MOMENTS,
+    )
     def hit(self, clients: str, seconds: float) -> None:
         for client in clients:
             self.clock += seconds
             self.hit_once(client)
 
     def hit_once(self, client: str) -> None:
-        inside = [time for time in self.times(client) if time + self.window > self.clock]
+        inside = [
+            time for time in self.times(client) if time + self.window > self.clock
+        ]
         if allowed := len(inside) < self.limit:
             if client not in self.clients() and len(self.clients()) == self.max_clients:
                 self.forget(self.clients()[0])
@@ -273,12 +354,21 @@ class Limiter(RuleBasedStateMachine):
         decision = result_of(self.limiter.hit(client, self.clock))
         assert decision[:2] == (allowed, self.limit - len(inside))
         assert 1 <= decision.reset <= self.window
-        assert self.clock + decision.reset >= inside[0] + self.window  # waiting that long is enough, as floats go,
-        assert Fraction(self.clock) + decision.reset - 1 < Fraction(inside[0]) + self.window  # and a second less is not
+        # waiting that long is enough, as floats go,
+        assert self.clock + decision.reset >= inside[0] + self.window
+        # and a second less is not
+        assert (
+            Fraction(self.clock) + decision.reset - 1
+            < Fraction(inside[0]) + self.window
+        )
 
     @rule(at_most=st.integers(1, 5))
     def forget_idle(self, at_most: int) -> None:
-        idle = [client for client in self.clients() if self.times(client)[-1] + self.window <= self.clock]
+        idle = [
+            client
+            for client in self.clients()
+            if self.times(client)[-1] + self.window <= self.clock
+        ]
         assert self.limiter.forget_idle(self.clock, at_most) == min(at_most, len(idle))
         for client in idle[:at_most]:
             self.forget(client)
@@ -295,7 +385,9 @@ def test_the_limiter_agrees_with_counting() -> None:
 
 @given(first=MOMENTS, seconds=st.integers(1, 30), window=st.integers(1, 100))
 @budget(600)
-def test_waiting_is_enough_where_sums_are_rounded(first: float, seconds: int, window: int) -> None:
+def test_waiting_is_enough_where_sums_are_rounded(
+    first: float, seconds: int, window: int
+) -> None:
     limiter = Limiter()
     limiter.start(limit=1, window=window, max_clients=1, clock=first)
     limiter.hit("a", 0)

@@ -1,4 +1,6 @@
-"""The limiter: exact at the edges of its window, for every client apart, and bounded."""
+"""The limiter: exact at the edges of its window, for every client
+apart, and bounded.
+"""
 
 import asyncio
 import math
@@ -18,7 +20,8 @@ async def test_ten_a_minute_table() -> None:
         (10.0, True, 0, 50),
         (10.0, False, 0, 50),
         (59.999, False, 0, 1),
-        (60.0, True, 0, 10),  # exactly one window after the first, which no longer counts
+        # exactly one window after the first, which no longer counts
+        (60.0, True, 0, 10),
         (69.5, False, 0, 1),
         (70.0, True, 0, 50),
         (1000.0, True, 1, 60),
@@ -42,7 +45,9 @@ async def test_refused_requests_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("first", [0.0, 0.1, 1 / 3, 12345.678901234567, 1e9 + 0.7])
-async def test_a_request_counts_until_the_last_instant_of_its_window(first: float) -> None:
+async def test_a_request_counts_until_the_last_instant_of_its_window(
+    first: float,
+) -> None:
     window = SlidingWindow(limit=1, window=60, max_clients=10)
     await window.hit("a", first)
     assert not (await window.hit("a", math.nextafter(first + 60, 0.0))).allowed
@@ -51,7 +56,12 @@ async def test_a_request_counts_until_the_last_instant_of_its_window(first: floa
 
 async def test_clients_do_not_count_for_each_other() -> None:
     window = SlidingWindow(limit=1, window=60, max_clients=10)
-    assert [(await window.hit(client, 0.0)).allowed for client in "abab"] == [True, True, False, False]
+    assert [(await window.hit(client, 0.0)).allowed for client in "abab"] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -61,8 +71,18 @@ async def test_it_agrees_with_counting_by_brute_force(seed: int) -> None:
     window = SlidingWindow(limit, length, max_clients=100)
     accepted: dict[str, list[float]] = {"a": [], "b": [], "c": []}
     now = 1000.0
-    for _ in range(500):  # in steps of 1/64 s, which floats hold exactly, as the edges of a window need
-        now += random_.choice([0.0, 0.125, 1.0, float(length), random_.randint(0, 128 * length // limit) / 64])
+    # in steps of 1/64 s, which floats hold exactly, as the edges of a
+    # window need
+    for _ in range(500):
+        now += random_.choice(
+            [
+                0.0,
+                0.125,
+                1.0,
+                float(length),
+                random_.randint(0, 128 * length // limit) / 64,
+            ]
+        )
         client = random_.choice("abc")
         inside = [time for time in accepted[client] if now - length < time <= now]
         decision = await window.hit(client, now)
@@ -90,7 +110,10 @@ async def test_waiting_for_reset_always_succeeds(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("length", "first", "now"),
-    [(62, 11.051550671166732, 18.05155067116673), (16, 0.6748244045062274, 9.674824404506227)],
+    [
+        (62, 11.051550671166732, 18.05155067116673),
+        (16, 0.6748244045062274, 9.674824404506227),
+    ],
 )
 async def test_waiting_for_reset_succeeds_where_floating_point_rounds_down(
     length: int, first: float, now: float
@@ -102,20 +125,33 @@ async def test_waiting_for_reset_succeeds_where_floating_point_rounds_down(
 
 async def test_a_day_of_traffic() -> None:
     window = SlidingWindow(limit=10, window=60, max_clients=100)
-    admitted = sum([(await window.hit("a", float(second))).allowed for second in range(0, 86_400, 5)])
+    admitted = sum(
+        [
+            (await window.hit("a", float(second))).allowed
+            for second in range(0, 86_400, 5)
+        ]
+    )
     assert admitted == 86_400 // 60 * 10
 
 
 async def test_only_an_accepted_request_keeps_a_client_from_being_forgotten() -> None:
     window = SlidingWindow(limit=1, window=60, max_clients=2)
     traffic = [(0.0, "a"), (1.0, "b"), (2.0, "a"), (3.0, "c"), (4.0, "b")]
-    assert [(await window.hit(client, now)).allowed for now, client in traffic] == [True, True, False, True, False]
-    assert (await window.hit("a", 5.0)).allowed  # forgotten for c, in spite of its request at 2.0, a refused one
+    assert [(await window.hit(client, now)).allowed for now, client in traffic] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    # forgotten for c, in spite of its request at 2.0, a refused one
+    assert (await window.hit("a", 5.0)).allowed
 
     window = SlidingWindow(limit=2, window=60, max_clients=2)
     for now, client in [(0.0, "a"), (1.0, "b"), (2.0, "a"), (3.0, "c")]:
         await window.hit(client, now)
-    assert not (await window.hit("a", 4.0)).allowed  # remembered: b was accepted longer ago
+    # remembered: b was accepted longer ago
+    assert not (await window.hit("a", 4.0)).allowed
     assert (await window.hit("b", 5.0)).remaining == 1
 
 

@@ -1,4 +1,6 @@
-"""The README does not rot: its session, its code, its tables and its steps are run, or held against the code."""
+"""The README does not rot: its session, its code, its tables and its
+steps are run, or held against the code.
+"""
 
 import dataclasses
 import re
@@ -27,18 +29,27 @@ def same_on_every_run(text: str) -> str:
     return text
 
 
-@pytest.mark.skipif(sys.platform == "win32" or not shutil.which("curl"), reason="the session needs a shell and curl")
+@pytest.mark.skipif(
+    sys.platform == "win32" or not shutil.which("curl"),
+    reason="the session needs a shell and curl",
+)
 def test_the_session_prints_what_the_readme_shows() -> None:
     shown = readme.session(TEXT)
     with readme.server(WORK_SCALE="0.1") as address:
-        assert same_on_every_run(readme.run_session(shown, address)) == same_on_every_run(shown)
+        assert same_on_every_run(
+            readme.run_session(shown, address)
+        ) == same_on_every_run(shown)
 
 
 def test_the_python_program_prints_what_the_readme_says() -> None:
-    program = re.search(r"```python\n(import asyncio.*?)```\n\nIt prints `(.*?)`", TEXT, re.DOTALL)
+    program = re.search(
+        r"```python\n(import asyncio.*?)```\n\nIt prints `(.*?)`", TEXT, re.DOTALL
+    )
     assert program is not None
     command = [sys.executable, "-c", program[1]]
-    run = subprocess.run(command, cwd=readme.ROOT, capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run(
+        command, cwd=readme.ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     assert run.stdout.strip() == program[2]
 
 
@@ -56,19 +67,28 @@ def test_the_table_of_settings_has_every_default() -> None:
 def test_both_commands_set_up_the_same_environment() -> None:
     commands = re.findall(r"```sh\n(.*) && (.*)\n```", TEXT)
     assert [before for before, _ in commands] == [commands[0][0]] * 2
-    assert [last for _, last in commands] == [".venv/bin/python main.py", ".venv/bin/python -m pytest"]
+    assert [last for _, last in commands] == [
+        ".venv/bin/python main.py",
+        ".venv/bin/python -m pytest",
+    ]
 
 
 def test_the_steps_that_add_a_task_type_add_one(tmp_path: Path) -> None:
     shutil.copytree(readme.ROOT / "taskmanager", tmp_path / "taskmanager")
-    steps = re.findall(r"^\d\. In `(\S+)`, before the line `(.+?)`:\n\n   ```python\n(.*?)^   ```", TEXT, re.M | re.S)
+    steps = re.findall(
+        r"^\d\. In `(\S+)`, before the line `(.+?)`:\n\n   ```python\n(.*?)^   ```",
+        TEXT,
+        re.M | re.S,
+    )
     assert len(steps) == 5
     for name, line, code in steps:
         file = tmp_path / name
         text = file.read_text(encoding="utf-8")
         assert text.count(f"\n{line}\n") == 1
         added = "".join(row[3:] or "\n" for row in code.splitlines(keepends=True))
-        file.write_text(text.replace(f"\n{line}\n", f"\n{added}{line}\n"), encoding="utf-8")
+        file.write_text(
+            text.replace(f"\n{line}\n", f"\n{added}{line}\n"), encoding="utf-8"
+        )
     program = """
 import asyncio
 from taskmanager import Settings, TaskManager
@@ -83,5 +103,7 @@ async def main():
 asyncio.run(main())
 """
     command = [sys.executable, "-c", program]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
     assert run.stdout == "completed {'text': 'desserts'}\n"

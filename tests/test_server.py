@@ -1,4 +1,6 @@
-"""A real ``uvicorn main:app``: what only a process, a socket or a signal can show. Each wait is bounded."""
+"""A real ``uvicorn main:app``: what only a process, a socket or a
+signal can show. Each wait is bounded.
+"""
 
 import contextlib
 import json
@@ -19,7 +21,9 @@ import pytest
 from benchmarks.load import environment
 from tests.conftest import SUM, project_root
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops servers with POSIX signals")
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="stops servers with POSIX signals"
+)
 
 
 class Server:
@@ -44,7 +48,9 @@ class Server:
     def request(self, path: str, submission: dict[str, Any] | None = None) -> Any:
         data = None if submission is None else json.dumps(submission).encode()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{self.port}{path}",
+            data,
+            {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
@@ -63,7 +69,9 @@ class Server:
         raise AssertionError(self.request("/health"))
 
     def stop(self, number: int = signal.SIGTERM) -> float:
-        """Send the signal; returns the seconds until the process has ended."""
+        """Send the signal; returns the seconds until the process has
+        ended.
+        """
         start = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(20)
@@ -74,10 +82,27 @@ class Server:
 
 @contextlib.contextmanager
 def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
-    environ, nowhere = environment(**({"RATE_LIMIT": "off"} | settings)), subprocess.DEVNULL
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", "0", "--no-use-colors", *options]
+    environ, nowhere = (
+        environment(**({"RATE_LIMIT": "off"} | settings)),
+        subprocess.DEVNULL,
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "main:app",
+        "--port",
+        "0",
+        "--no-use-colors",
+        *options,
+    ]
     with subprocess.Popen(
-        command, cwd=project_root(), env=environ, stdout=nowhere, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=project_root(),
+        env=environ,
+        stdout=nowhere,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             server = Server(process)
@@ -95,14 +120,25 @@ POST = "POST /tasks HTTP/1.1\nHost: x\nContent-Type: application/json\nContent-L
 def test_a_stop_with_everything_in_flight(number: int) -> None:
     with uvicorn(QUEUE_SIZE="1000") as server, ThreadPoolExecutor(20) as threads:
         for _ in range(2):
-            server.request("/tasks", {"task_type": "count_primes", "parameters": {"limit": 10**9}})
+            server.request(
+                "/tasks", {"task_type": "count_primes", "parameters": {"limit": 10**9}}
+            )
         ids = [server.request("/tasks", LARGE)["task_id"] for _ in range(100)]
-        polls = [threads.submit(server.request, f"/tasks/{task_id}?wait=true") for task_id in ids[-20:]]
-        half_body, half_head, idle = server.connect(POST), server.connect("POST /tas"), server.connect()
+        polls = [
+            threads.submit(server.request, f"/tasks/{task_id}?wait=true")
+            for task_id in ids[-20:]
+        ]
+        half_body, half_head, idle = (
+            server.connect(POST),
+            server.connect("POST /tas"),
+            server.connect(),
+        )
         slow = server.connect("GET /tasks HTTP/1.1\nHost: x\n\n")
         server.until("waiting", 20)
         took = server.stop(number)
-        assert took < 5, took  # 1.2 s where nothing else runs, of which one is the grace for the slow reader
+        # 1.2 s where nothing else runs, of which one is the grace for
+        # the slow reader
+        assert took < 5, took
         assert [poll.result()["status"] for poll in polls] == ["cancelled"] * 20
         answer = half_body.recv(10_000).decode()
         assert answer.startswith("HTTP/1.1 503")
@@ -110,7 +146,13 @@ def test_a_stop_with_everything_in_flight(number: int) -> None:
         for connection in (half_body, half_head, idle, slow):
             connection.close()
         log = "\n".join(server.lines)
-        for bad in ("Traceback", "was destroyed", "never retrieved", "Exception", "leaked"):
+        for bad in (
+            "Traceback",
+            "was destroyed",
+            "never retrieved",
+            "Exception",
+            "leaked",
+        ):
             assert bad not in log
         assert "Finished server process" in log
 
@@ -118,7 +160,9 @@ def test_a_stop_with_everything_in_flight(number: int) -> None:
 def test_a_poller_that_goes_away_stops_waiting() -> None:
     with uvicorn() as server:
         task = server.request("/tasks", SUM)
-        poll = server.connect(f"GET /tasks/{task['task_id']}?wait=true&since=2 HTTP/1.1\nHost: x\n\n")
+        poll = server.connect(
+            f"GET /tasks/{task['task_id']}?wait=true&since=2 HTTP/1.1\nHost: x\n\n"
+        )
         server.until("waiting", 1)
         poll.close()
         server.until("waiting", 0)
@@ -127,26 +171,38 @@ def test_a_poller_that_goes_away_stops_waiting() -> None:
 def test_a_listing_begins_before_its_end_is_read() -> None:
     with uvicorn(QUEUE_SIZE="1000", WORK_SCALE="1000") as server:
         numbers = {"numbers": [123456789.25] * 1500}
-        ids = [server.request("/tasks", SUM | {"parameters": numbers})["task_id"] for _ in range(400)]
-        with server.connect("GET /tasks HTTP/1.1\nHost: x\nConnection: close\n\n") as listing:
+        ids = [
+            server.request("/tasks", SUM | {"parameters": numbers})["task_id"]
+            for _ in range(400)
+        ]
+        with server.connect(
+            "GET /tasks HTTP/1.1\nHost: x\nConnection: close\n\n"
+        ) as listing:
             begun = b""
             while ids[0].encode() not in begun:
                 begun += listing.recv(1000)
-            request = urllib.request.Request(f"http://127.0.0.1:{server.port}/tasks/{ids[-1]}", method="DELETE")
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{server.port}/tasks/{ids[-1]}", method="DELETE"
+            )
             urllib.request.urlopen(request, timeout=20).close()
             rest = b"".join(iter(lambda: listing.recv(1_000_000), b""))
-        assert rest.count(b'"status":"cancelled"') == 1  # so the last page was read after the first had been sent
+        # so the last page was read after the first had been sent
+        assert rest.count(b'"status":"cancelled"') == 1
 
 
 def test_the_loop_stays_free_while_primes_are_counted() -> None:
     with uvicorn() as server:
-        task = server.request("/tasks", {"task_type": "count_primes", "parameters": {"limit": 10**8}})
+        task = server.request(
+            "/tasks", {"task_type": "count_primes", "parameters": {"limit": 10**8}}
+        )
         polled = 0
         while server.request(f"/tasks/{task['task_id']}")["status"] != "completed":
             polled += 1
             assert polled < 20_000
         assert polled > 1
-        assert server.request(f"/tasks/{task['task_id']}")["result"] == {"count": 5_761_455}
+        assert server.request(f"/tasks/{task['task_id']}")["result"] == {
+            "count": 5_761_455
+        }
 
 
 def test_each_change_of_status_is_a_json_line_in_the_terminal() -> None:
@@ -155,9 +211,15 @@ def test_each_change_of_status_is_a_json_line_in_the_terminal() -> None:
         server.request(f"/tasks/{task['task_id']}?wait=true&since=2")
         server.stop()
         lines = [json.loads(line) for line in server.lines if line.startswith("{")]
-        assert [(line["from"], line["to"]) for line in lines] == [("queued", "processing"), ("processing", "completed")]
+        assert [(line["from"], line["to"]) for line in lines] == [
+            ("queued", "processing"),
+            ("processing", "completed"),
+        ]
         for line in lines:
-            assert (line["task_id"], line["task_type"]) == (task["task_id"], "compute_sum")
+            assert (line["task_id"], line["task_type"]) == (
+                task["task_id"],
+                "compute_sum",
+            )
             assert line["seconds"] >= 0
 
 

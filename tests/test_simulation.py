@@ -1,4 +1,6 @@
-"""The simulation: a few days of the engine as it is, and each fault that it has to find in an engine that has it."""
+"""The simulation: a few days of the engine as it is, and each fault
+that it has to find in an engine that has it.
+"""
 
 import contextlib
 import re
@@ -30,12 +32,26 @@ def find(fault: Fault) -> str:
 
 
 def test_the_command_plays_the_same_days_on_every_python_version() -> None:
-    arguments = [sys.executable, "-m", "tests.simulation", "--seeds", "3", "--processes", "2"]
-    run = subprocess.run(arguments, cwd=project_root(), capture_output=True, text=True, timeout=300)
+    arguments = [
+        sys.executable,
+        "-m",
+        "tests.simulation",
+        "--seeds",
+        "3",
+        "--processes",
+        "2",
+    ]
+    run = subprocess.run(
+        arguments, cwd=project_root(), capture_output=True, text=True, timeout=300
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stderr.endswith("[##############################] 3/3 days, 0 s left \n")
-    assert run.stdout.startswith("3 seeds, as many simulated days: no invariant was broken; ")
-    assert run.stdout.endswith("fingerprint: 751b97fe\n"), "note the new one, where other days were meant"
+    assert run.stdout.startswith(
+        "3 seeds, as many simulated days: no invariant was broken; "
+    )
+    assert run.stdout.endswith("fingerprint: 751b97fe\n"), (
+        "note the new one, where other days were meant"
+    )
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -45,7 +61,9 @@ def test_a_fault_is_found(name: str) -> None:
     assert f" --fault {name}" in report
 
 
-def test_a_report_names_the_last_steps_and_the_command_that_shows_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_names_the_last_steps_and_the_command_that_shows_it_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     report = find(FAULTS["worker-too-many"])
     invariant, *steps, again = report.splitlines()
     assert invariant.endswith("6 tasks are processing, for 5 workers")
@@ -57,7 +75,10 @@ def test_a_report_names_the_last_steps_and_the_command_that_shows_it_again(capsy
 
 def test_a_fault_that_fits_no_longer_says_so() -> None:
     fault = FAULTS["worker-too-many"]._replace(right="no such line")
-    with pytest.raises(OutdatedFaultError, match=r"worker-too-many fits no longer: workers.WorkerPool.run has not"):
+    with pytest.raises(
+        OutdatedFaultError,
+        match=r"worker-too-many fits no longer: workers.WorkerPool.run has not",
+    ):
         play(0, fault)
 
 
@@ -83,7 +104,9 @@ def test_an_engine_that_never_rests_is_stopped() -> None:
         ("--faults --seed 1", "--faults goes with no other option"),
     ],
 )
-def test_a_bad_argument_is_told(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_argument_is_told(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
         command.main(arguments.split())
     assert stopped.value.code == 2

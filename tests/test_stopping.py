@@ -1,4 +1,6 @@
-"""At the signal that stops uvicorn, whoever waits is woken, in the loop and before uvicorn waits for them."""
+"""At the signal that stops uvicorn, whoever waits is woken, in the loop
+and before uvicorn waits for them.
+"""
 
 import asyncio
 import signal
@@ -15,9 +17,14 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="raises POSIX si
 
 @pytest.fixture
 def server() -> Iterator[uvicorn.Server]:
-    """A server whose signal handlers are set, as they are when a lifespan starts."""
+    """A server whose signal handlers are set, as they are when a
+    lifespan starts.
+    """
     server = uvicorn.Server(uvicorn.Config("main:app"))
-    before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, server.handle_exit)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     yield server
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -29,7 +36,9 @@ async def test_the_signal_stops_both(server: uvicorn.Server, number: int) -> Non
     async with at_server_stop(lambda: stopped.append(asyncio.get_running_loop())):
         signal.raise_signal(number)
         assert server.should_exit
-        assert not stopped  # a signal handler may run anywhere: the stop waits for its turn in the loop
+        # a signal handler may run anywhere: the stop waits for its turn
+        # in the loop
+        assert not stopped
         await asyncio.sleep(0)
         assert stopped == [asyncio.get_running_loop()]
         assert server.config.timeout_graceful_shutdown == GRACE

@@ -1,4 +1,6 @@
-"""The records: read in pages while they change, forgotten from the one that finished first."""
+"""The records: read in pages while they change, forgotten from the one
+that finished first.
+"""
 
 import random
 
@@ -40,7 +42,9 @@ def test_a_listing_survives_what_comes_and_goes_between_two_pages() -> None:
     for task in (*tasks[: PAGE // 2], tasks[-1]):
         finish(store, task)
         store.forget_oldest()
-    assert [task.number for task in (*first, *(task for page in pages for task in page))] == list(range(2 * PAGE - 1))
+    assert [
+        task.number for task in (*first, *(task for page in pages for task in page))
+    ] == list(range(2 * PAGE - 1))
 
 
 def test_what_is_submitted_after_the_listing_began_is_left_out() -> None:
@@ -61,7 +65,9 @@ def test_a_filter_shows_the_status_that_a_task_has_when_its_page_is_read() -> No
 
 @pytest.mark.parametrize("status", [None, TaskStatus.QUEUED])
 @pytest.mark.parametrize("seed", range(10))
-def test_a_listing_has_each_task_that_was_there_from_its_begin_to_its_end(seed: int, status: TaskStatus | None) -> None:
+def test_a_listing_has_each_task_that_was_there_from_its_begin_to_its_end(
+    seed: int, status: TaskStatus | None
+) -> None:
     random_ = random.Random(seed)
     store, tasks = filled(5 * PAGE)
     begun, listed = set(range(5 * PAGE)), []
@@ -73,7 +79,11 @@ def test_a_listing_has_each_task_that_was_there_from_its_begin_to_its_end(seed: 
                 finish(store, task)
             if store.finished and random_.random() < 0.5:
                 store.forget_oldest()
-    stayed = {task.number for task in tasks if task.task_id in store.by_id and status in (None, task.status)}
+    stayed = {
+        task.number
+        for task in tasks
+        if task.task_id in store.by_id and status in (None, task.status)
+    }
     assert listed == sorted(set(listed))  # in order, and none twice
     assert stayed <= set(listed) <= begun
 
@@ -87,7 +97,8 @@ def test_over_the_limit_those_that_finished_first_go_first() -> None:
     store.add(new_task(4))
     assert numbers(store) == [1, 3, 4]
     assert store.full
-    with pytest.raises(IndexError):  # nothing is finished: room is not made from the unfinished
+    # nothing is finished: room is not made from the unfinished
+    with pytest.raises(IndexError):
         store.add(new_task(5))
 
 

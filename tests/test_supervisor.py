@@ -1,4 +1,6 @@
-"""A loop that dies is logged, told, and started again after a growing pause."""
+"""A loop that dies is logged, told, and started again after a growing
+pause.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +12,9 @@ from taskmanager.supervisor import Supervisor
 
 
 class Clock:
-    """Stands in for the event loop's clock and for sleeping, in taskmanager.supervisor."""
+    """Stands in for the event loop's clock and for sleeping, in
+    taskmanager.supervisor.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -33,7 +37,9 @@ class Clock:
 
 
 def dies(clock: Clock, lives: list[float]) -> Callable[[], Awaitable[None]]:
-    """A loop that lives for each of these times, dying at the end of each, and is then cancelled."""
+    """A loop that lives for each of these times, dying at the end of
+    each, and is then cancelled.
+    """
     remaining = iter(lives)
 
     async def loop() -> None:
@@ -46,7 +52,9 @@ def dies(clock: Clock, lives: list[float]) -> Callable[[], Awaitable[None]]:
     return loop
 
 
-async def test_the_pauses_double_up_to_thirty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_pauses_double_up_to_thirty_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = Clock(monkeypatch)
     await clock.keep_alive(dies(clock, [0.0] * 7))
     assert clock.pauses == [1, 2, 4, 8, 16, 30, 30]
@@ -61,7 +69,9 @@ async def test_a_loop_that_has_lived_for_thirty_seconds_starts_at_one_second_aga
     assert clock.pauses == [1, 2, 4, 1, 2]
 
 
-async def test_it_is_dead_until_it_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_dead_until_it_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock = Clock(monkeypatch)
     await clock.keep_alive(dies(clock, [0.0]))
     assert clock.dead == [{"worker-1"}]
@@ -74,5 +84,8 @@ async def test_a_death_is_logged_with_its_traceback(
     clock = Clock(monkeypatch)
     await clock.keep_alive(dies(clock, [0.0]))
     (record,) = caplog.records
-    assert (record.name, record.getMessage()) == ("taskmanager.supervisor", "worker-1 has died")
+    assert (record.name, record.getMessage()) == (
+        "taskmanager.supervisor",
+        "worker-1 has died",
+    )
     assert "RuntimeError: a fault" in caplog.text

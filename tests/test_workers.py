@@ -1,4 +1,6 @@
-"""Five at a time, each in a task of its own; what ends a task, and what ends a worker."""
+"""Five at a time, each in a task of its own; what ends a task, and what
+ends a worker.
+"""
 
 import asyncio
 import contextlib
@@ -24,13 +26,22 @@ async def test_five_run_at_once_and_any_that_ends_makes_room(gate: Gate) -> None
     async with managing() as manager:
         tasks = [manager.submit(SUM) for _ in range(7)]
         await settle()
-        assert statuses(tasks) == "processing processing processing processing processing queued queued"
+        assert (
+            statuses(tasks)
+            == "processing processing processing processing processing queued queued"
+        )
         gate.open(3)  # not the first, and the other four go on: no batch
         await settle()
-        assert statuses(tasks) == "processing processing processing completed processing processing queued"
+        assert (
+            statuses(tasks)
+            == "processing processing processing completed processing processing queued"
+        )
         gate.open(5)
         await settle()
-        assert statuses(tasks) == "processing processing processing completed processing completed processing"
+        assert (
+            statuses(tasks)
+            == "processing processing processing completed processing completed processing"
+        )
 
 
 async def test_a_slow_task_does_not_hold_up_quick_ones(gate: Gate) -> None:
@@ -40,7 +51,9 @@ async def test_a_slow_task_does_not_hold_up_quick_ones(gate: Gate) -> None:
             await settle()
             gate.open(number)
         await settle()
-        assert [task.status.value for task in tasks] == ["processing"] + ["completed"] * 19
+        assert [task.status.value for task in tasks] == ["processing"] + [
+            "completed"
+        ] * 19
 
 
 async def test_a_cancelled_handler_sees_cancelled_error(handle_with: Any) -> None:
@@ -65,7 +78,9 @@ async def test_a_cancelled_handler_sees_cancelled_error(handle_with: Any) -> Non
         assert task.status.value == "cancelled"
 
 
-async def test_a_cancelled_handler_may_clean_up_before_the_manager_is_gone(handle_with: Any) -> None:
+async def test_a_cancelled_handler_may_clean_up_before_the_manager_is_gone(
+    handle_with: Any,
+) -> None:
     log: list[str] = []
 
     async def run(*_: Any) -> dict[str, Any]:
@@ -83,7 +98,9 @@ async def test_a_cancelled_handler_may_clean_up_before_the_manager_is_gone(handl
     assert log == ["cleaned up"]
 
 
-async def test_nothing_comes_after_the_end_of_a_task(caplog: pytest.LogCaptureFixture) -> None:
+async def test_nothing_comes_after_the_end_of_a_task(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO)
     async with managing(task_timeout=0.002) as manager:
         task = manager.submit(SUM)
@@ -102,7 +119,9 @@ async def test_a_handler_that_ends_when_it_is_cancelled_is_not_warned_of(
         await settle()
         manager.cancel(task.task_id)
         await asyncio.sleep(0.002)  # past the time that it has
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not [
+        record for record in caplog.records if record.levelno >= logging.WARNING
+    ]
 
 
 def test_a_task_times_out_at_the_moment() -> None:
@@ -114,7 +133,10 @@ def test_a_task_times_out_at_the_moment() -> None:
                 begun, task = clock(), manager.submit(SUM)
                 manager.submit(SUM)
                 await manager.wait(task.task_id, since=2)
-                assert task.error == {"code": "timeout", "message": "The task took longer than 3 seconds."}
+                assert task.error == {
+                    "code": "timeout",
+                    "message": "The task took longer than 3 seconds.",
+                }
                 ends.append(clock() - begun)
         return ends
 
@@ -145,7 +167,11 @@ async def test_a_handler_that_ignores_its_cancellation_does_not_keep_its_worker(
         await settle()
         assert statuses([first, second]) == "cancelled processing"
         warned = f"task {first.task_id}: its handler ignores its cancellation"
-        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [warned]
+        assert [
+            record.getMessage()
+            for record in caplog.records
+            if record.levelname == "WARNING"
+        ] == [warned]
         assert len(manager._pool.interrupted) == 1
         release.set()
         await settle()
@@ -161,21 +187,29 @@ async def test_the_first_end_wins_when_cancel_and_completion_meet(gate: Gate) ->
         task = manager.submit(SUM)
         await settle()
         gate.open(0)
-        manager.cancel(task.task_id)  # in the same turn of the loop: the handler has not run on yet
+        # in the same turn of the loop: the handler has not run on yet
+        manager.cancel(task.task_id)
         await settle()
         assert (task.status.value, task.result, task.version) == ("cancelled", None, 3)
 
 
-async def test_a_task_that_takes_too_long_fails_and_frees_its_worker(gate: Gate) -> None:
+async def test_a_task_that_takes_too_long_fails_and_frees_its_worker(
+    gate: Gate,
+) -> None:
     async with managing(workers=1, task_timeout=0.001) as manager:
         first, second = manager.submit(SUM), manager.submit(SUM)
         await manager.wait(first.task_id, since=2)
-        assert first.error == {"code": "timeout", "message": "The task took longer than 0.001 seconds."}
+        assert first.error == {
+            "code": "timeout",
+            "message": "The task took longer than 0.001 seconds.",
+        }
         await manager.wait(second.task_id, since=1)
         assert second.status.value in ("processing", "failed")
 
 
-async def test_each_loop_has_a_name(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_loop_has_a_name(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fault(*_: Any) -> None:
         raise RuntimeError("a fault")
 
@@ -184,10 +218,17 @@ async def test_each_loop_has_a_name(caplog: pytest.LogCaptureFixture, monkeypatc
     monkeypatch.setattr("taskmanager.cleanup.sweep_regularly", fault)
     async with managing(workers=2) as manager:
         await settle()
-        assert manager._supervisor.dead == {"worker-1", "worker-2", "timeouts", "cleanup"}
+        assert manager._supervisor.dead == {
+            "worker-1",
+            "worker-2",
+            "timeouts",
+            "cleanup",
+        }
 
 
-async def test_a_crash_tells_its_traceback_to_the_log_alone(handle_with: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_crash_tells_its_traceback_to_the_log_alone(
+    handle_with: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     async def run(*_: Any) -> dict[str, Any]:
         raise ValueError("a secret")
 
@@ -195,13 +236,18 @@ async def test_a_crash_tells_its_traceback_to_the_log_alone(handle_with: Any, ca
     async with managing() as manager:
         task = manager.submit(SUM)
         await manager.wait(task.task_id, since=2)
-        assert task.error == {"code": "internal_error", "message": "The task failed unexpectedly."}
+        assert task.error == {
+            "code": "internal_error",
+            "message": "The task failed unexpectedly.",
+        }
         assert "ValueError: a secret" in caplog.text
         (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
         assert record.getMessage() == f"task {task.task_id}: its handler crashed"
 
 
-async def test_a_handler_cancelled_from_elsewhere_does_not_stay_processing(handle_with: Any) -> None:
+async def test_a_handler_cancelled_from_elsewhere_does_not_stay_processing(
+    handle_with: Any,
+) -> None:
     async def run(*_: Any) -> dict[str, Any]:
         raise asyncio.CancelledError
 

@@ -1,8 +1,10 @@
-"""Virtual time: an event loop that jumps to its next timer when nothing is ready, and clocks that jump with it.
+"""Virtual time: an event loop that jumps to its next timer when nothing
+is ready, and clocks that jump with it.
 
-Rule: a sleep of ten minutes takes no time, and exactly ten minutes by every clock. Time stands still while an executor
-works for the loop; threads and processes of other kinds, and sockets, do not hold it back. Notebook:
-07-cleanup-and-frozen-time.
+Rule: a sleep of ten minutes takes no time, and exactly ten minutes by
+every clock. Time stands still while an executor works for the loop;
+threads and processes of other kinds, and sockets, do not hold it back.
+Notebook: 07-cleanup-and-frozen-time.
 """
 
 import asyncio
@@ -13,12 +15,18 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-PATIENCE = 0.3  # real seconds that a job in an executor may hold time back: it may itself be waiting for the loop
-EPOCH = 1_767_225_600.0  # 2026-01-01T00:00:00Z: what the wall clock shows when a VirtualLoop is new
+# real seconds that a job in an executor may hold time back: it may
+# itself be waiting for the loop
+PATIENCE = 0.3
+# 2026-01-01T00:00:00Z: what the wall clock shows when a VirtualLoop is
+# new
+EPOCH = 1_767_225_600.0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose ``time()`` starts at 0 and moves only when all that could run has run."""
+    """An event loop whose ``time()`` starts at 0 and moves only when
+    all that could run has run.
+    """
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -46,8 +54,12 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self._loop = loop
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready; where nothing is, jump instead of waiting. Without any timer, really wait."""
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready; where nothing is, jump instead of waiting.
+        Without any timer, really wait.
+        """
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         ready, patience = super().select(0), PATIENCE
@@ -61,7 +73,12 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 @contextlib.contextmanager
 def clocks_of(loop: VirtualLoop) -> Iterator[None]:
-    """Let ``time.time()`` and ``time.monotonic()`` show the loop's time, to whoever calls them by these names."""
-    clocks: dict[str, Any] = {"time": lambda: EPOCH + loop.time(), "monotonic": loop.time}
+    """Let ``time.time()`` and ``time.monotonic()`` show the loop's
+    time, to whoever calls them by these names.
+    """
+    clocks: dict[str, Any] = {
+        "time": lambda: EPOCH + loop.time(),
+        "monotonic": loop.time,
+    }
     with mock.patch.multiple(time, **clocks):
         yield

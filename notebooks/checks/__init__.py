@@ -1,6 +1,8 @@
-"""Checks of the exercises, a module a notebook: each takes an answer and says what is still wrong with it.
+"""Checks of the exercises, a module a notebook: each takes an answer
+and says what is still wrong with it.
 
-Rule: a check is a function whose asserts carry the words that a learner reads; ``exercise`` makes them printed lines.
+Rule: a check is a function whose asserts carry the words that a learner
+reads; ``exercise`` makes them printed lines.
 """
 
 import asyncio
@@ -8,11 +10,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-CHECKS: dict[str, Callable[[Any], str | None]] = {}  # "module.name": the complaint about an answer, or None
+# "module.name": the complaint about an answer, or None
+CHECKS: dict[str, Callable[[Any], str | None]] = {}
 
 
 def exercise(check: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Turn a function that asserts into one that prints "Right." or "Not yet: ..."."""
+    """Turn a function that asserts into one that prints "Right." or
+    "Not yet: ...".
+    """
 
     def complaint(answer: Any) -> str | None:
         try:

@@ -14,10 +14,18 @@ from notebooks.checks import exercise
 @exercise
 def low_starts(answer: Any) -> None:
     assert answer is not ..., "put a number in place of the dots."
-    assert answer not in (None, math.inf), "that would be a wall; a head start runs out."
-    assert answer != 60, "after 60 s nothing new overtakes it, but what has overtaken it by then is not done yet."
-    assert answer != 155, "the high one of t = 60 has the same place, but the low one was submitted before it."
-    assert answer == 150, f"not {answer}: count the high ones that go first, and the one under way."
+    assert answer not in (None, math.inf), (
+        "that would be a wall; a head start runs out."
+    )
+    assert answer != 60, (
+        "after 60 s nothing new overtakes it, but what has overtaken it by then is not done yet."
+    )
+    assert answer != 155, (
+        "the high one of t = 60 has the same place, but the low one was submitted before it."
+    )
+    assert answer == 150, (
+        f"not {answer}: count the high ones that go first, and the one under way."
+    )
 
 
 @exercise
@@ -26,27 +34,44 @@ def submit_all(answer: Any) -> None:
     begun, accepted = lab.now(), 0
 
     async def serve(request: httpx.Request) -> httpx.Response:
-        """Be full until 7 s, when somebody else is faster, and then until 10 s; the first and the rest are accepted."""
+        """Be full until 7 s, when somebody else is faster, and then
+        until 10 s; the first and the rest are accepted.
+        """
         nonlocal accepted
         await sleep(0.05)  # so that time moves, whoever asks without a pause
         times.append(lab.now() - begun)
         free = 10 if times[-1] >= 7 else 7
         if accepted == 1 and times[-1] < 10:
-            return httpx.Response(503, headers={"retry-after": str(math.ceil(free - times[-1]))}, json={})
+            return httpx.Response(
+                503, headers={"retry-after": str(math.ceil(free - times[-1]))}, json={}
+            )
         accepted += 1
-        return httpx.Response(202, json={"task_id": f"task-{accepted}", "status": "queued"})
+        return httpx.Response(
+            202, json={"task_id": f"task-{accepted}", "status": "queued"}
+        )
 
     sleep = asyncio.sleep
-    client = httpx.AsyncClient(transport=httpx.MockTransport(serve), base_url="http://localhost:8000")
-    submissions = [{"task_type": "compute_sum", "parameters": {"numbers": [number]}} for number in range(3)]
+    client = httpx.AsyncClient(
+        transport=httpx.MockTransport(serve), base_url="http://localhost:8000"
+    )
+    submissions = [
+        {"task_type": "compute_sum", "parameters": {"numbers": [number]}}
+        for number in range(3)
+    ]
     ids = lab.run(answer(client, submissions), limit=1000)
     assert times, "it makes no request."
     assert accepted >= 3, f"it gives up: {accepted} of three tasks are accepted."
     assert accepted == 3, f"it submits {accepted} tasks, not three."
     paused = f"told to wait for 7 s, it waits for {times[2] - times[1] - 0.05:.0f} s"
-    assert len(times) <= 5, f"it makes {len(times)} requests where five will do: {paused}."
-    assert times[-1] < 10.5, f"it is done after {times[-1]:.1f} s, not 10: it waits longer than it is told."
-    assert ids == ["task-1", "task-2", "task-3"], f"it returns {ids!r:.60}, not the ids of the tasks."
+    assert len(times) <= 5, (
+        f"it makes {len(times)} requests where five will do: {paused}."
+    )
+    assert times[-1] < 10.5, (
+        f"it is done after {times[-1]:.1f} s, not 10: it waits longer than it is told."
+    )
+    assert ids == ["task-1", "task-2", "task-3"], (
+        f"it returns {ids!r:.60}, not the ids of the tasks."
+    )
 
 
 @exercise
@@ -56,11 +81,14 @@ def MendedQueue(answer: Any) -> None:  # noqa: N802 - called like the answer
     async def counted_sleep(seconds: float, *result: Any) -> Any:
         nonlocal wakes
         wakes += 1
-        return await sleep(max(seconds, 0.001), *result)  # else "await asyncio.sleep(0)" would stop virtual time
+        # else "await asyncio.sleep(0)" would stop virtual time
+        return await sleep(max(seconds, 0.001), *result)
 
     with mock.patch("asyncio.sleep", counted_sleep):
         lab.run(_try_out(answer, sleep), limit=1000)
-    assert wakes < 10, f"it looks {wakes} times whether there is a task, in place of waiting for one."
+    assert wakes < 10, (
+        f"it looks {wakes} times whether there is a task, in place of waiting for one."
+    )
 
 
 async def _try_out(answer: Any, sleep: Any) -> None:
@@ -77,21 +105,29 @@ async def _try_out(answer: Any, sleep: Any) -> None:
     assert _put(queue, "d"), "a task that was taken keeps its slot."
     queue.cancel("d")
     assert _put(queue, "e"), "a cancelled task keeps its slot, if it was the last."
-    assert [await queue.get(), await queue.get()] == ["c", "e"], "it does not hand out the rest in order."
+    assert [await queue.get(), await queue.get()] == ["c", "e"], (
+        "it does not hand out the rest in order."
+    )
 
     getting = [asyncio.ensure_future(queue.get()) for _ in range(2)]
     try:
         await sleep(1)
-        assert not any(each.done() for each in getting), "get does not wait when there is nothing."
+        assert not any(each.done() for each in getting), (
+            "get does not wait when there is nothing."
+        )
         queue.put("f")
         queue.cancel("f")  # before any worker has had its turn
         await sleep(1)
-        assert not any(each.done() for each in getting), "get returns although the only task was cancelled."
+        assert not any(each.done() for each in getting), (
+            "get returns although the only task was cancelled."
+        )
         queue.put("g")
         queue.put("h")
         await sleep(1)
         done = sorted(each.result() for each in getting if each.done())
-        assert done == ["g", "h"], f"two workers wait, two tasks are put, and {len(done)} are handed out."
+        assert done == ["g", "h"], (
+            f"two workers wait, two tasks are put, and {len(done)} are handed out."
+        )
     finally:
         for each in getting:
             each.cancel()

@@ -11,14 +11,18 @@ STAYING = 1000
 
 
 class _Watched(deque[Pair]):
-    """Counts how often it is looked at, and ends a loop that would not end."""
+    """Counts how often it is looked at, and ends a loop that would not
+    end.
+    """
 
     looks = asked = 0
 
     def _look(self, looks: int = 1) -> None:
         self.looks += looks
         self.asked += 1
-        assert self.asked < 20 * STAYING, "it never ends: stop at the first one that is not due."
+        assert self.asked < 20 * STAYING, (
+            "it never ends: stop at the first one that is not due."
+        )
 
     def __getitem__(self, index: SupportsIndex) -> Pair:  # type: ignore[override]
         self._look()
@@ -30,7 +34,9 @@ class _Watched(deque[Pair]):
             yield pair
 
     def __len__(self) -> int:
-        self._look(0)  # so that a loop that only asks whether there is more ends as well
+        # so that a loop that only asks whether there is more ends as
+        # well
+        self._look(0)
         return super().__len__()
 
     def popleft(self) -> Pair:
@@ -44,9 +50,14 @@ def forget(answer: Any) -> None:
     created = {"running": 0.0, "slow": 1.0, "quick": 2.0}
 
     def left(now: float) -> set[str]:
-        records, finished = {name: {"created_at": at} for name, at in created.items()}, _Watched(pairs)
+        records, finished = (
+            {name: {"created_at": at} for name, at in created.items()},
+            _Watched(pairs),
+        )
         answer(records, finished, now)
-        assert "running" in records, f"at {now:g} s it forgets a task that is not finished."
+        assert "running" in records, (
+            f"at {now:g} s it forgets a task that is not finished."
+        )
         names = [name for _, name in deque.__iter__(finished)]
         assert set(names) == {*records} - {"running"}, (
             f"at {now:g} s records has {', '.join(records)}, and finished has {', '.join(names) or 'nothing'}."
@@ -54,40 +65,65 @@ def forget(answer: Any) -> None:
         return set(names)
 
     assert left(1e9) == set(), "long after, something finished is still there."
-    assert left(609.9) == {"quick", "slow"}, "it forgets what finished 599.9 s ago: too early."
-    assert left(610) == {"slow"}, "what finished exactly 600 s ago is due, and nothing else is."
-    many = _Watched([(0.0, f"due-{n}") for n in range(3)] + [(500.0, f"stays-{n}") for n in range(STAYING)])
+    assert left(609.9) == {"quick", "slow"}, (
+        "it forgets what finished 599.9 s ago: too early."
+    )
+    assert left(610) == {"slow"}, (
+        "what finished exactly 600 s ago is due, and nothing else is."
+    )
+    many = _Watched(
+        [(0.0, f"due-{n}") for n in range(3)]
+        + [(500.0, f"stays-{n}") for n in range(STAYING)]
+    )
     answer({name: {"created_at": 0.0} for _, name in list(many)}, many, 600.0)
     looks = many.looks - STAYING - 3  # list() above looked at each
-    assert looks <= 50, f"it looks at {looks:,} entries to find 3 that are due: stop at the first that stays."
+    assert looks <= 50, (
+        f"it looks at {looks:,} entries to find 3 that are due: stop at the first that stays."
+    )
 
 
 @exercise
 def select(answer: Any) -> None:
-    def turn(ready: list[str], timeout: float | None) -> tuple[float, list[float | None]]:
+    def turn(
+        ready: list[str], timeout: float | None
+    ) -> tuple[float, list[float | None]]:
         """The jumped seconds, and how long each poll was to wait."""
         jumps: list[float] = []
         polls: list[float | None] = []
 
         def poll(seconds: float | None) -> list[str]:
             polls.append(seconds)
-            assert len(polls) < 100, "it polls again and again: nothing will come, so jump."
+            assert len(polls) < 100, (
+                "it polls again and again: nothing will come, so jump."
+            )
             return ready
 
         returned: Any = answer(poll, timeout, jumps.append)
-        assert returned == ready, f"what is ready is {ready}; it returns {returned!r:.60}."
+        assert returned == ready, (
+            f"what is ready is {ready}; it returns {returned!r:.60}."
+        )
         assert polls, "it never polls: what comes from the network would not be seen."
-        assert None not in jumps, "without a timer there is nowhere to jump to: poll(None)."
+        assert None not in jumps, (
+            "without a timer there is nowhere to jump to: poll(None)."
+        )
         return sum(jumps), polls
 
     jumped, polls = turn([], 600.0)
-    assert polls == [0] * len(polls), f"nothing is ready, a timer is 600 s away, and it waits: poll({polls[0]:g})."
-    assert jumped == 600, f"nothing is ready, a timer is 600 s away, and it jumps by {jumped:g} s."
+    assert polls == [0] * len(polls), (
+        f"nothing is ready, a timer is 600 s away, and it waits: poll({polls[0]:g})."
+    )
+    assert jumped == 600, (
+        f"nothing is ready, a timer is 600 s away, and it jumps by {jumped:g} s."
+    )
     jumped, polls = turn(["socket"], 600.0)
-    assert jumped == 0, f"something is ready at once, and yet it jumps by {jumped:g} s, past it."
+    assert jumped == 0, (
+        f"something is ready at once, and yet it jumps by {jumped:g} s, past it."
+    )
     assert polls == [0], "something is ready: one poll(0) is enough."
     jumped, polls = turn([], 0)
     assert jumped == 0, "with timeout 0 something is to run now: no jump."
     jumped, polls = turn(["socket"], None)
     assert jumped == 0, "without a timer there is nowhere to jump to."
-    assert polls == [None], "without a timer only the network can bring news: wait for it, with poll(None)."
+    assert polls == [None], (
+        "without a timer only the network can bring news: wait for it, with poll(None)."
+    )

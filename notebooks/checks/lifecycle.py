@@ -9,7 +9,11 @@ from notebooks.checks import exercise
 from taskmanager.errors import IllegalTransitionError
 from taskmanager.models import TRANSITIONS, TaskStatus
 
-ALLOWED = {(old.value, new.value) for old, following in TRANSITIONS.items() for new in following}
+ALLOWED = {
+    (old.value, new.value)
+    for old, following in TRANSITIONS.items()
+    for new in following
+}
 POSSIBLE = {
     "A": "every task is at version 1, queued, when it is submitted",
     "C": "a task that is cancelled while it is queued goes from version 1 to 2",
@@ -31,13 +35,16 @@ def never(answer: Any) -> None:
     for letter in sorted(letters & set(POSSIBLE)):
         raise AssertionError(f"{letter} can be seen: {POSSIBLE[letter]}.")
     for letter in sorted(set(IMPOSSIBLE) - letters):
-        raise AssertionError(f"one that is missing can never be seen: {IMPOSSIBLE[letter]}.")
+        raise AssertionError(
+            f"one that is missing can never be seen: {IMPOSSIBLE[letter]}."
+        )
 
 
 @exercise
 def change(answer: Any) -> None:
     moves = product((status.value for status in TaskStatus), repeat=2)
-    for old, new in sorted(moves, key=lambda move: move not in ALLOWED):  # those that must work come first
+    # those that must work come first
+    for old, new in sorted(moves, key=lambda move: move not in ALLOWED):
         record, move = {"status": old, "version": 7}, f"{old} to {new}"
         refusal: Exception | None = None
         try:
@@ -46,37 +53,58 @@ def change(answer: Any) -> None:
             refusal = error
         changed = record != {"status": old, "version": 7}
         if (old, new) in ALLOWED:
-            assert refusal is None, f"{move} is allowed, but it raises {type(refusal).__name__}."
+            assert refusal is None, (
+                f"{move} is allowed, but it raises {type(refusal).__name__}."
+            )
             assert record.get("status") == new, (
                 f"{move} is allowed, but the record says {record.get('status')!r} after it."
             )
-            assert record.get("version") == 8, f"{move} leaves version 7 at {record.get('version')}, not 8."
+            assert record.get("version") == 8, (
+                f"{move} leaves version 7 at {record.get('version')}, not 8."
+            )
             continue
         assert refusal is not None or not changed, f"it lets a task go from {move}."
-        assert refusal is not None, f"{move} changes nothing, but without a word: raise IllegalTransitionError."
-        assert isinstance(refusal, IllegalTransitionError), f"{move} raises {type(refusal).__name__}: {refusal}."
-        assert not changed, f"{move} is refused, but the record has changed: check first, then act."
+        assert refusal is not None, (
+            f"{move} changes nothing, but without a word: raise IllegalTransitionError."
+        )
+        assert isinstance(refusal, IllegalTransitionError), (
+            f"{move} raises {type(refusal).__name__}: {refusal}."
+        )
+        assert not changed, (
+            f"{move} is refused, but the record has changed: check first, then act."
+        )
 
 
 @exercise
 def finish(answer: Any) -> None:
     undisturbed = _finish(answer, cancel=None)
     assert undisturbed["saved"], "nobody cancels, and the result is not saved."
-    assert undisturbed["while saving"] != "completed", "it says completed before the result is saved."
-    assert undisturbed["status"] == "completed", f"nobody cancels, and the record ends as {undisturbed['status']!r}."
+    assert undisturbed["while saving"] != "completed", (
+        "it says completed before the result is saved."
+    )
+    assert undisturbed["status"] == "completed", (
+        f"nobody cancels, and the record ends as {undisturbed['status']!r}."
+    )
     assert undisturbed["version"] == 3, (
         f"it completes version 2, and the version is {undisturbed['version']} then, not 3."
     )
-    for cancel, when in ((0.0, "before it is called"), (0.5, "while the result is being saved")):
+    for cancel, when in (
+        (0.0, "before it is called"),
+        (0.5, "while the result is being saved"),
+    ):
         cancelled = _finish(answer, cancel)
         assert cancelled["status"] == "cancelled", (
             f"a client cancels {when}, and the record ends as {cancelled['status']!r}."
         )
-        assert cancelled["version"] == 3, f"a client cancels {when}, and the version still grows after that."
+        assert cancelled["version"] == 3, (
+            f"a client cancels {when}, and the version still grows after that."
+        )
 
 
 def _finish(answer: Any, cancel: float | None) -> dict[str, Any]:
-    """What becomes of a task that somebody cancels at 0 s or 0.5 s, where saving takes until 1 s."""
+    """What becomes of a task that somebody cancels at 0 s or 0.5 s,
+    where saving takes until 1 s.
+    """
     record: dict[str, Any] = {"status": "processing", "version": 2}
     seen: dict[str, Any] = {"saved": False}
 
@@ -96,7 +124,9 @@ def _finish(answer: Any, cancel: float | None) -> dict[str, Any]:
         if not run.done():
             run.cancel()
             raise AssertionError("it does not return.")
-        assert not run.cancelled(), "it raises CancelledError, and nobody has cancelled it."
+        assert not run.cancelled(), (
+            "it raises CancelledError, and nobody has cancelled it."
+        )
         run.result()
 
     lab.run(story())

@@ -16,29 +16,50 @@ from taskmanager import Settings, TaskManager
 def sizing(answer: Any) -> None:
     assert ... not in answer, "put three numbers in place of the dots."
     cores, gigabytes, processes = answer
-    assert cores != 600, "600 cores would be busy all of their time; give them twice the room."
-    assert isclose(cores, 1200), f"not {cores} cores: under way = 2,000 a second times 0.3 s, each on half of a core."
-    assert gigabytes < 1e6, "that is the number of bytes; give it in GB, of 10**9 bytes."
-    assert not isclose(gigabytes, 0.004), "0.004 GB come in each second; they are kept for 600."
-    assert isclose(gigabytes, 2.4), f"not {gigabytes} GB: 2,000 a second times 600 s times 2,000 bytes."
+    assert cores != 600, (
+        "600 cores would be busy all of their time; give them twice the room."
+    )
+    assert isclose(cores, 1200), (
+        f"not {cores} cores: under way = 2,000 a second times 0.3 s, each on half of a core."
+    )
+    assert gigabytes < 1e6, (
+        "that is the number of bytes; give it in GB, of 10**9 bytes."
+    )
+    assert not isclose(gigabytes, 0.004), (
+        "0.004 GB come in each second; they are kept for 600."
+    )
+    assert isclose(gigabytes, 2.4), (
+        f"not {gigabytes} GB: 2,000 a second times 600 s times 2,000 bytes."
+    )
     assert processes != 2, "two processes would be busy for two thirds of their time."
-    assert processes == int(processes), f"there is no such thing as {processes:.2f} processes: round up."
-    assert processes == 3, f"not {processes} processes: 2,000 / 1,500, doubled, and rounded up."
+    assert processes == int(processes), (
+        f"there is no such thing as {processes:.2f} processes: round up."
+    )
+    assert processes == 3, (
+        f"not {processes} processes: 2,000 / 1,500, doubled, and rounded up."
+    )
 
 
 @exercise
 def shard_of(answer: Any) -> None:
     def found(address: str, shards: int = 4) -> int:
         shard = answer(address, shards)
-        assert isinstance(shard, int), f"for {address} it returns {shard!r:.40}, not a whole number."
-        assert 0 <= shard < shards, f"for {address} and {shards} shards it returns {shard}: they are 0 to {shards - 1}."
+        assert isinstance(shard, int), (
+            f"for {address} it returns {shard!r:.40}, not a whole number."
+        )
+        assert 0 <= shard < shards, (
+            f"for {address} and {shards} shards it returns {shard}: they are 0 to {shards - 1}."
+        )
         return shard
 
     found("10.0.0.1", 1)
     many = [f"10.0.{n // 250}.{n % 250}" for n in range(2000)]
     before = list(map(found, many))
-    assert before == list(map(found, many)), "the same address does not always get the same shard."
-    with mock.patch("builtins.hash", lambda value: len(repr(value)) * 7):  # stands in for another process
+    assert before == list(map(found, many)), (
+        "the same address does not always get the same shard."
+    )
+    # stands in for another process
+    with mock.patch("builtins.hash", lambda value: len(repr(value)) * 7):
         assert before == list(map(found, many)), (
             "hash() of a str differs from process to process, so two proxies disagree; see zlib.crc32 or hashlib."
         )
@@ -47,8 +68,14 @@ def shard_of(answer: Any) -> None:
             "two addresses of one IPv6 /64 are one client to the limiter, so they need the same shard."
         )
     _even(found, many, "10.0.0.0 to 10.0.7.249")
-    _even(found, [f"10.{n // 250}.{n % 250}.1" for n in range(2000)], "that end in .1, as those of routers do,")
-    _even(found, [f"2001:db8:{n:x}::1" for n in range(2000)], "of as many IPv6 networks")
+    _even(
+        found,
+        [f"10.{n // 250}.{n % 250}.1" for n in range(2000)],
+        "that end in .1, as those of routers do,",
+    )
+    _even(
+        found, [f"2001:db8:{n:x}::1" for n in range(2000)], "of as many IPv6 networks"
+    )
 
 
 def _even(found: Callable[[str], int], addresses: list[str], which: str) -> None:
@@ -59,12 +86,16 @@ def _even(found: Callable[[str], int], addresses: list[str], which: str) -> None
 
 
 class _Breaks(Executor):
-    """Raises ``error`` for the first ``times`` calls, and does the others at once."""
+    """Raises ``error`` for the first ``times`` calls, and does the
+    others at once.
+    """
 
     def __init__(self, times: int, error: Exception) -> None:
         self.times, self.error = times, error
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> "Future[Any]":
         self.times -= 1
         future: Future[Any] = Future()
         if self.times >= 0:
@@ -85,7 +116,9 @@ class _Counting(TaskManager):
 
 @exercise
 def insist(answer: Any) -> None:
-    def outcome(submission: Any, times: int = 0, error: Exception | None = None, **options: int) -> tuple[Any, int]:
+    def outcome(
+        submission: Any, times: int = 0, error: Exception | None = None, **options: int
+    ) -> tuple[Any, int]:
         async def play() -> tuple[Any, int]:
             breaks = _Breaks(times, error or BrokenExecutor())
             async with (manager := _Counting(Settings(), executor=breaks)):
@@ -103,21 +136,37 @@ def insist(answer: Any) -> None:
 
         return lab.run(play(), limit=1000)
 
-    report = {"task_type": "generate_report", "parameters": {"title": "Tides", "sections": 20}}
+    report = {
+        "task_type": "generate_report",
+        "parameters": {"title": "Tides", "sections": 20},
+    }
     primes = {"task_type": "count_primes", "parameters": {"limit": 100}}
     task, ran = outcome(report)
     assert ran == 1, f"a task that completes is submitted {ran} times."
-    for code, error in ("executor_lost", BrokenExecutor()), ("internal_error", RuntimeError("a process was killed")):
+    for code, error in (
+        ("executor_lost", BrokenExecutor()),
+        ("internal_error", RuntimeError("a process was killed")),
+    ):
         task, ran = outcome(primes, 1, error)
         assert ran > 1, f"after {code}, it does not submit again."
-        assert ran == 2, f"after one {code} it has submitted {ran} times; the second one completed."
-        assert task.result == {"count": 25}, f"after one {code} it should return the second task, which completed."
+        assert ran == 2, (
+            f"after one {code} it has submitted {ran} times; the second one completed."
+        )
+        assert task.result == {"count": 25}, (
+            f"after one {code} it should return the second task, which completed."
+        )
     task, ran = outcome(primes, 10)
-    assert ran != 4, "it submits four times where three are all: the first one is an attempt, too."
+    assert ran != 4, (
+        "it submits four times where three are all: the first one is an attempt, too."
+    )
     assert ran == 3, f"where everything fails, it submits {ran} times, not three."
-    assert task.error is not None, "where everything fails, it should return the last task, which failed."
+    assert task.error is not None, (
+        "where everything fails, it should return the last task, which failed."
+    )
     _, ran = outcome(primes, 10, attempts=2)
     assert ran == 2, f"with attempts=2 it submits {ran} times."
     for kind in "task_failed", "timeout":
-        _, ran = outcome({"task_type": "simulate_failure", "parameters": {"kind": kind}})
+        _, ran = outcome(
+            {"task_type": "simulate_failure", "parameters": {"kind": kind}}
+        )
         assert ran == 1, f"{kind} would only repeat itself, and it submits {ran} times."

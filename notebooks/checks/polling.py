@@ -9,10 +9,15 @@ from notebooks import lab
 from notebooks.checks import exercise
 
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
-LONG = {"task_type": "generate_report", "parameters": {"title": "Checked", "sections": 20}}
+LONG = {
+    "task_type": "generate_report",
+    "parameters": {"title": "Checked", "sections": 20},
+}
 
 
-def _counted(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _counted(
+    function: Callable[..., Coroutine[Any, Any, Any]],
+) -> Callable[..., Coroutine[Any, Any, Any]]:
     calls = 0
 
     async def counted(*args: Any) -> Any:
@@ -28,7 +33,8 @@ def _counted(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...,
 
 @exercise
 def versioned(answer: Any) -> None:
-    # Event.wait and sleep are counted, since a loop around an Event that is set would never come to an end.
+    # Event.wait and sleep are counted, since a loop around an Event
+    # that is set would never come to an end.
     waits = mock.patch.object(asyncio.Event, "wait", _counted(asyncio.Event.wait))
     with waits, mock.patch.object(asyncio, "sleep", _counted(asyncio.sleep)):
         lab.run(_changes(answer()), limit=10_000)
@@ -48,23 +54,37 @@ async def _changes(task: Any) -> None:
     try:
         first, second = ask(1), ask(1)
         told = await after(1000, first)
-        assert told == "nothing", f"who has seen version 1 is told {told} before anything has changed."
+        assert told == "nothing", (
+            f"who has seen version 1 is told {told} before anything has changed."
+        )
         not_run_yet = ask(1)
         task.change()
         told = [await after(1, first), await after(0, second)]
-        assert "nothing" not in told, f"two waited for the change, and {'only one' if 2 in told else 'none'} is told."
+        assert "nothing" not in told, (
+            f"two waited for the change, and {'only one' if 2 in told else 'none'} is told."
+        )
         told.append(await after(0, not_run_yet))
-        assert told[-1] != "nothing", "a question that had come, but had not run yet at the change, waits for ever."
-        assert told == [2, 2, 2], f"after the first change they are told {told[0]}, not version 2."
+        assert told[-1] != "nothing", (
+            "a question that had come, but had not run yet at the change, waits for ever."
+        )
+        assert told == [2, 2, 2], (
+            f"after the first change they are told {told[0]}, not version 2."
+        )
         told = await after(1, ask(1))
-        assert told == 2, f"who saw version 1 and asks after the change is told {told}, though there is news."
+        assert told == 2, (
+            f"who saw version 1 and asks after the change is told {told}, though there is news."
+        )
         question = ask(2)
         told = await after(1000, question)
-        assert told == "nothing", f"who has seen version 2 is told {told}, though nothing has changed since."
+        assert told == "nothing", (
+            f"who has seen version 2 is told {told}, though nothing has changed since."
+        )
         task.change()
         task.change()
         told = await after(1, question)
-        assert told == 4, f"after two more changes, who saw version 2 is told {told}, not 4, the latest version."
+        assert told == 4, (
+            f"after two more changes, who saw version 2 is told {told}, not 4, the latest version."
+        )
     finally:
         for question in questions:
             question.cancel()
@@ -82,20 +102,30 @@ def best(answer: Any) -> None:
             "sleep for most of Retry-After before the first poll."
         )
     told, _ = _attempt(answer, SUM, overtaken=True)
-    assert 429 not in told, "where another task goes first, it asks too often, and is refused."
+    assert 429 not in told, (
+        "where another task goes first, it asks too often, and is refused."
+    )
     try:
         told, _ = _attempt(answer, SUM, refused=True)
     except KeyError:
-        raise AssertionError("where its submission is refused, it goes on as if there was a receipt.") from None
+        raise AssertionError(
+            "where its submission is refused, it goes on as if there was a receipt."
+        ) from None
     assert told.count(429) == 1, (
         f"its submission is refused {told.count(429)} times: the first 429 says how many seconds to wait."
     )
 
 
 def _attempt(
-    answer: Any, submission: dict[str, Any], *, overtaken: bool = False, refused: bool = False
+    answer: Any,
+    submission: dict[str, Any],
+    *,
+    overtaken: bool = False,
+    refused: bool = False,
 ) -> tuple[list[int], float]:
-    """The HTTP statuses that the client got, and its delay; one task may go before its own, or its quota be used up."""
+    """The HTTP statuses that the client got, and its delay; one task
+    may go before its own, or its quota be used up.
+    """
     app, told = lab.start(work_scale=1.02, workers=1), list[int]()
     client, rival = lab.client(app), lab.client(app, "10.0.0.2")
 
@@ -108,7 +138,8 @@ def _attempt(
             await client.get("/tasks")
         client.event_hooks = {"response": [note]}
         if overtaken:
-            await rival.post("/tasks", json=SUM)  # keeps the only worker busy while the next one overtakes
+            # keeps the only worker busy while the next one overtakes
+            await rival.post("/tasks", json=SUM)
         waiting = asyncio.create_task(answer(client, submission))
         await asyncio.sleep(1)
         if overtaken:
@@ -117,9 +148,13 @@ def _attempt(
 
     try:
         task, known = lab.run(attempt(), limit=600)
-        assert isinstance(task, dict), f"it returns {task!r:.60}, not the task as a dict."
+        assert isinstance(task, dict), (
+            f"it returns {task!r:.60}, not the task as a dict."
+        )
         when = ", where another task goes first" * overtaken
-        assert task.get("status") == "completed", f"the task that it returns is still {task.get('status')!r}{when}."
+        assert task.get("status") == "completed", (
+            f"the task that it returns is still {task.get('status')!r}{when}."
+        )
         return told, known - app.state.manager.get(task["task_id"]).changed_clock
     finally:
         lab.stop(app)

@@ -11,11 +11,21 @@ from notebooks.checks import exercise
 def bursts(answer: Any) -> None:
     assert ... not in answer, "put three numbers in place of the dots."
     fixed, log, bucket = answer
-    assert fixed == 10, f"not {fixed} with a fixed window: five just before a full minute, and five just after it."
-    assert log == 5, f"not {log} with a sliding window log: it is about any window, so nothing passes beyond its five."
-    assert bucket != 5, "a bucket that was full lets five pass, and those that come back meanwhile as well."
-    assert bucket != 10, "the fifth to come back comes 60 s after the burst, which has just left the window by then."
-    assert bucket == 9, f"not {bucket} with a token bucket: five in a burst, and what comes back in less than 60 s."
+    assert fixed == 10, (
+        f"not {fixed} with a fixed window: five just before a full minute, and five just after it."
+    )
+    assert log == 5, (
+        f"not {log} with a sliding window log: it is about any window, so nothing passes beyond its five."
+    )
+    assert bucket != 5, (
+        "a bucket that was full lets five pass, and those that come back meanwhile as well."
+    )
+    assert bucket != 10, (
+        "the fifth to come back comes 60 s after the burst, which has just left the window by then."
+    )
+    assert bucket == 9, (
+        f"not {bucket} with a token bucket: five in a burst, and what comes back in less than 60 s."
+    )
 
 
 class _Times(deque[float]):
@@ -25,7 +35,9 @@ class _Times(deque[float]):
 
     def __getitem__(self, index: Any) -> Any:
         self.looks += 1
-        assert self.looks < 100_000, "it looks at times again and again, and takes nothing out."
+        assert self.looks < 100_000, (
+            "it looks at times again and again, and takes nothing out."
+        )
         return super().__getitem__(index)
 
 
@@ -35,17 +47,33 @@ def hit(answer: Any) -> None:
     first = [answer(times, now, 2, 60) for now in (0.0, 10.0)]
     assert None not in first, "it returns nothing: return True or False."
     assert all(first), "it refuses a request though there is room for it."
-    assert list(times) == [0.0, 10.0], f"after requests at 0 and 10 s, times should be [0.0, 10.0], not {list(times)}."
-    assert not answer(times, 10.0, 2, 60), "it accepts a third request where two a minute are allowed."
-    assert list(times)[:2] == [0.0, 10.0], "it drops a request which is still in the window."
-    assert list(times) == [0.0, 10.0], "a refused request does not count, and has no place in times."
-    assert not answer(times, 59.999, 2, 60), "at 59.999 s the request from 0 s is still in the window."
-    assert answer(times, 60.0, 2, 60), "at 60 s the request from 0 s has just left the window, which is half-open."
+    assert list(times) == [0.0, 10.0], (
+        f"after requests at 0 and 10 s, times should be [0.0, 10.0], not {list(times)}."
+    )
+    assert not answer(times, 10.0, 2, 60), (
+        "it accepts a third request where two a minute are allowed."
+    )
+    assert list(times)[:2] == [0.0, 10.0], (
+        "it drops a request which is still in the window."
+    )
+    assert list(times) == [0.0, 10.0], (
+        "a refused request does not count, and has no place in times."
+    )
+    assert not answer(times, 59.999, 2, 60), (
+        "at 59.999 s the request from 0 s is still in the window."
+    )
+    assert answer(times, 60.0, 2, 60), (
+        "at 60 s the request from 0 s has just left the window, which is half-open."
+    )
     assert not answer(times, 69.0, 2, 60), (
         "at 69 s those from 10 and 60 s are in the window: at 60 s it forgot too much."
     )
-    assert answer(times, 500.0, 2, 60), "it refuses a request after all others have left the window."
-    assert list(times) == [500.0], f"what has left the window should leave times, which is {list(times)} at 500 s."
+    assert answer(times, 500.0, 2, 60), (
+        "it refuses a request after all others have left the window."
+    )
+    assert list(times) == [500.0], (
+        f"what has left the window should leave times, which is {list(times)} at 500 s."
+    )
     dice, times, accepted, now = random.Random(5), _Times(), list[float](), 0.0
     for _ in range(300):
         now += dice.choice([0.0, 0.5, 2.0, 10.0, 20.0])
@@ -64,8 +92,12 @@ def wait(answer: Any) -> None:
         told = answer(times, 5.0, 2, 60)
         assert told == 0, f"where there is room it should be 0, not {told}."
     told = answer(_Times([0.0, 10.0]), 15.0, 2, 60)
-    assert told != 55, "in 55 s the newest request leaves the window; room is made when the oldest does."
-    assert told == 45, f"at 15 s, with two allowed in 60 s and accepted at 0 and 10 s, it should be 45, not {told}."
+    assert told != 55, (
+        "in 55 s the newest request leaves the window; room is made when the oldest does."
+    )
+    assert told == 45, (
+        f"at 15 s, with two allowed in 60 s and accepted at 0 and 10 s, it should be 45, not {told}."
+    )
     for now in (15.25, 15.75):
         told = answer(_Times([0.0, 10.0]), now, 2, 60)
         assert told == int(told), f"it should be whole seconds, not {told}."

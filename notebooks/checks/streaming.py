@@ -15,17 +15,25 @@ Record = dict[str, Any]
 def _generator(answer: Any) -> Any:
     if asyncio.iscoroutine(answer):
         answer.close()  # else Python says that nobody awaited it
-    assert hasattr(answer, "__anext__"), "it is no async generator: write async def, and yield in it."
+    assert hasattr(answer, "__anext__"), (
+        "it is no async generator: write async def, and yield in it."
+    )
     return answer
 
 
 @exercise
 def listed(answer: Any) -> None:
     assert answer is not ..., "put a number in place of the dots."
-    assert answer not in (303, 304, 305), f"not {answer}: what is submitted after the listing began is left out."
-    assert answer != 298, "not 298: task 10 was sent with its page, before it was forgotten."
+    assert answer not in (303, 304, 305), (
+        f"not {answer}: what is submitted after the listing began is left out."
+    )
+    assert answer != 298, (
+        "not 298: task 10 was sent with its page, before it was forgotten."
+    )
     assert answer != 300, "not 300: task 200 is gone before its page is read."
-    assert answer == 299, f"not {answer}: take 300, and ask of tasks 10 and 200 whether their page is out."
+    assert answer == 299, (
+        f"not {answer}: take 300, and ask of tasks 10 and 200 whether their page is out."
+    )
 
 
 @exercise
@@ -39,7 +47,9 @@ def as_array(answer: Any) -> None:
                 assert sent.count(b"n") == due, (
                     f"it reads page {number} before all records of page {number - 1} are out."
                 )
-                assert number == 1 or turns > begun, "nobody else runs between two pages: yield alone lets nobody run."
+                assert number == 1 or turns > begun, (
+                    "nobody else runs between two pages: yield alone lets nobody run."
+                )
                 begun, due = turns, due + len(page)
                 yield [{"n": n} for n in page]
 
@@ -53,20 +63,30 @@ def as_array(answer: Any) -> None:
         try:
             async with aclosing(_generator(answer(read()))) as stream:
                 async for piece in stream:
-                    assert isinstance(piece, bytes), f"it yields {piece!r:.60}, which is not bytes."
+                    assert isinstance(piece, bytes), (
+                        f"it yields {piece!r:.60}, which is not bytes."
+                    )
                     sent += piece
                     assert len(sent) < 10_000, f"it never ends: {sent!r:.60}..."
         finally:
             beside.cancel()
         return sent
 
-    listings: list[list[list[int]]] = [[[0, 1], [2]], [], [[]], [[0], [], [1]], [[], [0, 1]]]
+    listings: list[list[list[int]]] = [
+        [[0, 1], [2]],
+        [],
+        [[]],
+        [[0], [], [1]],
+        [[], [0, 1]],
+    ]
     for pages in listings:
         text = lab.run(body(*pages), limit=60)
         try:
             shown = json.loads(text)
         except ValueError:
-            raise AssertionError(f"of the pages {pages} it makes {text.decode(errors='replace')!r}: no JSON.") from None
+            raise AssertionError(
+                f"of the pages {pages} it makes {text.decode(errors='replace')!r}: no JSON."
+            ) from None
         expected = [{"n": n} for page in pages for n in page]
         assert shown == expected, f"of the pages {pages} it makes {text.decode()}."
 
@@ -79,7 +99,9 @@ def records(answer: Any) -> None:
         async def network() -> AsyncIterator[bytes]:
             whole = 0
             for piece in pieces:
-                assert len(got) >= whole, f"{what}: {whole} lines were complete, and it had yielded {len(got)} records."
+                assert len(got) >= whole, (
+                    f"{what}: {whole} lines were complete, and it had yielded {len(got)} records."
+                )
                 whole += piece.count(b"\n")
                 yield piece
 
@@ -87,24 +109,42 @@ def records(answer: Any) -> None:
             async with aclosing(_generator(answer(network()))) as stream:
                 async for record in stream:
                     got.append(record)
-                    assert len(got) <= len(titles), f"{what}: it yields more records than there are."
+                    assert len(got) <= len(titles), (
+                        f"{what}: it yields more records than there are."
+                    )
         except ValueError as error:
             raise AssertionError(f"{what}: it raises {type(error).__name__}.") from None
-        assert got == [{"title": title} for title in titles], f"{what}: of {len(titles)} lines it makes {got!r:.80}."
+        assert got == [{"title": title} for title in titles], (
+            f"{what}: of {len(titles)} lines it makes {got!r:.80}."
+        )
 
     def lines(titles: list[str]) -> list[bytes]:
-        return [json.dumps({"title": title}, ensure_ascii=False).encode() + b"\n" for title in titles]
+        return [
+            json.dumps({"title": title}, ensure_ascii=False).encode() + b"\n"
+            for title in titles
+        ]
 
     async def check_all() -> None:
         titles = ["tides", "sums", "primes"]
         first, second, third = lines(titles)
         await check("a line a piece", titles, [first, second, third])
         await check("two lines in one piece", titles, [first + second, third])
-        await check("a line cut in two", titles, [first, second[:5], second[5:] + third])
-        await check("a piece that ends before its newline", titles, [first[:-1], b"\n" + second, third])
+        await check(
+            "a line cut in two", titles, [first, second[:5], second[5:] + third]
+        )
+        await check(
+            "a piece that ends before its newline",
+            titles,
+            [first[:-1], b"\n" + second, third],
+        )
         await check("an empty piece", titles, [first, b"", second, third])
-        accented = "".join(map(chr, (66, 252, 99, 104, 101, 114)))  # with a letter of two bytes
-        await check("byte by byte", [accented], [bytes([byte]) for byte in b"".join(lines([accented]))])
+        # with a letter of two bytes
+        accented = "".join(map(chr, (66, 252, 99, 104, 101, 114)))
+        await check(
+            "byte by byte",
+            [accented],
+            [bytes([byte]) for byte in b"".join(lines([accented]))],
+        )
         separated = "one" + chr(0x2028) + "two"
         await check(
             "a title with U+2028, at which str.splitlines breaks, though only a newline ends a line of NDJSON",

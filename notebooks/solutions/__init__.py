@@ -1,1 +1,3 @@
-"""Solutions of the exercises, a module a notebook: look only after you have tried."""
+"""Solutions of the exercises, a module a notebook: look only after you
+have tried.
+"""

@@ -7,7 +7,9 @@ from typing import Any
 from taskmanager.errors import TaskFailedError
 
 
-async def with_clean_up(work: Callable[[], Awaitable[Any]], clean_up: Callable[[], Awaitable[None]]) -> Any:
+async def with_clean_up(
+    work: Callable[[], Awaitable[Any]], clean_up: Callable[[], Awaitable[None]]
+) -> Any:
     try:
         return await work()
     except BaseException:  # CancelledError too
@@ -19,7 +21,9 @@ async def all_or_nothing(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
     runs = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*runs)
-    except Exception:  # one failed; where this is cancelled, gather has cancelled all, and once is enough
+    # one failed; where this is cancelled, gather has cancelled all, and
+    # once is enough
+    except Exception:
         for run in runs:
             run.cancel()
         raise
@@ -31,7 +35,8 @@ def classify(error: Exception) -> str:
     match error:
         case TaskFailedError():
             return "task_failed"
-        case asyncio.TimeoutError() | TimeoutError():  # before OSError, since the builtin one is an OSError
+        # before OSError, since the builtin one is an OSError
+        case asyncio.TimeoutError() | TimeoutError():
             return "timeout"
         case OSError():
             return "unavailable"

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 
-def forget(records: dict[str, Any], finished: deque[tuple[float, str]], now: float) -> None:
+def forget(
+    records: dict[str, Any], finished: deque[tuple[float, str]], now: float
+) -> None:
     while finished and finished[0][0] + 600 <= now:
         _, task_id = finished.popleft()
         del records[task_id]
 
 
-def select(poll: Callable[..., list[Any]], timeout: float | None, jump: Callable[[float], None]) -> list[Any]:
+def select(
+    poll: Callable[..., list[Any]], timeout: float | None, jump: Callable[[float], None]
+) -> list[Any]:
     if timeout is None:
         return poll(None)
     ready = poll(0)

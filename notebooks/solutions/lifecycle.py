@@ -6,7 +6,8 @@ from typing import Any
 from taskmanager.errors import IllegalTransitionError
 from taskmanager.models import TRANSITIONS, TaskStatus
 
-# The version is the number of states so far: queued is always the first, processing the second; no life has four.
+# The version is the number of states so far: queued is always the
+# first, processing the second; no life has four.
 never = {"B", "D", "F"}
 
 
@@ -19,6 +20,7 @@ def change(record: dict[str, Any], status: str) -> None:
 
 async def finish(record: dict[str, Any], save: Callable[[], Awaitable[None]]) -> None:
     await save()
-    if record["status"] == "processing":  # no await from here on: nobody can come in between
+    # no await from here on: nobody can come in between
+    if record["status"] == "processing":
         record["status"] = "completed"
         record["version"] += 1

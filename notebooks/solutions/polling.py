@@ -30,9 +30,13 @@ async def best(client: httpx.AsyncClient, submission: dict[str, Any]) -> dict[st
         await asyncio.sleep(int(reply.headers["retry-after"]))
         reply = await client.post("/tasks", json=submission)
     task: dict[str, Any] = reply.json()
-    await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))  # the rest fits into one long poll
+    # the rest fits into one long poll
+    await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))
     while task["finished_at"] is None:
-        # Version 2 is "processing": only what comes after it is worth an answer.
-        news = await client.get(f"/tasks/{task['task_id']}", params={"wait": "true", "since": 2})
+        # Version 2 is "processing": only what comes after it is worth
+        # an answer.
+        news = await client.get(
+            f"/tasks/{task['task_id']}", params={"wait": "true", "since": 2}
+        )
         task = news.json()
     return task

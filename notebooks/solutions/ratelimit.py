@@ -3,8 +3,9 @@
 import math
 from collections import deque
 
-# Two bursts around a full minute; five in any window; five, and at 12, 24, 36 and 48 s one each. The one at 60 s comes
-# when the burst has left the window.
+# Two bursts around a full minute; five in any window; five, and at 12,
+# 24, 36 and 48 s one each. The one at 60 s comes when the burst has
+# left the window.
 bursts = (10, 5, 9)
 
 
@@ -21,4 +22,5 @@ def wait(times: deque[float], now: float, limit: int, window: int) -> int:
     if len(times) < limit:
         return 0
     seconds = math.ceil(window - (now - times[0]))
-    return seconds if times[0] + window <= now + seconds else seconds + 1  # floats: the difference was rounded down
+    # floats: the difference was rounded down
+    return seconds if times[0] + window <= now + seconds else seconds + 1

@@ -17,5 +17,6 @@ async def keep_alive(loop: Callable[[], Awaitable[None]]) -> None:
             pause = min(2 * pause, 30)
 
 
-# The naive one waits for the poll that was begun last, 1 s before the signal; ours for nobody.
+# The naive one waits for the poll that was begun last, 1 s before the
+# signal; ours for nobody.
 gone_after = (9, 0)

@@ -5,7 +5,8 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-# Task 10 was sent before it went. Task 200 goes before its page is read. The new ones came after the listing began.
+# Task 10 was sent before it went. Task 200 goes before its page is
+# read. The new ones came after the listing began.
 listed = 299
 
 

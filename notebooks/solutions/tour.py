@@ -4,14 +4,20 @@ from typing import Any
 
 import httpx
 
-# One submission and 15 polls; with long polls one submission, one poll held for 10 s, and one for the last 5 s.
+# One submission and 15 polls; with long polls one submission, one poll
+# held for 10 s, and one for the last 5 s.
 requests = (16, 3)
 
 
-async def run_task(client: httpx.AsyncClient, submission: dict[str, Any]) -> dict[str, Any]:
+async def run_task(
+    client: httpx.AsyncClient, submission: dict[str, Any]
+) -> dict[str, Any]:
     response = await client.post("/tasks", json=submission)
     task: dict[str, Any] = response.json()
     while task["finished_at"] is None:
-        news = await client.get(f"/tasks/{task['task_id']}", params={"wait": "true", "since": task["version"]})
+        news = await client.get(
+            f"/tasks/{task['task_id']}",
+            params={"wait": "true", "since": task["version"]},
+        )
         task = news.json()
     return task

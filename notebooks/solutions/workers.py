@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 Job: TypeAlias = Callable[[], Awaitable[object]]
 
-# Batches: 20 + 5 + 20. Workers: one has the first 20 s task from 0 to 20, meanwhile the other runs the four of 5 s, and
-# the last begins at 20.
+# Batches: 20 + 5 + 20. Workers: one has the first 20 s task from 0 to
+# 20, meanwhile the other runs the four of 5 s, and the last begins at
+# 20.
 makespans = (45, 40)
 
 
@@ -25,5 +26,6 @@ async def run_all(jobs: list[Job], workers: int) -> None:
     await asyncio.gather(*(worker() for _ in range(workers)))
 
 
-# W = L / λ = 12 / (24 / 60 s). And for the workers L = λ·W = 24 / 60 s · 10 s.
+# W = L / λ = 12 / (24 / 60 s). And for the workers L = λ·W = 24 / 60 s
+# · 10 s.
 wait_and_busy = (30, 4)

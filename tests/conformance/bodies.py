@@ -1,4 +1,6 @@
-"""Bodies: what a solution's OpenAPI document says that may be submitted, where the default tasks are refused."""
+"""Bodies: what a solution's OpenAPI document says that may be
+submitted, where the default tasks are refused.
+"""
 
 import json
 import re
@@ -6,7 +8,8 @@ from typing import Any
 
 # What a field is called that chooses the work.
 TYPE = re.compile(r"(^|_)(type|kind|operation|job|action)$", re.IGNORECASE)
-KEY = re.compile(r"idempot|unique|(^|_)key$|request_id", re.IGNORECASE)  # that has to be another one each time
+# that has to be another one each time
+KEY = re.compile(r"idempot|unique|(^|_)key$|request_id", re.IGNORECASE)
 FORMATS = {
     "email": "someone@example.org",
     "uri": "https://example.org/",
@@ -19,28 +22,50 @@ MOST = 8  # bodies that are tried
 
 def bodies(document: Any, path: str) -> list[Any]:
     """One for each task type that the document names, at most eight."""
-    content = document.get("paths", {}).get(path, {}).get("post", {}).get("requestBody", {}).get("content", {})
+    content = (
+        document.get("paths", {})
+        .get(path, {})
+        .get("post", {})
+        .get("requestBody", {})
+        .get("content", {})
+    )
     schema = resolved(content.get("application/json", {}).get("schema", {}), document)
     found = []
     for variant in schema.get("oneOf") or schema.get("anyOf") or [schema]:
         body = sample(variant, document)
         fields = resolved(variant, document).get("properties", {})
-        several = [name for name in fields if choices(fields[name], document) and name in (body or {})]
-        chooser = next((name for name in several if TYPE.search(name)), several[0] if several else None)
+        several = [
+            name
+            for name in fields
+            if choices(fields[name], document) and name in (body or {})
+        ]
+        chooser = next(
+            (name for name in several if TYPE.search(name)),
+            several[0] if several else None,
+        )
         if isinstance(body, dict) and chooser:
-            found += [{**body, chooser: choice} for choice in choices(fields[chooser], document)]
+            found += [
+                {**body, chooser: choice}
+                for choice in choices(fields[chooser], document)
+            ]
         elif isinstance(body, dict) and body:
             found.append(body)
     return found[:MOST]
 
 
 def listed_in(document: Any) -> list[list[str]]:
-    """The texts of each enum anywhere in the document; a const is an enum of one."""
+    """The texts of each enum anywhere in the document; a const is an
+    enum of one.
+    """
     if isinstance(document, list):
         return [words for part in document for words in listed_in(part)]
     if not isinstance(document, dict):
         return []
-    values = document["enum"] if isinstance(document.get("enum"), list) else [document.get("const")]
+    values = (
+        document["enum"]
+        if isinstance(document.get("enum"), list)
+        else [document.get("const")]
+    )
     words = [value for value in values if isinstance(value, str)]
     return ([words] if words else []) + listed_in(list(document.values()))
 
@@ -62,7 +87,9 @@ def choices(schema: Any, document: Any) -> list[Any]:
 
 
 def sample(schema: Any, document: Any, name: str = "") -> Any:
-    """A value that the schema allows, with no more than what it requires."""
+    """A value that the schema allows, with no more than what it
+    requires.
+    """
     schema = resolved(schema, document)
     if KEY.search(name):
         return "{unique}"
@@ -79,9 +106,15 @@ def sample(schema: Any, document: Any, name: str = "") -> Any:
     match schema.get("type"):
         case "object":
             fields = schema.get("properties", {})
-            return {field: sample(inner, document, field) for field, inner in fields.items() if field in required}
+            return {
+                field: sample(inner, document, field)
+                for field, inner in fields.items()
+                if field in required
+            }
         case "array":
-            return [sample(schema.get("items", {}), document)] * max(1, schema.get("minItems", 1))
+            return [sample(schema.get("items", {}), document)] * max(
+                1, schema.get("minItems", 1)
+            )
         case "integer" | "number":
             return schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
         case "boolean":
@@ -94,7 +127,9 @@ def sample(schema: Any, document: Any, name: str = "") -> Any:
 
 
 def invalid(quick: Any) -> list[Any]:
-    """Bodies that are to be refused, among them the quick task with a type that there is not."""
+    """Bodies that are to be refused, among them the quick task with a
+    type that there is not.
+    """
     chooser = next((name for name in quick if TYPE.search(name)), None)
     return [{}, [], *([{**quick, chooser: "no_such_type"}] if chooser else [])]
 
@@ -102,7 +137,13 @@ def invalid(quick: Any) -> list[Any]:
 def as_toml(body: Any) -> str:
     """As a value in a TOML file, on one line."""
     if isinstance(body, dict):
-        return "{ " + ", ".join(f"{json.dumps(name)} = {as_toml(value)}" for name, value in body.items()) + " }"
+        return (
+            "{ "
+            + ", ".join(
+                f"{json.dumps(name)} = {as_toml(value)}" for name, value in body.items()
+            )
+            + " }"
+        )
     if isinstance(body, list):
         return "[" + ", ".join(map(as_toml, body)) + "]"
     return json.dumps(body)

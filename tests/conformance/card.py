@@ -1,6 +1,8 @@
-"""The score card: a line for each requirement, as text, Markdown or HTML.
+"""The score card: a line for each requirement, as text, Markdown or
+HTML.
 
-Rule: a line that is not passed says what was expected, what happened, and what explains it.
+Rule: a line that is not passed says what was expected, what happened,
+and what explains it.
 """
 
 import html
@@ -20,7 +22,11 @@ def summary(graded: Graded) -> str:
     """Such as "86 passed, 2 failed, 1 remark"; a remark is no failure."""
     counts = Counter(verdict.mark for _, verdict in graded)
     plural = {"remark": "remarks"}
-    words = [f"{n} {plural.get(mark, mark) if n != 1 else mark}" for mark in SIGNS if (n := counts[mark])]
+    words = [
+        f"{n} {plural.get(mark, mark) if n != 1 else mark}"
+        for mark in SIGNS
+        if (n := counts[mark])
+    ]
     return ", ".join(words)
 
 
@@ -29,12 +35,17 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
     if verdict.mark == "passed":
         return []
     lines = [f"expected: {verdict.expected}"] if verdict.expected else []
-    lines.append(f"{'because' if verdict.mark == 'not graded' else 'happened'}: {verdict.happened}")
+    lines.append(
+        f"{'because' if verdict.mark == 'not graded' else 'happened'}: {verdict.happened}"
+    )
     if verdict.mark == "remark":
         lines.append("the exercise leaves this open: no failure")
     if requirement.name not in REQUIREMENTS:  # the preflight
         return [*lines, "no other line that needs a running application was played"]
-    return [*lines, f"explained by: {requirement.learn}; played alone by: -k {requirement.name}"]
+    return [
+        *lines,
+        f"explained by: {requirement.learn}; played alone by: -k {requirement.name}",
+    ]
 
 
 def same_reason(graded: Graded) -> list[str]:
@@ -43,10 +54,15 @@ def same_reason(graded: Graded) -> list[str]:
     for _, verdict in graded:
         if verdict.mark in ("failed", "remark"):
             what = f"expected {verdict.expected}; {verdict.happened}"
-            alike = re.sub(r"\b[0-9a-f]{8}[0-9a-f-]{4,}\b|\d+", "", what)  # but for ids and numbers
+            # but for ids and numbers
+            alike = re.sub(r"\b[0-9a-f]{8}[0-9a-f-]{4,}\b|\d+", "", what)
             told.setdefault(alike, []).append(what)
     most = max(told.values(), key=len, default=[])
-    return [f"Mend this first: {len(most)} lines say “{most[0]}”."] if len(most) >= 5 else []
+    return (
+        [f"Mend this first: {len(most)} lines say “{most[0]}”."]
+        if len(most) >= 5
+        else []
+    )
 
 
 def warnings_in(graded: Graded) -> list[str]:
@@ -59,20 +75,34 @@ def title(solution: Solution) -> str:
 
 
 def adopted(solution: Solution) -> str:
-    """What its fields and states are called, where the preflight or a TOML file says so."""
-    names = [f"{name} is called {value!r}" for name, value in solution.other_names().items()]
-    changed = [key for key in ("quick", "slow", "failing") if not solution.is_default(key)]
-    other = names + [f"the {key} task is {json.dumps(getattr(solution, key))}" for key in changed]
+    """What its fields and states are called, where the preflight or a
+    TOML file says so.
+    """
+    names = [
+        f"{name} is called {value!r}" for name, value in solution.other_names().items()
+    ]
+    changed = [
+        key for key in ("quick", "slow", "failing") if not solution.is_default(key)
+    ]
+    other = names + [
+        f"the {key} task is {json.dumps(getattr(solution, key))}" for key in changed
+    ]
     return f"In this solution, {', '.join(other)}." if other else ""
 
 
 def headline(graded: Graded, solution: Solution) -> str:
-    return " ".join([f"{summary(graded)}.", *same_reason(graded), adopted(solution)]).rstrip()
+    return " ".join(
+        [f"{summary(graded)}.", *same_reason(graded), adopted(solution)]
+    ).rstrip()
 
 
 def by_group(graded: Graded) -> dict[str, Graded]:
-    """In the order of the exercise, without groups of which nothing was graded."""
-    groups = {group: [each for each in graded if each[0].group == group] for group in GROUPS}
+    """In the order of the exercise, without groups of which nothing was
+    graded.
+    """
+    groups = {
+        group: [each for each in graded if each[0].group == group] for group in GROUPS
+    }
     return {group: lines for group, lines in groups.items() if lines}
 
 
@@ -84,21 +114,49 @@ def text(graded: Graded, solution: Solution) -> str:
             lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
             lines += [f"      {line}" for line in reasons(requirement, verdict)]
     if warned := warnings_in(graded):
-        lines += ["", "WARNINGS of the solution, which cost nothing", *(f"  {line}" for line in warned)]
+        lines += [
+            "",
+            "WARNINGS of the solution, which cost nothing",
+            *(f"  {line}" for line in warned),
+        ]
     end = [line for line in graded[:1] if line[0].name not in REQUIREMENTS]
-    why = [f"It could not be played: expected {verdict.expected}; {verdict.happened}" for _, verdict in end]
-    return "\n".join([*lines, "", *why, *same_reason(graded), f"{solution.app}: {summary(graded)}"])
+    why = [
+        f"It could not be played: expected {verdict.expected}; {verdict.happened}"
+        for _, verdict in end
+    ]
+    return "\n".join(
+        [*lines, "", *why, *same_reason(graded), f"{solution.app}: {summary(graded)}"]
+    )
 
 
 def markdown(graded: Graded, solution: Solution) -> str:
-    lines = [f"# Score card of `{solution.app}`", "", _escaped(headline(graded, solution))]
+    lines = [
+        f"# Score card of `{solution.app}`",
+        "",
+        _escaped(headline(graded, solution)),
+    ]
     for group, members in by_group(graded).items():
-        lines += ["", f"## {group.capitalize()}", "", "| | requirement | notes |", "|---|---|---|"]
+        lines += [
+            "",
+            f"## {group.capitalize()}",
+            "",
+            "| | requirement | notes |",
+            "|---|---|---|",
+        ]
         for requirement, verdict in members:
-            notes = "<br>".join(_escaped(line) for line in reasons(requirement, verdict))
-            lines.append(f"| {SIGNS[verdict.mark]} | {_escaped(requirement.text)} | {notes} |")
+            notes = "<br>".join(
+                _escaped(line) for line in reasons(requirement, verdict)
+            )
+            lines.append(
+                f"| {SIGNS[verdict.mark]} | {_escaped(requirement.text)} | {notes} |"
+            )
     if warned := warnings_in(graded):
-        lines += ["", "## Warnings of the solution", "", *(f"- {_escaped(line)}" for line in warned)]
+        lines += [
+            "",
+            "## Warnings of the solution",
+            "",
+            *(f"- {_escaped(line)}" for line in warned),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -129,17 +187,24 @@ def page(graded: Graded, solution: Solution) -> str:
     groups = []
     for group, members in by_group(graded).items():
         items = [_item(requirement, verdict) for requirement, verdict in members]
-        groups.append(f"<h2>{group.capitalize()}</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>")
+        groups.append(
+            f"<h2>{group.capitalize()}</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>"
+        )
     if warned := warnings_in(graded):
         items = [f"<li>{html.escape(line)}</li>" for line in warned]
-        groups.append("<h2>Warnings of the solution</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>")
+        groups.append(
+            "<h2>Warnings of the solution</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>"
+        )
     first = html.escape(headline(graded, solution))
-    return PAGE.format(app=html.escape(solution.app), summary=first, groups="\n".join(groups))
+    return PAGE.format(
+        app=html.escape(solution.app), summary=first, groups="\n".join(groups)
+    )
 
 
 def _item(requirement: Requirement, verdict: Verdict) -> str:
     notes = "".join(
-        f"<small>{html.escape(line).replace(chr(10), '<br>')}</small>" for line in reasons(requirement, verdict)
+        f"<small>{html.escape(line).replace(chr(10), '<br>')}</small>"
+        for line in reasons(requirement, verdict)
     )
     sign, kind = SIGNS[verdict.mark], verdict.mark.replace(" ", "-")
     return f'<li class="{kind}"><b title="{verdict.mark}">{sign}</b>{html.escape(requirement.text)}{notes}</li>'

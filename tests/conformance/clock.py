@@ -1,8 +1,12 @@
-"""A virtual clock for anybody's code: loop, time.time, monotonic, perf_counter, datetime.now and sleep agree on it.
+"""A virtual clock for anybody's code: loop, time.time, monotonic,
+perf_counter, datetime.now and sleep agree on it.
 
-Rules: install() comes before the solution is imported, so that a function it keeps a reference to is a virtual one.
-Wall clocks are time-machine's, which replaces them in C: freezegun would miss ``default_factory=datetime.now``. What it
-does not reach: threads and processes that were not started through the loop or FastAPI, and another event loop.
+Rules: install() comes before the solution is imported, so that a
+function it keeps a reference to is a virtual one. Wall clocks are
+time-machine's, which replaces them in C: freezegun would miss
+``default_factory=datetime.now``. What it does not reach: threads and
+processes that were not started through the loop or FastAPI, and another
+event loop.
 """
 
 import threading
@@ -15,13 +19,18 @@ import time_machine
 
 from tests.virtual_time import VirtualLoop
 
-KNOWN_THREADS = ("AnyIO", "asyncio_", "ThreadPoolExecutor")  # names of those that the loop or FastAPI starts
+# names of those that the loop or FastAPI starts
+KNOWN_THREADS = ("AnyIO", "asyncio_", "ThreadPoolExecutor")
 _START = 1000.0  # monotonic clocks begin here: a solution may well take 0 for "never"
-_SPINS, _STEP = 500, 0.5  # after so many turns without rest, time moves on by so many seconds all the same
+# after so many turns without rest, time moves on by so many seconds all
+# the same
+_SPINS, _STEP = 500, 0.5
 
 
 class Loop(VirtualLoop):
-    """The loop that a solution runs on; ``wakes`` counts how often time had to move on, ``spun`` how often it spun."""
+    """The loop that a solution runs on; ``wakes`` counts how often time
+    had to move on, ``spun`` how often it spun.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +46,9 @@ class Loop(VirtualLoop):
         self._wall.move_to(self._began + self.time())
 
     def _run_once(self) -> None:
-        """A turn of the loop. In a ``while True: await sleep(0)`` time would stand still: something is always ready."""
+        """A turn of the loop. In a ``while True: await sleep(0)`` time
+        would stand still: something is always ready.
+        """
         super()._run_once()  # type: ignore[misc]
         self.turns += 1
         if self.turns > _SPINS:
@@ -64,9 +75,11 @@ def _replace_clocks(loop: Loop) -> None:
 
     def sleep(duration: float) -> None:
         if threading.current_thread() is threading.main_thread():
-            loop.jump(duration)  # and nothing else can happen meanwhile, as in real life
+            # and nothing else can happen meanwhile, as in real life
+            loop.jump(duration)
             return
-        if not threading.current_thread().name.startswith(KNOWN_THREADS):  # no loop waits for it
+        # no loop waits for it
+        if not threading.current_thread().name.startswith(KNOWN_THREADS):
             really_sleep(duration)
             return
         over = threading.Event()

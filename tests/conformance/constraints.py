@@ -61,7 +61,10 @@ def uses_queue(source: Source) -> None:
 
 @tool("asyncio.create_task starts the background work", "taskmanager/manager.py")
 def uses_create_task(source: Source) -> None:
-    found = re.search(r"asyncio\.create_task|(?<![.\w])create_task\(|\btg\.create_task|TaskGroup", source.code)
+    found = re.search(
+        r"asyncio\.create_task|(?<![.\w])create_task\(|\btg\.create_task|TaskGroup",
+        source.code,
+    )
     expect(found, "asyncio.create_task", "it is not used")
 
 
@@ -75,7 +78,9 @@ def uses_event(source: Source) -> None:
     expect(source.uses("asyncio", "Event"), "asyncio.Event", "it is not used")
 
 
-@tool("The rate limit keeps timestamps in a collections.deque", "taskmanager/ratelimit.py")
+@tool(
+    "The rate limit keeps timestamps in a collections.deque", "taskmanager/ratelimit.py"
+)
 def uses_deque(source: Source) -> None:
     expect(source.uses("collections", "deque"), "collections.deque", "it is not used")
 
@@ -83,17 +88,29 @@ def uses_deque(source: Source) -> None:
 @tool("The rate limit is guarded by an asyncio.Lock", "taskmanager/ratelimit.py")
 def uses_lock(source: Source) -> None:
     expect(source.uses("asyncio", "Lock"), "asyncio.Lock", "it is not used")
-    used = [item.context_expr for node in source.nodes(ast.AsyncWith) for item in getattr(node, "items", [])]
-    anew = [
-        ast.unparse(made) for made in used if isinstance(made, ast.Call) and ast.unparse(made.func).endswith("Lock")
+    used = [
+        item.context_expr
+        for node in source.nodes(ast.AsyncWith)
+        for item in getattr(node, "items", [])
     ]
-    expect(not anew, "one lock that all share", f"`async with {', '.join(anew)}` makes a new one each time")
+    anew = [
+        ast.unparse(made)
+        for made in used
+        if isinstance(made, ast.Call) and ast.unparse(made.func).endswith("Lock")
+    ]
+    expect(
+        not anew,
+        "one lock that all share",
+        f"`async with {', '.join(anew)}` makes a new one each time",
+    )
 
 
 @tool("Work is simulated with asyncio.sleep", "taskmanager/handlers.py")
 def uses_sleep(source: Source) -> None:
     calls = [
-        node for node in source.nodes(ast.Await) if isinstance(node, ast.Await) and "sleep" in ast.unparse(node.value)
+        node
+        for node in source.nodes(ast.Await)
+        if isinstance(node, ast.Await) and "sleep" in ast.unparse(node.value)
     ]
     expect(calls, "await asyncio.sleep(...)", "there is none")
     by_name = {
@@ -104,10 +121,20 @@ def uses_sleep(source: Source) -> None:
         if alias.name == "sleep"
     }
     called = {
-        ast.unparse(node): ast.unparse(node.func) for node in source.nodes(ast.Call) if isinstance(node, ast.Call)
+        ast.unparse(node): ast.unparse(node.func)
+        for node in source.nodes(ast.Call)
+        if isinstance(node, ast.Call)
     }
-    blocking = [call for call, function in called.items() if function in {"time.sleep", *by_name}]
-    expect(not blocking, "no time.sleep, which blocks all", f"there is {', '.join(blocking)}")
+    blocking = [
+        call
+        for call, function in called.items()
+        if function in {"time.sleep", *by_name}
+    ]
+    expect(
+        not blocking,
+        "no time.sleep, which blocks all",
+        f"there is {', '.join(blocking)}",
+    )
 
 
 @tool("match chooses by task type", "taskmanager/handlers.py")
@@ -117,19 +144,30 @@ def uses_match(source: Source) -> None:
 
 @tool("Errors are classified with match", "taskmanager/errors.py", open=True)
 def classifies_with_match(source: Source) -> None:
-    own, matches = exceptions_of(source), [node for node in source.nodes(ast.Match) if isinstance(node, ast.Match)]
+    own, matches = (
+        exceptions_of(source),
+        [node for node in source.nodes(ast.Match) if isinstance(node, ast.Match)],
+    )
     subjects = [ast.unparse(node.subject) for node in matches]
     patterns = [ast.unparse(case.pattern) for node in matches for case in node.cases]
     named = {name for text in patterns for name in re.findall(r"\w+", text)}
     found = any(is_exception(name, own) for name in named) or any(
         re.search(r"\b(e|ex|exc|err|error|exception)\b", text) for text in subjects
     )
-    expect(found, "a match over exceptions", "there is no match on one, and none with one in a case")
+    expect(
+        found,
+        "a match over exceptions",
+        "there is no match on one, and none with one in a case",
+    )
 
 
 @tool("asyncio.CancelledError is dealt with", "taskmanager/workers.py")
 def handles_cancelled_error(source: Source) -> None:
-    expect(source.uses("asyncio", "CancelledError"), "asyncio.CancelledError", "it is not mentioned")
+    expect(
+        source.uses("asyncio", "CancelledError"),
+        "asyncio.CancelledError",
+        "it is not mentioned",
+    )
 
 
 @tool("The list is an async generator", "taskmanager/api.py")
@@ -140,7 +178,11 @@ def uses_async_generator(source: Source) -> None:
         if any(isinstance(inner, ast.Yield) for inner in ast.walk(node))
         and "asynccontextmanager" not in ast.unparse(node)[:200]
     ]
-    expect(found and "StreamingResponse" in source.code, "an async generator in a StreamingResponse", "there is none")
+    expect(
+        found and "StreamingResponse" in source.code,
+        "an async generator in a StreamingResponse",
+        "there is none",
+    )
 
 
 @tool("Custom exceptions", "taskmanager/errors.py")
@@ -150,10 +192,22 @@ def has_custom_exceptions(source: Source) -> None:
 
 def exceptions_of(source: Source) -> set[str]:
     """The names of the classes of exceptions that the solution defines."""
-    classes = [node for node in source.nodes(ast.ClassDef) if isinstance(node, ast.ClassDef)]
-    bases = {node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases} for node in classes}
+    classes = [
+        node for node in source.nodes(ast.ClassDef) if isinstance(node, ast.ClassDef)
+    ]
+    bases = {
+        node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        for node in classes
+    }
     own: set[str] = set()
-    while more := {name for name, above in bases.items() if any(is_exception(base, own) for base in above)} - own:
+    while (
+        more := {
+            name
+            for name, above in bases.items()
+            if any(is_exception(base, own) for base in above)
+        }
+        - own
+    ):
         own |= more
     return own
 
@@ -170,7 +224,11 @@ def has_type_hints(source: Source) -> None:
     for node in source.nodes(ast.FunctionDef, ast.AsyncFunctionDef):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            missing = [each for each in arguments if each.annotation is None and each.arg not in ("self", "cls")]
+            missing = [
+                each
+                for each in arguments
+                if each.annotation is None and each.arg not in ("self", "cls")
+            ]
             if missing or (node.returns is None and node.name != "__init__"):
                 bare.append(node.name)
     total = len(source.nodes(ast.FunctionDef, ast.AsyncFunctionDef))
@@ -186,7 +244,11 @@ def uses_logging(source: Source) -> None:
     expect("logging" in source.imports(), "logging imported", "it is not")
 
 
-@tool("Lines of at most 120 characters, as PEP 8 allows at the utmost", "pyproject.toml", open=True)
+@tool(
+    "Lines of at most 120 characters, as PEP 8 allows at the utmost",
+    "pyproject.toml",
+    open=True,
+)
 def lines_are_short(source: Source) -> None:
     lines = [
         (f"{path.name}:{number}", line)
@@ -194,7 +256,11 @@ def lines_are_short(source: Source) -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
     ]
     long = [place for place, line in lines if len(line) > 120]
-    expect(not long, "no line over 120 characters", f"longer are {len(long)}: {', '.join(long[:5])}")
+    expect(
+        not long,
+        "no line over 120 characters",
+        f"longer are {len(long)}: {', '.join(long[:5])}",
+    )
 
 
 @tool("A README with setup and assumptions", "README.md")
@@ -203,23 +269,47 @@ def has_readme(source: Source) -> None:
     found = [path for path in paths if path.name.lower().startswith("readme")]
     expect(found, "a README", f"there is none in {source.folder.name}/")
     text = found[0].read_text(encoding="utf-8", errors="replace").lower()
-    expect("install" in text or "uvicorn" in text, "how to install and run it", "the README does not say")
     expect(
-        "assum" in text or "decision" in text or "design" in text, "its assumptions explained", "the README does not"
+        "install" in text or "uvicorn" in text,
+        "how to install and run it",
+        "the README does not say",
+    )
+    expect(
+        "assum" in text or "decision" in text or "design" in text,
+        "its assumptions explained",
+        "the README does not",
     )
 
 
-@tool("Asynchronous tests that mock time", "tests/, notebook 07-cleanup-and-frozen-time")
+@tool(
+    "Asynchronous tests that mock time", "tests/, notebook 07-cleanup-and-frozen-time"
+)
 def has_tests(source: Source) -> None:
     paths = [path for folder in source.project for path in folder.rglob("*.py")]
-    tests = [path for path in paths if path.name.startswith("test") or path.stem.endswith("_test")]
-    files = [path for path in tests if not {".venv", "venv", "site-packages"} & set(path.parts)]
+    tests = [
+        path
+        for path in paths
+        if path.name.startswith("test") or path.stem.endswith("_test")
+    ]
+    files = [
+        path
+        for path in tests
+        if not {".venv", "venv", "site-packages"} & set(path.parts)
+    ]
     if not files:
         raise UnmetError("tests", f"there are no test files in {source.folder.name}/")
-    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+    text = "\n".join(
+        path.read_text(encoding="utf-8", errors="replace") for path in files
+    )
     count = text.count("def test")
     expect(
-        "async def test" in text or "asyncio" in text, "asynchronous tests", f"{count} tests, none of them asynchronous"
+        "async def test" in text or "asyncio" in text,
+        "asynchronous tests",
+        f"{count} tests, none of them asynchronous",
     )
     ways = ("freez", "time_machine", "time-machine", "monkeypatch", "mock", "patch")
-    expect(any(way in text for way in ways), "time that is mocked", "nothing in the tests mocks it")
+    expect(
+        any(way in text for way in ways),
+        "time that is mocked",
+        "nothing in the tests mocks it",
+    )

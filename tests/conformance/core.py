@@ -1,4 +1,6 @@
-"""Core functionality: queue and workers, rate limit, cleanup, failures, stop."""
+"""Core functionality: queue and workers, rate limit, cleanup, failures,
+stop.
+"""
 
 import asyncio
 import gc
@@ -28,7 +30,10 @@ async def quick_seconds(api: Api) -> float:
 # Queue and workers
 
 
-@core("Tasks are processed in the background, with nobody asking", "taskmanager/manager.py")
+@core(
+    "Tasks are processed in the background, with nobody asking",
+    "taskmanager/manager.py",
+)
 async def works_unasked(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.sleep(40)
@@ -44,7 +49,11 @@ async def works_unasked(api: Api) -> None:
 async def work_takes_its_time(api: Api) -> None:
     for name, body in (("quick", api.solution.quick), ("slow", api.solution.slow)):
         seconds = await api.until(await api.submit(body), api.solution.completed)
-        expect(4.5 <= seconds <= 31, f"the {name} task to take 5 to 30 s", f"it took {seconds:.1f} s")
+        expect(
+            4.5 <= seconds <= 31,
+            f"the {name} task to take 5 to 30 s",
+            f"it took {seconds:.1f} s",
+        )
 
 
 @core("Five tasks are processed in parallel", "notebook 02-queue-and-workers")
@@ -55,7 +64,10 @@ async def five_in_parallel(api: Api) -> None:
 
 @core("Never more than five tasks are processed", "notebook 02-queue-and-workers")
 async def never_more_than_five(api: Api) -> None:
-    ids = [await api.submit(api.solution.quick if index % 2 else api.solution.slow) for index in range(14)]
+    ids = [
+        await api.submit(api.solution.quick if index % 2 else api.solution.slow)
+        for index in range(14)
+    ]
     await api.sleep(0.37)  # not at a moment at which tasks end and begin
     for _ in range(60):
         count = (await statuses(api, ids)).count(api.solution.processing)
@@ -69,28 +81,49 @@ async def cancel_lets_no_sixth_in(api: Api) -> None:
     await api.sleep(0.37)  # not at a moment at which tasks end and begin
     cancelled = 0
     for _ in range(4):
-        running = [task_id for task_id in ids if await api.status_if_any(task_id) == api.solution.processing]
+        running = [
+            task_id
+            for task_id in ids
+            if await api.status_if_any(task_id) == api.solution.processing
+        ]
         wanted = "at most five in process, whatever was cancelled"
-        expect(len(running) <= 5 or not cancelled, wanted, f"{len(running)} were after {cancelled} were cancelled")
+        expect(
+            len(running) <= 5 or not cancelled,
+            wanted,
+            f"{len(running)} were after {cancelled} were cancelled",
+        )
         if len(running) > 5:
-            raise NotGradedError("more than five were in process anyway: see the line on that")
+            raise NotGradedError(
+                "more than five were in process anyway: see the line on that"
+            )
         for task_id in running[:2]:
             await api.cancelled(task_id)
-        for task_id in (*running[:2], ids.pop()):  # once more, and one that is still queued
+        # once more, and one that is still queued
+        for task_id in (*running[:2], ids.pop()):
             await api.cancel(task_id)
         cancelled += 3
         await api.sleep(1)
 
 
-@core("A free worker takes the next task, without waiting for the other four", "notebook 02-queue-and-workers")
+@core(
+    "A free worker takes the next task, without waiting for the other four",
+    "notebook 02-queue-and-workers",
+)
 async def no_head_of_line_blocking(api: Api) -> None:
     quick = await quick_seconds(api)
-    first = [await api.submit(api.solution.slow)] + [await api.submit(api.solution.quick) for _ in range(4)]
+    first = [await api.submit(api.solution.slow)] + [
+        await api.submit(api.solution.quick) for _ in range(4)
+    ]
     sixth = await api.submit(api.solution.quick)
     await api.sleep(quick + 1)
     status = await api.status(sixth)
-    if status == api.solution.queued and (await statuses(api, first)).count(api.solution.processing) > 1:
-        raise NotGradedError("fewer than five were in process at a time: see the line on that")
+    if (
+        status == api.solution.queued
+        and (await statuses(api, first)).count(api.solution.processing) > 1
+    ):
+        raise NotGradedError(
+            "fewer than five were in process at a time: see the line on that"
+        )
     happened = f"it was {status!r} while a slow task was still in process"
     expect(
         status in (api.solution.processing, api.solution.completed),
@@ -105,13 +138,20 @@ async def nothing_is_lost(api: Api) -> None:
     await api.sleep(5 * 31 + 10)  # five rounds of the longest that work may take
     unfinished = [status for status in await statuses(api, ids) if not api.done(status)]
     happened = f"{23 - len(unfinished)} were; the others are {' or '.join(sorted(set(map(repr, unfinished))))}"
-    expect(not unfinished, "23 of 23 quick tasks at their end, whether completed or failed", happened)
+    expect(
+        not unfinished,
+        "23 of 23 quick tasks at their end, whether completed or failed",
+        happened,
+    )
 
 
 # Failures
 
 
-@core("A task that fails shows the status failed, and an error", "notebook 06-cancellation-and-failure")
+@core(
+    "A task that fails shows the status failed, and an error",
+    "notebook 06-cancellation-and-failure",
+)
 async def failure_is_shown(api: Api) -> None:
     task_id = await failed_task(api)
     task = await api.get(task_id)
@@ -126,7 +166,11 @@ async def workers_survive_failures(api: Api) -> None:
     for _ in range(7):
         await failed_task(api)
     count = await at_work(api)
-    expect(count == 5, "five tasks in process at a time after seven failures", f"{count} were")
+    expect(
+        count == 5,
+        "five tasks in process at a time after seven failures",
+        f"{count} were",
+    )
 
 
 async def failed_task(api: Api) -> str:
@@ -139,7 +183,8 @@ async def failed_task(api: Api) -> str:
         await api.until(task_id, api.solution.failed)
     except UnmetError as error:
         raise UnmetError(
-            f"{error.expected} (another one fails? set `failing` in a TOML file)", error.happened
+            f"{error.expected} (another one fails? set `failing` in a TOML file)",
+            error.happened,
         ) from None
     return task_id
 
@@ -149,31 +194,56 @@ async def failed_task(api: Api) -> str:
 
 async def ask(api: Api, count: int, address: str, **options: Any) -> list[int]:
     """The statuses of so many requests from one address."""
-    path = "/tasks" if (await api.request("GET", "/tasks")).status not in (404, 405) else "/tasks/none"
-    return [(await api.request("GET", path, address=address, **options)).status for _ in range(count)]
+    path = (
+        "/tasks"
+        if (await api.request("GET", "/tasks")).status not in (404, 405)
+        else "/tasks/none"
+    )
+    return [
+        (await api.request("GET", path, address=address, **options)).status
+        for _ in range(count)
+    ]
 
 
-@core("Ten requests a minute are accepted, and the eleventh is answered 429", "notebook 05-rate-limiting")
+@core(
+    "Ten requests a minute are accepted, and the eleventh is answered 429",
+    "notebook 05-rate-limiting",
+)
 async def eleventh_is_429(api: Api) -> None:
     seen = await ask(api, 12, "192.0.2.1")
     refused = [number for number, status in enumerate(seen, 1) if status == 429]
     happened = f"they were answered {seen}"
     if not refused and 429 in await ask(api, 12, "192.0.2.2", port=50_000):
         happened = "none was refused, but for those from one and the same port: the limit is to be by address alone"
-    expect(refused == [11, 12], "the first ten of twelve requests accepted, the others answered 429", happened)
+    expect(
+        refused == [11, 12],
+        "the first ten of twelve requests accepted, the others answered 429",
+        happened,
+    )
 
 
-@core("Of thirty requests at the same moment, ten are accepted", "taskmanager/ratelimit.py, on its lock")
+@core(
+    "Of thirty requests at the same moment, ten are accepted",
+    "taskmanager/ratelimit.py, on its lock",
+)
 async def burst_is_limited(api: Api) -> None:
     requests = [api.request("GET", "/tasks", address="192.0.2.1") for _ in range(30)]
     seen = [answer.status for answer in await asyncio.gather(*requests)]
-    expect(seen.count(429) == 20, "ten of thirty accepted, and 429 for twenty", f"429 came {seen.count(429)} times")
+    expect(
+        seen.count(429) == 20,
+        "ten of thirty accepted, and 429 for twenty",
+        f"429 came {seen.count(429)} times",
+    )
 
 
 async def use_up(api: Api, address: str) -> None:
-    """Ask until refused. Raises NotGradedError where that does not happen."""
+    """Ask until refused. Raises NotGradedError where that does not
+    happen.
+    """
     if 429 not in await ask(api, 12, address):
-        raise NotGradedError("twelve requests in a row were accepted: see the line on the eleventh")
+        raise NotGradedError(
+            "twelve requests in a row were accepted: see the line on the eleventh"
+        )
 
 
 @core("Each client address has its own limit", "taskmanager/ratelimit.py")
@@ -191,36 +261,59 @@ async def limit_covers_all_routes(api: Api) -> None:
         await api.post(api.solution.quick, address=address)
         await api.request("GET", "/tasks", address=address)
     await api.request("GET", f"/tasks/{task_id}", address=address)
-    await api.request("GET", f"/tasks/{task_id}", address=address, wait="true", hang_up=0.5)
-    await api.request("GET", f"/tasks/{api.unlike(task_id)}", address=address)  # a request as well
+    await api.request(
+        "GET", f"/tasks/{task_id}", address=address, wait="true", hang_up=0.5
+    )
+    # a request as well
+    await api.request("GET", f"/tasks/{api.unlike(task_id)}", address=address)
     await api.request("DELETE", f"/tasks/{task_id}", address=address)
     wanted = "429 after three POSTs, three lists, a GET, a long poll, a GET of no such task, and a DELETE"
-    for method, path in (("GET", "/tasks"), ("GET", f"/tasks/{task_id}"), ("DELETE", f"/tasks/{task_id}")):
+    for method, path in (
+        ("GET", "/tasks"),
+        ("GET", f"/tasks/{task_id}"),
+        ("DELETE", f"/tasks/{task_id}"),
+    ):
         answer = await api.request(method, path, address=address)
         expect(answer.status == 429, wanted, str(answer))
     for answer in (
         await api.post(api.solution.quick, address=address),
-        await api.request("GET", f"/tasks/{task_id}", address=address, wait="true", hang_up=5),
+        await api.request(
+            "GET", f"/tasks/{task_id}", address=address, wait="true", hang_up=5
+        ),
     ):
         expect(answer.status == 429, wanted, str(answer))
 
 
-@core("The limit is of any 60 s, not of each minute on the clock", "notebook 05-rate-limiting, on the double burst")
+@core(
+    "The limit is of any 60 s, not of each minute on the clock",
+    "notebook 05-rate-limiting, on the double burst",
+)
 async def window_slides(api: Api) -> None:
     address = "192.0.2.1"
-    for _ in range(6):  # the second of each minute at which it begins is another one each time
+    # the second of each minute at which it begins is another one each
+    # time
+    for _ in range(6):
         begun = api.now()
         first = await ask(api, 10, address)
         await api.sleep(10.5)
         second = await ask(api, 1, address)
-        expect(429 not in first, "ten accepted after a quiet time", f"they were answered {first}")
         expect(
-            second == [429], "an eleventh within 11 s refused, whatever the clock shows", f"it was answered {second[0]}"
+            429 not in first,
+            "ten accepted after a quiet time",
+            f"they were answered {first}",
+        )
+        expect(
+            second == [429],
+            "an eleventh within 11 s refused, whatever the clock shows",
+            f"it was answered {second[0]}",
         )
         await api.sleep(190 - (api.now() - begun))
 
 
-@core("Requests leave the window one by one, 60 s after each was made", "notebook 05-rate-limiting")
+@core(
+    "Requests leave the window one by one, 60 s after each was made",
+    "notebook 05-rate-limiting",
+)
 async def window_is_a_log(api: Api) -> None:
     address = "192.0.2.1"
     await ask(api, 5, address)
@@ -228,18 +321,33 @@ async def window_is_a_log(api: Api) -> None:
     await ask(api, 5, address)
     await api.sleep(11)
     seen = await ask(api, 6, address)
-    expect(seen.count(429) == 1, "at 61 s, five accepted again and the sixth refused", f"they were answered {seen}")
+    expect(
+        seen.count(429) == 1,
+        "at 61 s, five accepted again and the sixth refused",
+        f"they were answered {seen}",
+    )
 
 
-@core("For a whole minute, a client that has used up its requests is refused", "taskmanager/ratelimit.py")
+@core(
+    "For a whole minute, a client that has used up its requests is refused",
+    "taskmanager/ratelimit.py",
+)
 async def limit_lasts_a_minute(api: Api) -> None:
     for number, silence in enumerate((31, 45, 59), 1):
         address = f"192.0.2.{number}"
         first = await ask(api, 10, address)
-        expect(429 not in first, "ten accepted from a new address", f"they were answered {first}")
+        expect(
+            429 not in first,
+            "ten accepted from a new address",
+            f"they were answered {first}",
+        )
         await api.sleep(silence)
         (seen,) = await ask(api, 1, address)
-        expect(seen == 429, f"an eleventh refused after {silence} s without any request", f"it was answered {seen}")
+        expect(
+            seen == 429,
+            f"an eleventh refused after {silence} s without any request",
+            f"it was answered {seen}",
+        )
 
 
 @core("A minute later, a client is accepted again", "taskmanager/ratelimit.py")
@@ -247,13 +355,21 @@ async def limit_ends(api: Api) -> None:
     await use_up(api, "192.0.2.1")
     await api.sleep(61)
     seen = await ask(api, 10, "192.0.2.1")
-    expect(429 not in seen, "ten accepted again after 61 s", f"they were answered {seen}")
+    expect(
+        429 not in seen, "ten accepted again after 61 s", f"they were answered {seen}"
+    )
 
 
-@core("A client that keeps asking while it is refused is accepted again", "taskmanager/ratelimit.py", open=True)
+@core(
+    "A client that keeps asking while it is refused is accepted again",
+    "taskmanager/ratelimit.py",
+    open=True,
+)
 async def refusals_do_not_count(api: Api) -> None:
     await use_up(api, "192.0.2.1")
-    accepted = []  # since then; a window that does not slide accepts more, too early, and then has to refuse
+    # since then; a window that does not slide accepts more, too early,
+    # and then has to refuse
+    accepted = []
     for _ in range(31):
         await api.sleep(2)
         seen = await ask(api, 1, "192.0.2.1")
@@ -268,7 +384,14 @@ async def refusals_do_not_count(api: Api) -> None:
 
 @core("A client cannot choose its address by a header", "taskmanager/middleware.py")
 async def header_is_not_trusted(api: Api) -> None:
-    names = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP")
+    names = (
+        "X-Forwarded-For",
+        "X-Real-IP",
+        "Forwarded",
+        "X-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+    )
     for place, name in enumerate(names, 1):
         seen = []
         for number in range(12):
@@ -278,10 +401,21 @@ async def header_is_not_trusted(api: Api) -> None:
         expect(seen.count(429) == 2, wanted, f"they were answered {seen}")
 
 
-@core("Malformed requests count as well: the limit comes before the body", "taskmanager/middleware.py", open=True)
+@core(
+    "Malformed requests count as well: the limit comes before the body",
+    "taskmanager/middleware.py",
+    open=True,
+)
 async def limit_comes_before_the_body(api: Api) -> None:
-    seen = [(await api.request("POST", "/tasks", raw=b"{", address="192.0.2.1")).status for _ in range(12)]
-    expect(seen.count(429) == 2, "the last two of twelve malformed requests answered 429", f"they were answered {seen}")
+    seen = [
+        (await api.request("POST", "/tasks", raw=b"{", address="192.0.2.1")).status
+        for _ in range(12)
+    ]
+    expect(
+        seen.count(429) == 2,
+        "the last two of twelve malformed requests answered 429",
+        f"they were answered {seen}",
+    )
 
 
 # Cleanup
@@ -291,45 +425,79 @@ async def exists(api: Api, task_id: str) -> bool:
     return (await api.request("GET", f"/tasks/{task_id}")).status == 200
 
 
-@core("A completed task can be read for ten minutes after its end", "notebook 07-cleanup-and-frozen-time")
+@core(
+    "A completed task can be read for ten minutes after its end",
+    "notebook 07-cleanup-and-frozen-time",
+)
 async def kept_for_ten_minutes(api: Api) -> None:
     await api.sleep(7)
-    ids = [await api.submit(api.solution.slow) for _ in range(70)]  # the last one waits for thirteen others
+    # the last one waits for thirteen others
+    ids = [await api.submit(api.solution.slow) for _ in range(70)]
     await api.until_over(ids[-1], within=71 * 31.0)  # one after another, if need be
     begun = api.now()
     while api.now() - begun < 595:
         happened = f"it was gone after {api.now() - begun:.0f} s"
-        expect(await exists(api, ids[-1]), "the task for ten minutes after its end", happened)
+        expect(
+            await exists(api, ids[-1]),
+            "the task for ten minutes after its end",
+            happened,
+        )
         await api.sleep(5)
-    await api.sleep(598.5 - (api.now() - begun))  # it ended up to a second before that was seen
-    expect(await exists(api, ids[-1]), "the task for ten minutes after its end", "it was gone after less than 600 s")
+    # it ended up to a second before that was seen
+    await api.sleep(598.5 - (api.now() - begun))
+    expect(
+        await exists(api, ids[-1]),
+        "the task for ten minutes after its end",
+        "it was gone after less than 600 s",
+    )
 
 
-@core("A completed task is removed after ten minutes", "notebook 07-cleanup-and-frozen-time")
+@core(
+    "A completed task is removed after ten minutes",
+    "notebook 07-cleanup-and-frozen-time",
+)
 async def removed_after_ten_minutes(api: Api) -> None:
     for nth in ("first", "second"):  # a cleanup may not survive its first find
         task_id = await api.submit(api.solution.quick)
         await api.until(task_id, api.solution.completed)
         await api.sleep(725)
         expect(
-            not await exists(api, task_id), f"404 for the {nth} task twelve minutes after its end", "it was still there"
+            not await exists(api, task_id),
+            f"404 for the {nth} task twelve minutes after its end",
+            "it was still there",
         )
-        expect(not await api.list_tasks(), "an empty list", f"the {nth} task was still in the list")
+        expect(
+            not await api.list_tasks(),
+            "an empty list",
+            f"the {nth} task was still in the list",
+        )
 
 
-@core("The removal comes within half a minute of its time", "taskmanager/cleanup.py", open=True)
+@core(
+    "The removal comes within half a minute of its time",
+    "taskmanager/cleanup.py",
+    open=True,
+)
 async def removal_is_punctual(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)
     await api.sleep(631)
-    expect(not await exists(api, task_id), "404 after ten and a half minutes", "it was still there")
+    expect(
+        not await exists(api, task_id),
+        "404 after ten and a half minutes",
+        "it was still there",
+    )
 
 
 @core("A failed task is removed as well", "taskmanager/cleanup.py")
 async def failed_is_removed(api: Api) -> None:
     task_id = await failed_task(api)
     await api.sleep(725)
-    expect(not await exists(api, task_id), "404 twelve minutes after the failure", "it was still there")
+    expect(
+        not await exists(api, task_id),
+        "404 twelve minutes after the failure",
+        "it was still there",
+    )
 
 
 @core("A cancelled task is removed as well", "README, on assumptions", open=True)
@@ -339,34 +507,59 @@ async def cancelled_is_removed(api: Api) -> None:
     await api.sleep(300)
     await api.cancel(task_id)  # once more, which is to change nothing
     await api.sleep(425)
-    expect(not await exists(api, task_id), "404 twelve minutes after it was cancelled", "it was still there")
+    expect(
+        not await exists(api, task_id),
+        "404 twelve minutes after it was cancelled",
+        "it was still there",
+    )
 
 
-@core("A task that is queued or in process is never removed", "notebook 07-cleanup-and-frozen-time")
+@core(
+    "A task that is queued or in process is never removed",
+    "notebook 07-cleanup-and-frozen-time",
+)
 async def unfinished_is_not_removed(api: Api) -> None:
     accepted: list[str] = []
     begun, unfinished = api.now(), dict[str, float]()  # and when it was known to be so
     while api.now() - begun < 1000:
-        while len(accepted) < 500 and (answer := await api.post(api.solution.slow)).accepted:
+        while (
+            len(accepted) < 500
+            and (answer := await api.post(api.solution.slow)).accepted
+        ):
             accepted.append(api.id_of(answer))
             unfinished[accepted[-1]] = api.now()
         await api.sleep(100)
         for task_id, known in list(unfinished.items()):
             answer = await api.request("GET", f"/tasks/{task_id}")
-            happened = f"after {api.now() - begun:.0f} s one was answered {answer.status}"
-            expect(answer.status == 200 or api.now() - known > 500, "no unfinished task removed", happened)
-            if answer.status == 200 and not api.done(api.task_of(answer).get(api.solution.status)):
+            happened = (
+                f"after {api.now() - begun:.0f} s one was answered {answer.status}"
+            )
+            expect(
+                answer.status == 200 or api.now() - known > 500,
+                "no unfinished task removed",
+                happened,
+            )
+            if answer.status == 200 and not api.done(
+                api.task_of(answer).get(api.solution.status)
+            ):
                 unfinished[task_id] = api.now()
             else:
                 del unfinished[task_id]
     happened = f"{len(accepted)} were accepted in all"
-    expect(len(accepted) > 125, "tasks to be completed, and others accepted in their place", happened)
+    expect(
+        len(accepted) > 125,
+        "tasks to be completed, and others accepted in their place",
+        happened,
+    )
 
 
 # Stop
 
 
-@core("The application stops within seconds, with work under way", "notebook 10-shutdown-and-faults")
+@core(
+    "The application stops within seconds, with work under way",
+    "notebook 10-shutdown-and-faults",
+)
 async def stops_with_work_under_way(api: Api) -> None:
     for _ in range(60):
         await api.post(api.solution.slow)
@@ -375,7 +568,8 @@ async def stops_with_work_under_way(api: Api) -> None:
 
 
 @core(
-    "The application stops within seconds after tasks in process were cancelled", "notebook 06-cancellation-and-failure"
+    "The application stops within seconds after tasks in process were cancelled",
+    "notebook 06-cancellation-and-failure",
 )
 async def stops_after_cancellations(api: Api) -> None:
     for _ in range(3):
@@ -383,7 +577,11 @@ async def stops_after_cancellations(api: Api) -> None:
     await api.lifespan.stop(within=5)
 
 
-@core("After the stop, no task of asyncio is left behind", "taskmanager/manager.py", open=True)
+@core(
+    "After the stop, no task of asyncio is left behind",
+    "taskmanager/manager.py",
+    open=True,
+)
 async def nothing_runs_after_the_stop(api: Api) -> None:
     for _ in range(8):
         await api.submit(api.solution.slow)
@@ -391,7 +589,11 @@ async def nothing_runs_after_the_stop(api: Api) -> None:
     await api.lifespan.stop(within=60)
     await api.sleep(2)
     left = [task.get_coro() for task in asyncio.all_tasks() if not task.done()]
-    own = [each for each in left if api.solution.owns(getattr(getattr(each, "cr_code", None), "co_filename", ""))]
+    own = [
+        each
+        for each in left
+        if api.solution.owns(getattr(getattr(each, "cr_code", None), "co_filename", ""))
+    ]
     names = ", ".join(sorted(getattr(each, "__qualname__", "?") for each in own))
     expect(not own, "every background task ended", f"still there: {names}")
 
@@ -400,24 +602,44 @@ async def nothing_runs_after_the_stop(api: Api) -> None:
 
 
 def dicts_in_memory() -> list[dict[Any, Any]]:
-    """Every dict, also one that holds nothing but texts and numbers: CPython's collector knows only its owner."""
+    """Every dict, also one that holds nothing but texts and numbers:
+    CPython's collector knows only its owner.
+    """
     gc.collect()
     known = gc.get_objects()
-    owned = (inner for each in known for inner in gc.get_referents(each) if isinstance(inner, dict))
-    return list({id(found): found for found in (*(each for each in known if isinstance(each, dict)), *owned)}.values())
+    owned = (
+        inner
+        for each in known
+        for inner in gc.get_referents(each)
+        if isinstance(inner, dict)
+    )
+    return list(
+        {
+            id(found): found
+            for found in (*(each for each in known if isinstance(each, dict)), *owned)
+        }.values()
+    )
 
 
 def keys_with(prefix: str) -> int:
-    """How many keys that begin so are in dicts, as texts or first in tuples."""
+    """How many keys that begin so are in dicts, as texts or first in
+    tuples.
+    """
     keys = (key for found in dicts_in_memory() for key in list(found))
     texts = (key[0] if isinstance(key, tuple) and key else key for key in keys)
     return sum(isinstance(text, str) and text.startswith(prefix) for text in texts)
 
 
-@core("The limiter forgets clients that have gone", "taskmanager/ratelimit.py: forget_idle", open=True)
+@core(
+    "The limiter forgets clients that have gone",
+    "taskmanager/ratelimit.py: forget_idle",
+    open=True,
+)
 async def limiter_forgets(api: Api) -> None:
     for number in range(400):
-        await api.request("GET", "/tasks", address=f"172.30.{number >> 8}.{number & 255}")
+        await api.request(
+            "GET", "/tasks", address=f"172.30.{number >> 8}.{number & 255}"
+        )
     held = keys_with("172.30.")
     if not held:
         raise NotGradedError("no dict with client addresses was found in memory")
@@ -434,27 +656,49 @@ async def limiter_forgets(api: Api) -> None:
 
 
 def census(api: Api) -> Counter[str]:
-    """How many objects there are of asyncio.Event and of each class of the solution."""
+    """How many objects there are of asyncio.Event and of each class of
+    the solution.
+    """
     gc.collect()
     kinds = Counter(type(each) for each in gc.get_objects())
-    files = {kind: getattr(sys.modules.get(kind.__module__), "__file__", None) or "" for kind in kinds}
+    files = {
+        kind: getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
+        for kind in kinds
+    }
     return Counter(
-        {kind.__qualname__: kinds[kind] for kind in kinds if kind is asyncio.Event or api.solution.owns(files[kind])}
+        {
+            kind.__qualname__: kinds[kind]
+            for kind in kinds
+            if kind is asyncio.Event or api.solution.owns(files[kind])
+        }
     )
 
 
 def containers() -> list[Any]:
     """Every dict, set and list, and every deque without a bound."""
-    found = [each for each in gc.get_objects() if isinstance(each, set | frozenset | list | deque)]
-    return [*dicts_in_memory(), *(each for each in found if getattr(each, "maxlen", None) is None)]
+    found = [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, set | frozenset | list | deque)
+    ]
+    return [
+        *dicts_in_memory(),
+        *(each for each in found if getattr(each, "maxlen", None) is None),
+    ]
 
 
 def ids_in_memory(wanted: set[str], before: set[int]) -> int:
-    """How many of these ids a container holds at most; of numbers, those that held much before do not count."""
+    """How many of these ids a container holds at most; of numbers,
+    those that held much before do not count.
+    """
     most = 0
     for found in containers():
         if found is not wanted:
-            held = {str(key) for key in list(found) if isinstance(key, str | int | uuid.UUID)} & wanted
+            held = {
+                str(key)
+                for key in list(found)
+                if isinstance(key, str | int | uuid.UUID)
+            } & wanted
             numbers = any(held_id.isdigit() for held_id in held)
             most = max(most, 0 if numbers and id(found) in before else len(held))
     return most
@@ -470,13 +714,25 @@ async def store_forgets(api: Api) -> None:
     del polls
     await api.sleep(800)
     if await api.list_tasks():
-        raise UnmetError("an empty list a quarter of an hour later", "there are still tasks in it")
+        raise UnmetError(
+            "an empty list a quarter of an hour later", "there are still tasks in it"
+        )
     left = ids_in_memory(wanted, there)
     expect(
-        left < 20, f"none of {len(wanted)} removed tasks in any dict, set or list", f"{left} of the ids are still there"
+        left < 20,
+        f"none of {len(wanted)} removed tasks in any dict, set or list",
+        f"{left} of the ids are still there",
     )
-    more = [f"{count} of {name}" for name, count in (census(api) - before).items() if count >= 20]
-    expect(not more, f"nothing of {len(wanted)} removed tasks in memory", f"still there: {', '.join(more)}")
+    more = [
+        f"{count} of {name}"
+        for name, count in (census(api) - before).items()
+        if count >= 20
+    ]
+    expect(
+        not more,
+        f"nothing of {len(wanted)} removed tasks in memory",
+        f"still there: {', '.join(more)}",
+    )
 
 
 # The event loop
@@ -485,9 +741,17 @@ async def store_forgets(api: Api) -> None:
 @core("With nothing to do, the application rests", "taskmanager/workers.py")
 async def rests_when_idle(api: Api) -> None:
     await api.sleep(5)
-    before, wanted = api.loop.wakes, "an event loop that sleeps while there is nothing to do"
+    before, wanted = (
+        api.loop.wakes,
+        "an event loop that sleeps while there is nothing to do",
+    )
     await api.sleep(60)
     wakes = api.loop.wakes - before
     expect(not api.loop.spun, wanted, "it waits busily: something is always ready")
-    # A cleanup that looks around twice a second is not elegant, but no worker that polls its queue.
-    expect(wakes < 300, wanted, f"it woke {wakes} times in a minute, to look whether there is something")
+    # A cleanup that looks around twice a second is not elegant, but no
+    # worker that polls its queue.
+    expect(
+        wakes < 300,
+        wanted,
+        f"it woke {wakes} times in a minute, to look whether there is something",
+    )

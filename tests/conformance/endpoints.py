@@ -19,12 +19,16 @@ async def processing_for(api: Api, seconds: float) -> str:
     await api.until(task, api.solution.processing)
     await api.sleep(seconds)
     if api.done(status := await api.status(task)):
-        raise NotGradedError(f"after {seconds:g} s the slow task was {status!r}; set a longer one as `slow`")
+        raise NotGradedError(
+            f"after {seconds:g} s the slow task was {status!r}; set a longer one as `slow`"
+        )
     return task
 
 
 async def at_work(api: Api) -> int:
-    """How many of five slow tasks are in process at a time, looked at each second."""
+    """How many of five slow tasks are in process at a time, looked at
+    each second.
+    """
     ids, most = [await api.submit(api.solution.slow) for _ in range(5)], 0
     await api.sleep(0.63)  # not at moments at which tasks end and begin
     for _ in range(40):
@@ -36,8 +40,12 @@ async def at_work(api: Api) -> int:
     return most
 
 
-async def learns_in_time(api: Api, task_id: str, *waits: float, end: Any = None) -> None:
-    """Clients that long-poll again and again, from so many seconds on: all learn of the end, completed, at the end."""
+async def learns_in_time(
+    api: Api, task_id: str, *waits: float, end: Any = None
+) -> None:
+    """Clients that long-poll again and again, from so many seconds on:
+    all learn of the end, completed, at the end.
+    """
     end = api.solution.completed if end is None else end
     known: list[float] = []
 
@@ -53,12 +61,19 @@ async def learns_in_time(api: Api, task_id: str, *waits: float, end: Any = None)
                 known.append(came)
                 wanted = "an answer that shows the task as it is when it comes"
                 expect(
-                    came - before > 0.01, wanted, f"it showed {earlier!r}, and {status!r} to who asked again at once"
+                    came - before > 0.01,
+                    wanted,
+                    f"it showed {earlier!r}, and {status!r} to who asked again at once",
                 )
                 return
             happened = f"{at_once} in a row were answered at once, with {status!r}"
-            expect(at_once < 3, "a long poll of a task in process to wait for news", happened)
-            came = came if answer.seconds < 9.9 else -1.0  # it may run out in the very moment of the end
+            expect(
+                at_once < 3,
+                "a long poll of a task in process to wait for news",
+                happened,
+            )
+            # it may run out in the very moment of the end
+            came = came if answer.seconds < 9.9 else -1.0
 
     clients = [asyncio.create_task(client(after)) for after in waits]
     await api.until(task_id, end)
@@ -68,15 +83,26 @@ async def learns_in_time(api: Api, task_id: str, *waits: float, end: Any = None)
         if one.done():
             one.result()
     count = len(known)
-    expect(count == len(waits), f"clients that long-poll to learn of the end: {len(waits)}", f"{count} did within 30 s")
+    expect(
+        count == len(waits),
+        f"clients that long-poll to learn of the end: {len(waits)}",
+        f"{count} did within 30 s",
+    )
     late = max(known) - ended
-    expect(late < 0.6, f"each long poll answered at the moment the task is {end}", f"one came {late:.1f} s later")
+    expect(
+        late < 0.6,
+        f"each long poll answered at the moment the task is {end}",
+        f"one came {late:.1f} s later",
+    )
 
 
 # POST /tasks
 
 
-@endpoint("POST /tasks answers 202 with a task_id and the status queued", "notebook 00-tour, taskmanager/api.py")
+@endpoint(
+    "POST /tasks answers 202 with a task_id and the status queued",
+    "notebook 00-tour, taskmanager/api.py",
+)
 async def submit_answers_202(api: Api) -> None:
     answer = await api.post(api.solution.quick)
     expect(answer.status == 202, "202", str(answer))
@@ -84,20 +110,36 @@ async def submit_answers_202(api: Api) -> None:
     body = api.unwrapped(answer.json(), api.solution.status)
     status = body.get(api.solution.status)
     expect(
-        status == api.solution.queued, f"the status {api.solution.queued!r} {hint('queued')}", f"it was {body!r:.160}"
+        status == api.solution.queued,
+        f"the status {api.solution.queued!r} {hint('queued')}",
+        f"it was {body!r:.160}",
     )
     happened = f"the route is POST {api.solution.path}; all other lines are about the routes there"
-    expect(api.solution.path == "/tasks", "202 from POST /tasks itself, without a redirect", happened)
+    expect(
+        api.solution.path == "/tasks",
+        "202 from POST /tasks itself, without a redirect",
+        happened,
+    )
 
 
-@endpoint("Fields and states have the names that the exercise gives them", "README.md", open=True)
+@endpoint(
+    "Fields and states have the names that the exercise gives them",
+    "README.md",
+    open=True,
+)
 async def names_are_as_given(api: Api) -> None:
     names = ("task_id", "status", "result", "error", "queued")
-    other = [f"{name} is called {value!r}" for name, value in api.solution.other_names().items() if name in names]
+    other = [
+        f"{name} is called {value!r}"
+        for name, value in api.solution.other_names().items()
+        if name in names
+    ]
     answer = await api.request("GET", f"/tasks/{await api.submit(api.solution.quick)}")
     task, outer = api.task_of(answer), answer.json()
     if task != outer:
-        inside = ", ".join(repr(name) for name, value in outer.items() if isinstance(value, dict))
+        inside = ", ".join(
+            repr(name) for name, value in outer.items() if isinstance(value, dict)
+        )
         other.append(f"they are not at the top of the answer, but inside of {inside}")
     expect(not other, ", ".join(names), "; ".join(other))
 
@@ -106,7 +148,11 @@ async def names_are_as_given(api: Api) -> None:
 async def submit_does_not_wait(api: Api) -> None:
     answer = await api.post(api.solution.quick)
     expect(answer.accepted, "202", str(answer))
-    expect(answer.seconds < 0.3, "an answer at once", f"it came after {answer.seconds:.1f} s")
+    expect(
+        answer.seconds < 0.3,
+        "an answer at once",
+        f"it came after {answer.seconds:.1f} s",
+    )
 
 
 @endpoint("Each task has an id of its own", "taskmanager/models.py")
@@ -117,30 +163,58 @@ async def ids_differ(api: Api) -> None:
     await api.sleep(600)
     ids += [await api.submit(api.solution.quick) for _ in range(3)]
     await api.sleep(125)  # the first five are removed, these three are not
-    again = [task_id for task_id in [await api.submit(api.solution.quick) for _ in range(5)] if task_id in ids]
+    again = [
+        task_id
+        for task_id in [await api.submit(api.solution.quick) for _ in range(5)]
+        if task_id in ids
+    ]
     happened = f"given again: {', '.join(again)}"
-    expect(not again, "ids that no task had before, also after old ones were removed", happened)
+    expect(
+        not again,
+        "ids that no task had before, also after old ones were removed",
+        happened,
+    )
 
 
 async def all_are_400(api: Api, bodies: list[Any], what: str) -> None:
-    answers = [(body, await api.request("POST", "/tasks", body=body)) for body in bodies]
-    wrong = [f"{answer.status} for {body!r}" for body, answer in answers if answer.status != 400]
+    answers = [
+        (body, await api.request("POST", "/tasks", body=body)) for body in bodies
+    ]
+    wrong = [
+        f"{answer.status} for {body!r}"
+        for body, answer in answers
+        if answer.status != 400
+    ]
     expect(not wrong, f"400 for each of {len(answers)} {what}", "; ".join(wrong))
 
 
-@endpoint("POST /tasks answers 400 where the body is invalid", "taskmanager/problems.py")
+@endpoint(
+    "POST /tasks answers 400 where the body is invalid", "taskmanager/problems.py"
+)
 async def invalid_is_400(api: Api) -> None:
     await all_are_400(api, api.solution.invalid, "invalid bodies")
 
 
-@endpoint("POST /tasks answers 400 where the parameters make no sense", "taskmanager/parameters.py", open=True)
+@endpoint(
+    "POST /tasks answers 400 where the parameters make no sense",
+    "taskmanager/parameters.py",
+    open=True,
+)
 async def bad_parameters_are_400(api: Api) -> None:
-    if api.solution.quick.get("task_type") != "compute_sum" and api.solution.is_default("bad_parameters"):
-        raise NotGradedError("no such parameters are named: see `bad_parameters` in tests/conformance/README.md")
-    await all_are_400(api, api.solution.bad_parameters, "bodies with parameters that make no sense")
+    if api.solution.quick.get("task_type") != "compute_sum" and api.solution.is_default(
+        "bad_parameters"
+    ):
+        raise NotGradedError(
+            "no such parameters are named: see `bad_parameters` in tests/conformance/README.md"
+        )
+    await all_are_400(
+        api, api.solution.bad_parameters, "bodies with parameters that make no sense"
+    )
 
 
-@endpoint("POST /tasks answers 400 where the body is not JSON", "taskmanager/problems.py")
+@endpoint(
+    "POST /tasks answers 400 where the body is not JSON", "taskmanager/problems.py"
+)
 async def no_json_is_400(api: Api) -> None:
     answer = await api.request("POST", "/tasks", raw=b'{"task_type": ')
     expect(answer.status == 400, "400 for half a JSON document", str(answer))
@@ -148,51 +222,98 @@ async def no_json_is_400(api: Api) -> None:
 
 @endpoint("An invalid submission leaves no task behind", "taskmanager/manager.py")
 async def invalid_leaves_nothing(api: Api) -> None:
-    answers = [(body, await api.request("POST", "/tasks", body=body)) for body in api.solution.invalid]
+    answers = [
+        (body, await api.request("POST", "/tasks", body=body))
+        for body in api.solution.invalid
+    ]
     accepted = [repr(body) for body, answer in answers if answer.status < 300]
     tasks = await api.everything()
     what = f"accepted were {', '.join(accepted)}" if accepted else "all were refused"
-    expect(not tasks, "no task after invalid submissions alone", f"the list has {len(tasks)}; {what}")
+    expect(
+        not tasks,
+        "no task after invalid submissions alone",
+        f"the list has {len(tasks)}; {what}",
+    )
 
 
-@endpoint("POST /tasks answers 503 when 100 tasks are queued", "notebook 03-backpressure-and-priorities")
+@endpoint(
+    "POST /tasks answers 503 when 100 tasks are queued",
+    "notebook 03-backpressure-and-priorities",
+)
 async def full_is_503(api: Api) -> None:
     try:
         accepted, refusal = await api.fill(api.solution.slow)
     except NotGradedError:
-        raise UnmetError("503 once 100 tasks are queued", "130 were accepted one after the other") from None
+        raise UnmetError(
+            "503 once 100 tasks are queued", "130 were accepted one after the other"
+        ) from None
     expect(refusal.status == 503, "503 for one too many", str(refusal))
-    expect(100 <= len(accepted) <= 105, "100 to 105 tasks accepted in one go", f"{len(accepted)} were")
+    expect(
+        100 <= len(accepted) <= 105,
+        "100 to 105 tasks accepted in one go",
+        f"{len(accepted)} were",
+    )
 
 
-@endpoint("Two hundred submissions at once do not overfill the queue", "taskmanager/manager.py: submit")
+@endpoint(
+    "Two hundred submissions at once do not overfill the queue",
+    "taskmanager/manager.py: submit",
+)
 async def burst_does_not_overfill(api: Api) -> None:
     answers = await asyncio.gather(*(api.post(api.solution.slow) for _ in range(200)))
     count = sum(answer.accepted for answer in answers)
-    expect(count <= 105, "at most 105 of 200 accepted that come at the same moment", f"{count} were")
-    others = [str(answer) for answer in answers if not answer.accepted and answer.status != 503]
+    expect(
+        count <= 105,
+        "at most 105 of 200 accepted that come at the same moment",
+        f"{count} were",
+    )
+    others = [
+        str(answer)
+        for answer in answers
+        if not answer.accepted and answer.status != 503
+    ]
     if others:
-        raise NotGradedError(f"of 200 at the same moment, {len(others)} were refused for another reason: {others[0]}")
+        raise NotGradedError(
+            f"of 200 at the same moment, {len(others)} were refused for another reason: {others[0]}"
+        )
 
 
-@endpoint("A task in process takes none of the 100 places in the queue", "taskmanager/pending.py", open=True)
+@endpoint(
+    "A task in process takes none of the 100 places in the queue",
+    "taskmanager/pending.py",
+    open=True,
+)
 async def processing_takes_no_place(api: Api) -> None:
     for _ in range(5):
         await api.until(await api.submit(api.solution.slow), api.solution.processing)
     accepted, _ = await api.fill(api.solution.slow)
-    expect(len(accepted) == 100, "100 accepted while five are processed", f"{len(accepted)} were")
+    expect(
+        len(accepted) == 100,
+        "100 accepted while five are processed",
+        f"{len(accepted)} were",
+    )
 
 
-@endpoint("A submission that the full queue refuses leaves no task behind", "taskmanager/manager.py")
+@endpoint(
+    "A submission that the full queue refuses leaves no task behind",
+    "taskmanager/manager.py",
+)
 async def refusal_leaves_nothing(api: Api) -> None:
     accepted, _ = await api.fill(api.solution.slow)
     for _ in range(3):
         await api.post(api.solution.slow)
     tasks = await api.everything()
-    expect(len(tasks) == len(accepted), f"{len(accepted)} tasks in the list", f"there are {len(tasks)}")
+    expect(
+        len(tasks) == len(accepted),
+        f"{len(accepted)} tasks in the list",
+        f"there are {len(tasks)}",
+    )
 
 
-@endpoint("A full queue accepts again as soon as a task has left it", "notebook 03-backpressure-and-priorities")
+@endpoint(
+    "A full queue accepts again as soon as a task has left it",
+    "notebook 03-backpressure-and-priorities",
+)
 async def full_recovers(api: Api) -> None:
     accepted, _ = await api.fill(api.solution.slow)
     await api.until(accepted[0], api.solution.completed)
@@ -207,23 +328,35 @@ async def full_recovers(api: Api) -> None:
 @endpoint("GET /tasks/{task_id} shows status, result and error", "notebook 00-tour")
 async def get_shows_fields(api: Api) -> None:
     fields = dict[str, Any]()
-    for body in (api.solution.quick, api.solution.failing):  # a field may be left out while there is nothing to show
+    # a field may be left out while there is nothing to show
+    for body in (api.solution.quick, api.solution.failing):
         if body is not None and (answer := await api.post(body)).accepted:
             await api.until_over(api.id_of(answer), within=120)
             fields |= await api.get(api.id_of(answer))
     wanted = (api.solution.status, api.solution.result_field, api.solution.error)
     missing = [name for name in wanted if name not in fields]
     happened = f"missing: {', '.join(missing)}; there are {', '.join(map(str, fields))}"
-    expect(not missing, f"the fields {', '.join(wanted)} {hint('result_field, error')}", happened)
+    expect(
+        not missing,
+        f"the fields {', '.join(wanted)} {hint('result_field, error')}",
+        happened,
+    )
 
 
-@endpoint("GET /tasks/{task_id} answers at once, with ?wait=false as well", "notebook 04-polling")
+@endpoint(
+    "GET /tasks/{task_id} answers at once, with ?wait=false as well",
+    "notebook 04-polling",
+)
 async def get_does_not_wait(api: Api) -> None:
     task_id = await processing_for(api, 1)
     for query in ({}, {"wait": "false"}):
         answer = await api.request("GET", f"/tasks/{task_id}", **query)
         api.task_of(answer)
-        expect(answer.seconds < 0.3, f"an answer to {answer.asked} at once", f"it came after {answer.seconds:.1f} s")
+        expect(
+            answer.seconds < 0.3,
+            f"an answer to {answer.asked} at once",
+            f"it came after {answer.seconds:.1f} s",
+        )
 
 
 @endpoint("A completed task shows its result, and no error", "taskmanager/handlers.py")
@@ -233,8 +366,16 @@ async def completed_shows_result(api: Api) -> None:
     task = await api.get(task_id)
     result, error = task.get(api.solution.result_field), task.get(api.solution.error)
     value = api.solution.result
-    wanted = f"a result {hint('result_field')}" if value is None else f"a result with {value!r} {hint('result')}"
-    expect(result is not None if value is None else holds(result, value), wanted, f"it was {result!r:.100}")
+    wanted = (
+        f"a result {hint('result_field')}"
+        if value is None
+        else f"a result with {value!r} {hint('result')}"
+    )
+    expect(
+        result is not None if value is None else holds(result, value),
+        wanted,
+        f"it was {result!r:.100}",
+    )
     expect(not error, "no error", f"it was {error!r:.100}")
 
 
@@ -242,10 +383,17 @@ async def completed_shows_result(api: Api) -> None:
 async def no_early_result(api: Api) -> None:
     task = await api.get(await processing_for(api, 1))
     result = task.get(api.solution.result_field)
-    expect(result in (None, "", {}, []), "no result while it is processed", f"it was {result!r:.100}")
+    expect(
+        result in (None, "", {}, []),
+        "no result while it is processed",
+        f"it was {result!r:.100}",
+    )
 
 
-@endpoint("GET /tasks/{task_id} answers 404 where there is no such task", "taskmanager/manager.py")
+@endpoint(
+    "GET /tasks/{task_id} answers 404 where there is no such task",
+    "taskmanager/manager.py",
+)
 async def unknown_is_404(api: Api) -> None:
     unknown = api.unlike(await api.submit(api.solution.quick))
     answer = await api.request("GET", f"/tasks/{unknown}")
@@ -255,24 +403,40 @@ async def unknown_is_404(api: Api) -> None:
 # GET /tasks/{task_id}?wait=true
 
 
-@endpoint("A long poll is answered at the moment the task is completed", "notebook 04-polling")
+@endpoint(
+    "A long poll is answered at the moment the task is completed", "notebook 04-polling"
+)
 async def wait_ends_at_completion(api: Api) -> None:
     await learns_in_time(api, await processing_for(api, 0), 1.0)
 
 
-@endpoint("A long poll without news is answered after 10 s, with the task as it is then", "notebook 04-polling")
+@endpoint(
+    "A long poll without news is answered after 10 s, with the task as it is then",
+    "notebook 04-polling",
+)
 async def wait_ends_after_ten_seconds(api: Api) -> None:
     for _ in range(20):
         await api.submit(api.solution.slow)
     queued = await api.submit(api.solution.slow)  # four rounds of five go first
     answer = await asyncio.wait_for(api.wait(queued), 120)
     expect(answer.status == 200, "200", str(answer))
-    expect(9.5 <= answer.seconds <= 10.5, "an answer after 10 s", f"it came after {answer.seconds:.1f} s")
+    expect(
+        9.5 <= answer.seconds <= 10.5,
+        "an answer after 10 s",
+        f"it came after {answer.seconds:.1f} s",
+    )
     status = api.task_of(answer).get(api.solution.status)
-    expect(status == api.solution.queued, "the task, still queued", f"its status was {status!r}")
+    expect(
+        status == api.solution.queued,
+        "the task, still queued",
+        f"its status was {status!r}",
+    )
 
 
-@endpoint("A long poll of a finished task is answered at once", "taskmanager/models.py: news_since")
+@endpoint(
+    "A long poll of a finished task is answered at once",
+    "taskmanager/models.py: news_since",
+)
 async def wait_on_finished_is_immediate(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)
@@ -285,9 +449,15 @@ async def wait_on_finished_is_immediate(api: Api) -> None:
         )
 
 
-@endpoint("A long poll is answered at the moment the task fails", "notebook 06-cancellation-and-failure")
+@endpoint(
+    "A long poll is answered at the moment the task fails",
+    "notebook 06-cancellation-and-failure",
+)
 async def wait_ends_at_failure(api: Api) -> None:
-    if api.solution.failing is None or not (answer := await api.post(api.solution.failing)).accepted:
+    if (
+        api.solution.failing is None
+        or not (answer := await api.post(api.solution.failing)).accepted
+    ):
         raise NotGradedError(NO_FAILURE)
     task_id = api.id_of(answer)
     poll = asyncio.create_task(api.wait(task_id))
@@ -297,15 +467,24 @@ async def wait_ends_at_failure(api: Api) -> None:
     await learns_in_time(api, task_id, 0.0, 0.0, end=api.solution.failed)
 
 
-@endpoint("All long polls of one task are answered when it is completed", "notebook 04-polling, on lost wake-ups")
+@endpoint(
+    "All long polls of one task are answered when it is completed",
+    "notebook 04-polling, on lost wake-ups",
+)
 async def every_waiter_wakes(api: Api) -> None:
     await learns_in_time(api, await processing_for(api, 0), 0.0, 0.0, 1.0, 2.0, 3.0)
 
 
-@endpoint("A long poll is not disturbed by another client that hangs up", "notebook 04-polling, on lost wake-ups")
+@endpoint(
+    "A long poll is not disturbed by another client that hangs up",
+    "notebook 04-polling, on lost wake-ups",
+)
 async def waiters_do_not_disturb_each_other(api: Api) -> None:
     task_id = await processing_for(api, 0)
-    others = [asyncio.create_task(api.wait(task_id, hang_up=seconds)) for seconds in (1.0, 3.0)]
+    others = [
+        asyncio.create_task(api.wait(task_id, hang_up=seconds))
+        for seconds in (1.0, 3.0)
+    ]
     await learns_in_time(api, task_id, 0.5, 2.0)
     await asyncio.gather(*others)
 
@@ -314,13 +493,24 @@ async def waiters_do_not_disturb_each_other(api: Api) -> None:
 async def wait_holds_up_nobody(api: Api) -> None:
     task_id = await processing_for(api, 0.5)
     poll = await api.held_poll(task_id, 1)
-    for answer in (await api.request("GET", f"/tasks/{task_id}"), await api.post(api.solution.quick)):
+    for answer in (
+        await api.request("GET", f"/tasks/{task_id}"),
+        await api.post(api.solution.quick),
+    ):
         happened = f"{answer.asked} was answered after {answer.seconds:.1f} s"
-        expect(answer.seconds < 0.3, "others answered at once while one client waits", happened)
+        expect(
+            answer.seconds < 0.3,
+            "others answered at once while one client waits",
+            happened,
+        )
     poll.cancel()
 
 
-@endpoint("A long poll of a queued task is answered when its status changes", "notebook 04-polling", open=True)
+@endpoint(
+    "A long poll of a queued task is answered when its status changes",
+    "notebook 04-polling",
+    open=True,
+)
 async def wait_ends_at_any_change(api: Api) -> None:
     running = [await api.submit(api.solution.slow) for _ in range(5)]
     for task_id in running:
@@ -330,10 +520,17 @@ async def wait_ends_at_any_change(api: Api) -> None:
     await api.cancelled(running[0])
     answer = await poll
     happened = f"it came after {answer.seconds:.1f} s"
-    expect(answer.seconds < 3.5, "an answer when a worker takes the task, after 2 s", happened)
+    expect(
+        answer.seconds < 3.5,
+        "an answer when a worker takes the task, after 2 s",
+        happened,
+    )
 
 
-@endpoint("A long poll sleeps on an event, and does not look again and again", "notebook 04-polling, on busy polling")
+@endpoint(
+    "A long poll sleeps on an event, and does not look again and again",
+    "notebook 04-polling, on busy polling",
+)
 async def wait_is_not_busy(api: Api) -> None:
     task_id = await processing_for(api, 0.25)
 
@@ -350,7 +547,11 @@ async def wait_is_not_busy(api: Api) -> None:
         poll.cancel()
     wanted = "an event loop that sleeps while clients wait"
     expect(api.loop.spun == spun, wanted, "it waits busily: something is always ready")
-    expect(more <= 6, "no timers of a long poll's own, but for its time-out", f"three of them woke {more} times in 2 s")
+    expect(
+        more <= 6,
+        "no timers of a long poll's own, but for its time-out",
+        f"three of them woke {more} times in 2 s",
+    )
 
 
 # GET /tasks
@@ -360,7 +561,11 @@ async def wait_is_not_busy(api: Api) -> None:
 async def list_has_all(api: Api) -> None:
     ids = [await api.submit(api.solution.slow) for _ in range(7)]
     listed = [api.id_in(task) for task in await api.list_tasks()]
-    expect(sorted(listed) == sorted(ids), "the seven tasks, each once", f"there were {len(listed)}: {listed}")
+    expect(
+        sorted(listed) == sorted(ids),
+        "the seven tasks, each once",
+        f"there were {len(listed)}: {listed}",
+    )
 
 
 @endpoint("GET /tasks?status= lists the tasks in that status", "taskmanager/store.py")
@@ -368,10 +573,21 @@ async def list_by_status(api: Api) -> None:
     ids = [await api.submit(api.solution.slow) for _ in range(8)]
     await api.sleep(1.37)  # not at a moment at which tasks end and begin
     statuses = [await api.status(task_id) for task_id in ids]
-    for status in (api.solution.processing, api.solution.queued, api.solution.completed):
-        listed = [task.get(api.solution.status) for task in await api.list_tasks(status=status)]
+    for status in (
+        api.solution.processing,
+        api.solution.queued,
+        api.solution.completed,
+    ):
+        listed = [
+            task.get(api.solution.status)
+            for task in await api.list_tasks(status=status)
+        ]
         count = statuses.count(status)
-        expect(listed == [status] * count, f"{count} tasks for ?status={status}", f"their statuses were {listed}")
+        expect(
+            listed == [status] * count,
+            f"{count} tasks for ?status={status}",
+            f"their statuses were {listed}",
+        )
 
 
 @endpoint("GET /tasks?limit= lists no more than so many", "taskmanager/api.py")
@@ -381,15 +597,25 @@ async def list_with_limit(api: Api) -> None:
     listed = await api.list_tasks(limit=3)
     expect(len(listed) == 3, "three tasks for ?limit=3", f"there were {len(listed)}")
     await api.sleep(1.37)  # not at a moment at which tasks end and begin
-    found: list[Any] = [task.get(api.solution.status) for task in await api.list_tasks()]
+    found: list[Any] = [
+        task.get(api.solution.status) for task in await api.list_tasks()
+    ]
     for status in (api.solution.processing, api.solution.queued):
         if (count := found.count(status)) > 1:
             listed = await api.list_tasks(status=status, limit=2)
             happened = f"there were {len(listed)}"
-            expect(len(listed) == 2, f"two of the {count} tasks for ?status={status}&limit=2", happened)
+            expect(
+                len(listed) == 2,
+                f"two of the {count} tasks for ?status={status}&limit=2",
+                happened,
+            )
 
 
-@endpoint("GET /tasks answers 400 for a status or a limit that makes no sense", "taskmanager/problems.py", open=True)
+@endpoint(
+    "GET /tasks answers 400 for a status or a limit that makes no sense",
+    "taskmanager/problems.py",
+    open=True,
+)
 async def bad_query_is_400(api: Api) -> None:
     for query in ({"status": "no-such-status"}, {"limit": "many"}, {"limit": -1}):
         answer = await api.request("GET", "/tasks", **query)
@@ -402,10 +628,14 @@ async def list_is_streamed(api: Api) -> None:
     answer = await api.request("GET", "/tasks")
     count = len(api.tasks_in(answer))
     expect(count > 9, "a list of the 60 tasks that were accepted", f"it has {count}")
-    expect(answer.pieces > 1, f"{count} tasks in more than one piece", "all came in one")
+    expect(
+        answer.pieces > 1, f"{count} tasks in more than one piece", "all came in one"
+    )
 
 
-@endpoint("The list stays well-formed while a task comes during it", "notebook 08-streaming")
+@endpoint(
+    "The list stays well-formed while a task comes during it", "notebook 08-streaming"
+)
 async def list_survives_changes(api: Api) -> None:
     await api.many()
     listing = asyncio.create_task(api.request("GET", "/tasks"))
@@ -415,13 +645,20 @@ async def list_survives_changes(api: Api) -> None:
     answer = await listing
     expect(not answer.raised and answer.status == 200, "a whole list", str(answer))
     ids = [api.id_in(task) for task in api.tasks_in(answer)]
-    expect(len(ids) == len(set(ids)), "each task once", f"{len(ids) - len(set(ids))} came twice")
+    expect(
+        len(ids) == len(set(ids)),
+        "each task once",
+        f"{len(ids) - len(set(ids))} came twice",
+    )
 
 
 # DELETE /tasks/{task_id}
 
 
-@endpoint("DELETE cancels a queued task, which then never runs", "notebook 06-cancellation-and-failure")
+@endpoint(
+    "DELETE cancels a queued task, which then never runs",
+    "notebook 06-cancellation-and-failure",
+)
 async def cancel_queued(api: Api) -> None:
     for _ in range(5):
         await api.submit(api.solution.quick)
@@ -431,7 +668,9 @@ async def cancel_queued(api: Api) -> None:
     for _ in range(30):
         status = await api.status(task_id)
         expect(
-            status == api.solution.cancelled, f"{api.solution.cancelled!r} from then on", f"its status was {status!r}"
+            status == api.solution.cancelled,
+            f"{api.solution.cancelled!r} from then on",
+            f"its status was {status!r}",
         )
         await api.sleep(1)
 
@@ -443,11 +682,16 @@ async def cancel_processing(api: Api) -> None:
     expect(answer.status in (200, 202, 204), "success", str(answer))
     await api.sleep(2)  # some look only between two steps of the work
     status = await api.status(task_id)
-    expect(status == api.solution.cancelled, f"{api.solution.cancelled!r} within 2 s", f"its status was {status!r}")
+    expect(
+        status == api.solution.cancelled,
+        f"{api.solution.cancelled!r} within 2 s",
+        f"its status was {status!r}",
+    )
 
 
 @endpoint(
-    "A cancelled task stays cancelled, and has no result, when its work would have ended", "notebook 01-task-lifecycle"
+    "A cancelled task stays cancelled, and has no result, when its work would have ended",
+    "notebook 01-task-lifecycle",
 )
 async def cancelled_stays_cancelled(api: Api) -> None:
     task_id = await processing_for(api, 2)
@@ -455,11 +699,18 @@ async def cancelled_stays_cancelled(api: Api) -> None:
     await api.sleep(60)
     task = await api.get(task_id)
     status, result = task.get(api.solution.status), task.get(api.solution.result_field)
-    expect(status == api.solution.cancelled, f"{api.solution.cancelled!r} a minute later", f"its status was {status!r}")
+    expect(
+        status == api.solution.cancelled,
+        f"{api.solution.cancelled!r} a minute later",
+        f"its status was {status!r}",
+    )
     expect(not result, "no result", f"it was {result!r:.100}")
 
 
-@endpoint("Cancelling a queued task frees its place in the queue at once", "notebook 03-backpressure-and-priorities")
+@endpoint(
+    "Cancelling a queued task frees its place in the queue at once",
+    "notebook 03-backpressure-and-priorities",
+)
 async def cancel_frees_place(api: Api) -> None:
     accepted, _ = await api.fill(api.solution.slow)
     await api.cancel(accepted[-1])
@@ -467,39 +718,67 @@ async def cancel_frees_place(api: Api) -> None:
     expect(answer.accepted, "202 for a new task in its place", str(answer))
 
 
-@endpoint("Each task that is cancelled frees one place, and no more", "notebook 03-backpressure-and-priorities")
+@endpoint(
+    "Each task that is cancelled frees one place, and no more",
+    "notebook 03-backpressure-and-priorities",
+)
 async def cancel_frees_one_place(api: Api) -> None:
     running = [await api.submit(api.solution.slow) for _ in range(5)]
     await api.sleep(1)
     queued, _ = await api.fill(api.solution.slow)
     most = max(100, len(queued))
-    # Those that are queued first, while all workers are busy: otherwise a worker would take them before. Some twice.
-    for task_id in (*queued[:20], *queued[-3:], *queued[-3:], *running[:3], *running[:3]):
+    # Those that are queued first, while all workers are busy: otherwise
+    # a worker would take them before. Some twice.
+    for task_id in (
+        *queued[:20],
+        *queued[-3:],
+        *queued[-3:],
+        *running[:3],
+        *running[:3],
+    ):
         await api.cancel(task_id)
-    for seconds in (1, 90):  # and once more when the workers have come to where the first of them were
+    # and once more when the workers have come to where the first of
+    # them were
+    for seconds in (1, 90):
         await api.sleep(seconds)
         queued += (await api.fill(api.solution.slow))[0]
-        count = [await api.status_if_any(task_id) for task_id in queued].count(api.solution.queued)
+        count = [await api.status_if_any(task_id) for task_id in queued].count(
+            api.solution.queued
+        )
         wanted = f"at most {most} queued, after 26 were cancelled and others had come in their place"
         expect(count <= most, wanted, f"{count} were")
 
 
-@endpoint("Cancelling a task in process frees its worker at once", "notebook 02-queue-and-workers")
+@endpoint(
+    "Cancelling a task in process frees its worker at once",
+    "notebook 02-queue-and-workers",
+)
 async def cancel_frees_worker(api: Api) -> None:
     running = [await api.submit(api.solution.slow) for _ in range(5)]
     for task_id in running:
         await api.until(task_id, api.solution.processing)
     waiting = await api.submit(api.solution.slow)
-    unfinished = [task_id for task_id in running if not api.done(await api.status(task_id))]
+    unfinished = [
+        task_id for task_id in running if not api.done(await api.status(task_id))
+    ]
     if not unfinished:
-        raise NotGradedError("the slow tasks were over too soon; set a longer one as `slow`")
+        raise NotGradedError(
+            "the slow tasks were over too soon; set a longer one as `slow`"
+        )
     await api.cancelled(unfinished[-1])
     await api.sleep(1)
     status = await api.status(waiting)
-    expect(status == api.solution.processing, "the next task in process within a second", f"its status was {status!r}")
+    expect(
+        status == api.solution.processing,
+        "the next task in process within a second",
+        f"its status was {status!r}",
+    )
 
 
-@endpoint("A DELETE at any moment leaves all workers at work", "notebook 06-cancellation-and-failure")
+@endpoint(
+    "A DELETE at any moment leaves all workers at work",
+    "notebook 06-cancellation-and-failure",
+)
 async def cancel_at_any_moment(api: Api) -> None:
     for turns in range(16):  # around the moment at which a worker takes the task
         task_id = await api.submit(api.solution.slow)
@@ -507,7 +786,11 @@ async def cancel_at_any_moment(api: Api) -> None:
             await asyncio.sleep(0)
         await api.cancelled(task_id)
     count = await at_work(api)
-    expect(count == 5, "five tasks in process after 16 others were cancelled as they began", f"{count} were")
+    expect(
+        count == 5,
+        "five tasks in process after 16 others were cancelled as they began",
+        f"{count} were",
+    )
 
 
 @endpoint("A long poll is answered when its task is cancelled", "notebook 04-polling")
@@ -519,7 +802,11 @@ async def cancel_wakes_waiters(api: Api) -> None:
         await api.cancelled(task_id)
         answer = await poll
         happened = f"it came after {answer.seconds:.1f} s"
-        expect(answer.seconds < 2.5, f"an answer when the {kind} task is cancelled, after 1 s", happened)
+        expect(
+            answer.seconds < 2.5,
+            f"an answer when the {kind} task is cancelled, after 1 s",
+            happened,
+        )
 
 
 @endpoint("DELETE answers 404 where there is no such task", "taskmanager/manager.py")
@@ -537,7 +824,9 @@ async def cancel_finished_changes_nothing(api: Api) -> None:
     if answer.status in (200, 202, 204):
         gone = await api.request("GET", f"/tasks/{task_id}")
         if gone.status == 404:
-            raise NotGradedError("DELETE removes a finished task, which the exercise leaves open")
+            raise NotGradedError(
+                "DELETE removes a finished task, which the exercise leaves open"
+            )
     expect(answer.status < 500, "an answer such as 409", str(answer))
     after = await api.get(task_id)
     expect(

@@ -1,4 +1,6 @@
-"""Lifespan: the start and stop of an ASGI application, as a server would do them."""
+"""Lifespan: the start and stop of an ASGI application, as a server
+would do them.
+"""
 
 import asyncio
 from typing import Any
@@ -20,17 +22,25 @@ class Lifespan:
 
     async def start(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-        self._run = asyncio.create_task(self._app(scope, self._told.get, self._said.put))
+        self._run = asyncio.create_task(
+            self._app(scope, self._told.get, self._said.put)
+        )
         before = asyncio.all_tasks()
         await self._tell("startup", START_UP)
         await asyncio.sleep(0)
         self._background = asyncio.all_tasks() - before
 
     def deaths(self) -> list[str]:
-        """Which background tasks of the startup have ended by an error, and by which."""
+        """Which background tasks of the startup have ended by an error,
+        and by which.
+        """
         told = []
         for task in self._background:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            if (
+                task.done()
+                and not task.cancelled()
+                and (error := task.exception()) is not None
+            ):
                 name = getattr(task.get_coro(), "__qualname__", "a background task")
                 told.append(f"{name} died: {self._solution.summary_of(error)}")
         return sorted(told)
@@ -42,7 +52,9 @@ class Lifespan:
     async def _tell(self, what: str, within: float) -> None:
         self._told.put_nowait({"type": f"lifespan.{what}"})
         said = asyncio.create_task(self._said.get())
-        await asyncio.wait({said, self._run}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {said, self._run}, timeout=within, return_when=asyncio.FIRST_COMPLETED
+        )
         if said.done():
             message = said.result()
             if not message["type"].endswith("failed"):
@@ -51,5 +63,8 @@ class Lifespan:
             raise UnmetError(f"a {what} that succeeds", happened)
         said.cancel()
         if not self._run.done():
-            raise UnmetError(f"the {what} to end within {within:g} s", "it has not ended")
-        # An application that knows no lifespan raises or returns: that is allowed.
+            raise UnmetError(
+                f"the {what} to end within {within:g} s", "it has not ended"
+            )
+        # An application that knows no lifespan raises or returns: that
+        # is allowed.

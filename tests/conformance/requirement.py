@@ -1,7 +1,9 @@
-"""Requirement: one line of the score card, and the scenario that decides it.
+"""Requirement: one line of the score card, and the scenario that
+decides it.
 
-Rule: what the exercise fixes is a failure where it is not met; what it leaves open (``open=True``) is a remark. Every
-requirement says which notebook or module explains it.
+Rule: what the exercise fixes is a failure where it is not met; what it
+leaves open (``open=True``) is a remark. Every requirement says which
+notebook or module explains it.
 """
 
 import dataclasses
@@ -21,7 +23,9 @@ class Requirement:
     learn: str  # what explains it
     open: bool
     source: bool  # reads the source, and needs no running application
-    play: Callable[..., Any]  # async with an Api, or with a Source; raises UnmetError or NotGradedError
+    # async with an Api, or with a Source; raises UnmetError or
+    # NotGradedError
+    play: Callable[..., Any]
 
     @property
     def worst(self) -> str:
@@ -31,14 +35,20 @@ class Requirement:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How it went; the mark is one of passed, failed, remark and "not graded"."""
+    """How it went; the mark is one of passed, failed, remark and "not
+    graded".
+    """
 
     mark: str
     expected: str = ""
     happened: str = ""
-    warnings: list[str] = dataclasses.field(default_factory=list)  # what the solution warned of meanwhile
-    seeds: int = 1  # with how many seeds of random numbers it is to be played, before this is believed
-    found: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields of the Solution, as the preflight saw them
+    # what the solution warned of meanwhile
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    # with how many seeds of random numbers it is to be played, before
+    # this is believed
+    seeds: int = 1
+    # fields of the Solution, as the preflight saw them
+    found: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 REQUIREMENTS: dict[str, Requirement] = {}  # by name, in the order of the card
@@ -47,12 +57,16 @@ REQUIREMENTS: dict[str, Requirement] = {}  # by name, in the order of the card
 def requirement(
     group: str, text: str, learn: str, *, open: bool = False, source: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function the scenario of a requirement, which has the function's name."""
+    """Make a function the scenario of a requirement, which has the
+    function's name.
+    """
 
     def register(play: Callable[..., Any]) -> Callable[..., Any]:
         assert group in GROUPS
         assert play.__name__ not in REQUIREMENTS
-        REQUIREMENTS[play.__name__] = Requirement(play.__name__, group, text, learn, open, source, play)
+        REQUIREMENTS[play.__name__] = Requirement(
+            play.__name__, group, text, learn, open, source, play
+        )
         return play
 
     return register

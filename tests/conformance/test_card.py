@@ -1,11 +1,15 @@
-"""Each requirement of the exercise, played against the application that ``--app`` names."""
+"""Each requirement of the exercise, played against the application that
+``--app`` names.
+"""
 
 import pytest
 
 from tests.conformance.requirement import Requirement, Verdict, load_all
 
 
-@pytest.mark.parametrize("requirement", load_all(), ids=lambda requirement: requirement.name)
+@pytest.mark.parametrize(
+    "requirement", load_all(), ids=lambda requirement: requirement.name
+)
 def test_requirement(requirement: Requirement, verdicts: dict[str, Verdict]) -> None:
     verdict = verdicts[requirement.name]
     if verdict.mark == "not graded":

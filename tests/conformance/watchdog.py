@@ -1,7 +1,9 @@
-"""Watchdog: a thread that ends a process in which the solution blocks or spins, and says at which line it is.
+"""Watchdog: a thread that ends a process in which the solution blocks
+or spins, and says at which line it is.
 
-Rule: real time counts here, and a process that waits without any use of the processor is given up earlier than one that
-is at work: nothing will come, since all that waits for the clock waits for a virtual one.
+Rule: real time counts here, and a process that waits without any use of
+the processor is given up earlier than one that is at work: nothing will
+come, since all that waits for the clock waits for a virtual one.
 """
 
 import linecache
@@ -14,7 +16,8 @@ from typing import Any
 
 from tests.conformance.solution import Solution
 
-REAL_SECONDS = float(os.environ.get("CONFORMANCE_REAL_SECONDS", 8))  # of the processor, for one requirement
+# of the processor, for one requirement
+REAL_SECONDS = float(os.environ.get("CONFORMANCE_REAL_SECONDS", 8))
 AT_MOST = 4 * REAL_SECONDS  # by the clock, since others may be using the processor
 BLOCKED_SECONDS = min(2.0, REAL_SECONDS)  # without any use of the processor
 WATCHDOG = "watchdog of the grading"
@@ -26,7 +29,9 @@ BLOCKED = (
 
 
 def watch(solution: Solution, answer: Callable[[str], None]) -> None:
-    """Watch over the thread that calls this; when it hangs, ``answer`` is told so, in a sentence."""
+    """Watch over the thread that calls this; when it hangs, ``answer``
+    is told so, in a sentence.
+    """
     player, step = threading.get_ident(), min(0.25, REAL_SECONDS / 4)
 
     def look() -> None:

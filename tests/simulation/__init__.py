@@ -1,7 +1,10 @@
-"""A deterministic simulation: a day of the real application in about a second, on virtual time, from a seed.
+"""A deterministic simulation: a day of the real application in about a
+second, on virtual time, from a seed.
 
-Rule: whatever a client may see is predicted by a plain model and held against the answer; a seed that breaks an
-invariant says so in words, and ``python -m tests.simulation --seed N`` plays the same day again. From the bottom:
+Rule: whatever a client may see is predicted by a plain model and held
+against the answer; a seed that breaks an invariant says so in words,
+and ``python -m tests.simulation --seed N`` plays the same day again.
+From the bottom:
 
 journal   what has happened: the last steps, in words, and how often what; InvariantError
 clock     the event loop: time jumps, exactly, and in an order that every Python version agrees on
@@ -12,7 +15,8 @@ model     what the engine has to do: the tasks, their order and their ends, the 
 quota     the rate limit, by counting
 wire      one request into the application
 requests  each kind of request, with what has to be answered
-surroundings  its log is heard, its handlers have bad habits, and its loops can die
+surroundings  its log is heard, its handlers have bad habits, and its
+loops can die
 traffic   what the clients do, chosen by the seed
 day       plays one seed
 faults    one-line faults to patch into the engine, which the simulation has to find

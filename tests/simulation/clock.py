@@ -1,7 +1,9 @@
-"""The simulation's event loop: virtual time that is exact, orderly, and cannot hang.
+"""The simulation's event loop: virtual time that is exact, orderly, and
+cannot hang.
 
-Rule: what is due at the same moment runs in the order in which it was asked for. A heap of timers alone leaves that
-open, and a seed would not play the same day on every Python version.
+Rule: what is due at the same moment runs in the order in which it was
+asked for. A heap of timers alone leaves that open, and a seed would not
+play the same day on every Python version.
 """
 
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 from tests.simulation.journal import InvariantError
 from tests.virtual_time import VirtualLoop
 
-START = 2.0**20  # when the day begins: from here to 2**21 all floats are equally spaced, so that sums are exact
+# when the day begins: from here to 2**21 all floats are equally spaced,
+# so that sums are exact
+START = 2.0**20
 INSTANT = 2.0**-20  # whoever sleeps for this microsecond lets all run that is ready
 DAY = 86_400.0
 LONGEST = 3 * DAY  # of virtual time
@@ -17,12 +21,18 @@ BUSIEST = 1_000_000  # looks at the clock without a move of it
 
 
 class Moment(float):
-    """A time; of two that are equal, the one asked for first comes first."""
+    """A time; of two that are equal, the one asked for first comes
+    first.
+    """
 
     turn: int
 
     def __lt__(self, other: Any) -> bool:
-        return self.turn < other.turn if float.__eq__(self, other) else float.__lt__(self, other)
+        return (
+            self.turn < other.turn
+            if float.__eq__(self, other)
+            else float.__lt__(self, other)
+        )
 
 
 class SimulatedLoop(VirtualLoop):
@@ -44,7 +54,9 @@ class SimulatedLoop(VirtualLoop):
         self._looks += 1
         if self._looks > BUSIEST:
             self._looks = 0
-            raise InvariantError("time stands still: something runs again and again without waiting")
+            raise InvariantError(
+                "time stands still: something runs again and again without waiting"
+            )
         return super().time()
 
     def jump(self, seconds: float) -> None:
@@ -52,4 +64,6 @@ class SimulatedLoop(VirtualLoop):
         super().jump(seconds)
         if super().time() > self._end:
             self._end += DAY
-            raise InvariantError("the day does not end: something is waited for that never comes")
+            raise InvariantError(
+                "the day does not end: something is waited for that never comes"
+            )

@@ -1,7 +1,9 @@
-"""Plays the day of one seed: the application, its clients, and the model that watches both.
+"""Plays the day of one seed: the application, its clients, and the
+model that watches both.
 
-Rule: after each moment at which clients do something, the engine comes to rest and is looked at. In the end it is left
-alone until nothing is left, or stopped in the midst of a rush, or both.
+Rule: after each moment at which clients do something, the engine comes
+to rest and is looked at. In the end it is left alone until nothing is
+left, or stopped in the midst of a rush, or both.
 """
 
 import asyncio
@@ -22,23 +24,32 @@ from tests.simulation.traffic import Traffic, choose_settings
 from tests.simulation.work import AtOnce
 from tests.virtual_time import clocks_of
 
-REST = 2 * 3600.0  # seconds, after which all that was accepted has ended and is forgotten
-UNWINDING = 60.0  # seconds, after which handlers have ended that ignore their cancellation
+# seconds, after which all that was accepted has ended and is forgotten
+REST = 2 * 3600.0
+# seconds, after which handlers have ended that ignore their
+# cancellation
+UNWINDING = 60.0
 
 
 class Summary(NamedTuple):
     """What happened in the day of one seed."""
 
-    fingerprint: int  # of all that was noted: the same for the same seed, on every Python version
+    # of all that was noted: the same for the same seed, on every Python
+    # version
+    fingerprint: int
     counts: Counter[str]
 
 
 class SeedError(AssertionError):
-    """The day of a seed broke an invariant: which, the last steps, and how to play it again."""
+    """The day of a seed broke an invariant: which, the last steps, and
+    how to play it again.
+    """
 
 
 def play(seed: int, fault: Fault | None = None) -> Summary:
-    """Simulate one day, with a fault in the engine or without. Raises SeedError."""
+    """Simulate one day, with a fault in the engine or without. Raises
+    SeedError.
+    """
     with (
         fault.patched() if fault else contextlib.nullcontext(),
         contextlib.closing(SimulatedLoop()) as loop,
@@ -51,12 +62,16 @@ def play(seed: int, fault: Fault | None = None) -> Summary:
             with day.model.noticing():
                 raise broken
         except Exception:
-            if day.model.broken is None:  # else what a broken engine raises at its end is of no interest
+            # else what a broken engine raises at its end is of no
+            # interest
+            if day.model.broken is None:
                 raise
         if day.model.broken is not None:
             _abandon(loop)
     if day.model.broken is not None:
-        command = f"python -m tests.simulation --seed {seed}" + (f" --fault {fault.name}" if fault else "")
+        command = f"python -m tests.simulation --seed {seed}" + (
+            f" --fault {fault.name}" if fault else ""
+        )
         steps = "\n".join(f"  {line}" for line in day.journal.last)
         text = f"seed {seed}, at {day.journal.time()}: {day.model.broken}\n{steps}\nThe same day again: {command}"
         raise SeedError(text)
@@ -71,31 +86,43 @@ class _Day:
 
     async def run(self) -> None:
         """Play it. What is broken is noticed by the model, or raised."""
-        model, settings, sabotage = self.model, self.model.settings, Sabotage(self.model)
+        model, settings, sabotage = (
+            self.model,
+            self.model.settings,
+            Sabotage(self.model),
+        )
         self._loop.set_exception_handler(self._on_error)
         before = asyncio.all_tasks()
         with surroundings(model, sabotage):
             app = create_app(settings, executor=AtOnce())
-            quota = Quota(settings.rate_limit, settings.rate_window, settings.max_clients)
+            quota = Quota(
+                settings.rate_limit, settings.rate_window, settings.max_clients
+            )
             requests = Requests(app, model, quota, self.journal)
             traffic = Traffic(self._rng, requests, model, sabotage)
             async with app.router.lifespan_context(app):
                 with model.noticing():
-                    await self._until_the_stop(app.state.manager.limiter, requests, traffic)
+                    await self._until_the_stop(
+                        app.state.manager.limiter, requests, traffic
+                    )
                 model.stopping = True
             if model.broken is None:
                 await traffic.rush()
                 await asyncio.sleep(UNWINDING)
                 self._expect_nothing(before, "after the stop")
                 model.check_log()
-            del app.state.manager  # FastAPI keeps an app for as long as the process runs
+            # FastAPI keeps an app for as long as the process runs
+            del app.state.manager
 
-    async def _until_the_stop(self, limiter: Any, requests: Requests, traffic: Traffic) -> None:
+    async def _until_the_stop(
+        self, limiter: Any, requests: Requests, traffic: Traffic
+    ) -> None:
         async def look_at_rest() -> None:
             await asyncio.sleep(INSTANT)
             if self.model.broken is not None:
                 raise self.model.broken
-            # What nobody can see from outside: how many clients are remembered.
+            # What nobody can see from outside: how many clients are
+            # remembered.
             await requests.check_health(len(limiter._accepted) if limiter else 0)
 
         await look_at_rest()
@@ -120,9 +147,13 @@ class _Day:
         left = self.model.queued + self.model.processing
         tasks = asyncio.all_tasks() ^ running
         if left or tasks or self.model.polls:
-            raise InvariantError(f"{when} there is left: {', '.join(map(str, [*left, *tasks, *self.model.polls]))}")
+            raise InvariantError(
+                f"{when} there is left: {', '.join(map(str, [*left, *tasks, *self.model.polls]))}"
+            )
 
-    def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _on_error(
+        self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
         with self.model.noticing():
             raise InvariantError(f"{context['message']}: {context.get('exception')!r}")
 

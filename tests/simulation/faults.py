@@ -1,7 +1,9 @@
-"""One-line faults to patch into the engine, each of which the simulation has to find.
+"""One-line faults to patch into the engine, each of which the
+simulation has to find.
 
-Rule: a fault is a place, what stands there and what stands there instead, so that it reads as a diff, and says so when
-the engine has changed and it no longer fits.
+Rule: a fault is a place, what stands there and what stands there
+instead, so that it reads as a diff, and says so when the engine has
+changed and it no longer fits.
 """
 
 import contextlib
@@ -19,7 +21,9 @@ class OutdatedFaultError(LookupError):
 
 
 class Fault(NamedTuple):
-    """What breaks when, in the function ``where``, ``right`` is replaced by ``wrong``."""
+    """What breaks when, in the function ``where``, ``right`` is
+    replaced by ``wrong``.
+    """
 
     name: str
     breaks: str
@@ -38,15 +42,23 @@ class Fault(NamedTuple):
             owner: Any = importlib.import_module(f"taskmanager.{module}")
             for step in path:
                 owner = getattr(owner, step)
-            stack.enter_context(mock.patch.object(owner, name, self._changed(inspect.getattr_static(owner, name))))
+            stack.enter_context(
+                mock.patch.object(
+                    owner, name, self._changed(inspect.getattr_static(owner, name))
+                )
+            )
             yield
 
     def _changed(self, function: Any) -> Any:
         source = textwrap.dedent(inspect.getsource(function))
         if source.count(self.right) != 1:
-            raise OutdatedFaultError(f"{self.name} fits no longer: {self.where} has not exactly one {self.right!r}")
+            raise OutdatedFaultError(
+                f"{self.name} fits no longer: {self.where} has not exactly one {self.right!r}"
+            )
         names: dict[str, Any] = {}
-        code = compile(source.replace(self.right, self.wrong), f"<fault {self.name}>", "exec")
+        code = compile(
+            source.replace(self.right, self.wrong), f"<fault {self.name}>", "exec"
+        )
         exec(code, sys.modules[function.__module__].__dict__, names)  # noqa: S102 - the engine's own text
         return names[function.__name__]
 
@@ -136,7 +148,13 @@ _ALL = (
         "manager.TaskManager._change_status",
         "if not task.finished:",
         "if True:",
-        Fault("", "", "models.Task.change_status", "status not in TRANSITIONS[self.status]", "False"),
+        Fault(
+            "",
+            "",
+            "models.Task.change_status",
+            "status not in TRANSITIONS[self.status]",
+            "False",
+        ),
     ),
     Fault(
         "timeout-from-submission",

@@ -1,6 +1,8 @@
-"""What the model knows of a task and of a long poll, and what is to be seen of them.
+"""What the model knows of a task and of a long poll, and what is to be
+seen of them.
 
-Rule: all of it follows from what the client asked for, and from when the task became what.
+Rule: all of it follows from what the client asked for, and from when
+the task became what.
 """
 
 import asyncio
@@ -31,7 +33,8 @@ class Job:
     message: str | None = None  # and its message, where that is known
     finish: int | None = None  # how many had finished before it did
     progress: int = 0  # the last that was seen
-    logged: list[str] = field(default_factory=list)  # what the log says of it beside its changes
+    # what the log says of it beside its changes
+    logged: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"task {self.number} ({self.work.habit or self.work.task_type}, {self.priority})"
@@ -45,7 +48,9 @@ class Job:
         return self.status in ENDS
 
     def check(self, seen: dict[str, Any], now: float, ahead: int | None) -> None:
-        """Hold what a client sees now against what it is, where so many tasks are ahead of it in the queue."""
+        """Hold what a client sees now against what it is, where so many
+        tasks are ahead of it in the queue.
+        """
         work, times = self.work, {status: utc(at) for at, status in self.changes}
         error = None
         if self.status == "failed":
@@ -70,20 +75,33 @@ class Job:
             "finished_at": utc(self.changes[-1][0]) if self.finished else None,
         }
         if seen != expected:
-            name = next((name for name in expected if seen.get(name) != expected[name]), "a member")
-            raise InvariantError(f"{self} shows {name} {seen.get(name)!r}, not {expected.get(name)!r}")
+            name = next(
+                (name for name in expected if seen.get(name) != expected[name]),
+                "a member",
+            )
+            raise InvariantError(
+                f"{self} shows {name} {seen.get(name)!r}, not {expected.get(name)!r}"
+            )
 
     def _progress(self, seen: int, now: float) -> int:
-        """The progress to be seen; where two are right, whichever of them was seen."""
+        """The progress to be seen; where two are right, whichever of
+        them was seen.
+        """
         if seen < self.progress:
-            raise InvariantError(f"the progress of {self} went back from {self.progress} to {seen}")
+            raise InvariantError(
+                f"the progress of {self} went back from {self.progress} to {seen}"
+            )
         self.progress = seen
         if self.status == "completed":
             return 100
-        if "processing" not in (status for _, status in self.changes) or not self.work.shows_progress:
+        if (
+            "processing" not in (status for _, status in self.changes)
+            or not self.work.shows_progress
+        ):
             return 0
         elapsed = (self.changes[-1][0] if self.finished else now) - self.changes[1][0]
-        steps = {math.floor(elapsed), max(0, math.ceil(elapsed) - 1)}  # two where a step is due right now
+        # two where a step is due right now
+        steps = {math.floor(elapsed), max(0, math.ceil(elapsed) - 1)}
         right = {min(99, int(100 * step // self.work.seconds)) for step in steps}
         return seen if seen in right else min(right)
 
@@ -94,7 +112,8 @@ class Poll:
 
     job: Job
     since: int | None
-    gone: asyncio.Event = field(default_factory=asyncio.Event)  # set when the client leaves
+    # set when the client leaves
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
     begun: float = 0.0
     seen: int = 0  # the version that it waits to see exceeded
 
@@ -103,8 +122,14 @@ class Poll:
         return f"on {self.job}, for a version over {self.seen}, since {self.begun:.6f}{left}"
 
     def ends(self, wait_timeout: float) -> float:
-        """When it is to be answered, as far as is known: at the first news, else at its deadline."""
-        news = (at for version, (at, status) in enumerate(self.job.changes, 1) if version > self.seen or status in ENDS)
+        """When it is to be answered, as far as is known: at the first
+        news, else at its deadline.
+        """
+        news = (
+            at
+            for version, (at, status) in enumerate(self.job.changes, 1)
+            if version > self.seen or status in ENDS
+        )
         return min(max(self.begun, next(news, math.inf)), self.begun + wait_timeout)
 
 

@@ -1,6 +1,8 @@
-"""What has happened in a simulated day: its last steps, in words, and how often what.
+"""What has happened in a simulated day: its last steps, in words, and
+how often what.
 
-Rule: what is noted depends on the seed alone: tasks appear by their number, never by their random id.
+Rule: what is noted depends on the seed alone: tasks appear by their
+number, never by their random id.
 """
 
 import zlib
@@ -22,7 +24,8 @@ class Journal:
         self._stopped: float | None = None
         self.last: deque[str] = deque(maxlen=SHOWN)
         self.counts: Counter[str] = Counter()
-        # Of all that was noted. A sum, since Python versions differ in the order of what happens at one moment.
+        # Of all that was noted. A sum, since Python versions differ in
+        # the order of what happens at one moment.
         self.fingerprint = 0
 
     def note(self, text: str) -> None:
@@ -33,7 +36,9 @@ class Journal:
         self.fingerprint = (self.fingerprint + zlib.crc32(line.encode())) % 2**32
 
     def stop(self) -> None:
-        """Note nothing more: an invariant is broken, and what follows is no part of its story."""
+        """Note nothing more: an invariant is broken, and what follows
+        is no part of its story.
+        """
         self._stopped = self._stopped or self._clock()
 
     def time(self) -> str:

@@ -1,7 +1,9 @@
-"""The background loops: which have died, and when they are started again.
+"""The background loops: which have died, and when they are started
+again.
 
-Rule: a loop dies only where the simulation kills it; it is started again after 1 s, then 2, 4, ... 30 s, and after 1 s
-again once it has lived for 30 s.
+Rule: a loop dies only where the simulation kills it; it is started
+again after 1 s, then 2, 4, ... 30 s, and after 1 s again once it has
+lived for 30 s.
 """
 
 from tests.simulation.journal import InvariantError
@@ -12,7 +14,8 @@ class Loops:
 
     def __init__(self, now: float) -> None:
         self._now = self._begun = now
-        self._last: dict[str, tuple[float, float]] = {}  # when it is, or was, started again, and after what pause
+        # when it is, or was, started again, and after what pause
+        self._last: dict[str, tuple[float, float]] = {}
         self.dead: set[str] = set()
         self.restarts = 0
         self.excused = 0  # deaths to come that are nobody's fault but the simulation's
@@ -37,5 +40,7 @@ class Loops:
         return any(name.startswith("worker") for name in self.dead)
 
     def cleanup_is_late(self, now: float, interval: float) -> bool:
-        """Whether the cleanup has died and not come round since, so that nobody can hold it to its interval."""
+        """Whether the cleanup has died and not come round since, so
+        that nobody can hold it to its interval.
+        """
         return "cleanup" in self._last and now <= self._last["cleanup"][0] + interval

@@ -1,7 +1,10 @@
-"""The model: what the engine has to do. The tasks, their order and their ends; the records; the loops that have died.
+"""The model: what the engine has to do. The tasks, their order and
+their ends; the records; the loops that have died.
 
-Rule: it learns what the engine did from the log and from answers, and holds each against what may happen then. Time
-moves only when all that could run has run, so what is true when it moves is true of an engine at rest.
+Rule: it learns what the engine did from the log and from answers, and
+holds each against what may happen then. Time moves only when all that
+could run has run, so what is true when it moves is true of an engine at
+rest.
 """
 
 import contextlib
@@ -14,21 +17,28 @@ from tests.simulation.journal import InvariantError, Journal
 from tests.simulation.loops import Loops
 from tests.simulation.work import Work
 
-HEAD_START = {"high": 0, "normal": 30, "low": 60}  # seconds after its submission that a task's place is
+# seconds after its submission that a task's place is
+HEAD_START = {"high": 0, "normal": 30, "low": 60}
 LATE = 0.002  # seconds that a timeout may come late
 
 
 class Model:
     """The engine as it has to be."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float], journal: Journal) -> None:
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float], journal: Journal
+    ) -> None:
         self.settings, self.clock, self.journal = settings, clock, journal
         self.now = clock()
         self.jobs: dict[str, Job] = {}  # all that were ever accepted, in that order
         self.queued: list[Job] = []
         self.processing: list[Job] = []
-        self.finished: list[Job] = []  # in the order of their finish, which is the order in which they are forgotten,
-        self.gone = 0  # so that this number, of those that have surely been forgotten, tells which
+        # in the order of their finish, which is the order in which they
+        # are forgotten,
+        self.finished: list[Job] = []
+        # so that this number, of those that have surely been forgotten,
+        # tells which
+        self.gone = 0
         self.polls: list[Poll] = []  # that are open
         self.cancelling: Job | None = None  # that a client cancels at this moment
         self.stopping = False
@@ -37,7 +47,9 @@ class Model:
 
     @contextlib.contextmanager
     def noticing(self) -> Iterator[None]:
-        """Remember a broken invariant that was found where it cannot be raised: in the midst of the engine."""
+        """Remember a broken invariant that was found where it cannot be
+        raised: in the midst of the engine.
+        """
         try:
             yield
         except InvariantError as broken:
@@ -47,16 +59,22 @@ class Model:
     # What happens
 
     def tick(self) -> None:
-        """Note what time it is; where it has moved on, check what was true until then."""
+        """Note what time it is; where it has moved on, check what was
+        true until then.
+        """
         now = self.clock()
         if now == self.now:
             return
         idle = self.settings.workers - len(self.processing)
         if self.queued and idle and not self.loops.dead_workers:
-            raise InvariantError(f"{self.queued[0]} was queued, and the number of idle workers was {idle}")
+            raise InvariantError(
+                f"{self.queued[0]} was queued, and the number of idle workers was {idle}"
+            )
         for job in self.processing:
             if job.due + LATE < now:
-                raise InvariantError(f"{job} should have ended {now - job.due:g} s ago and is still processing")
+                raise InvariantError(
+                    f"{job} should have ended {now - job.due:g} s ago and is still processing"
+                )
         self.now = now
         self.loops.tick(now)
 
@@ -65,32 +83,46 @@ class Model:
         number = len(self.jobs)
         place = (self.now + HEAD_START[priority], number)
         if task_id in self.jobs:
-            raise InvariantError(f"the id of {self.jobs[task_id]} was given to another task")
-        job = self.jobs[task_id] = Job(number, task_id, work, priority, place, [(self.now, "queued")])
+            raise InvariantError(
+                f"the id of {self.jobs[task_id]} was given to another task"
+            )
+        job = self.jobs[task_id] = Job(
+            number, task_id, work, priority, place, [(self.now, "queued")]
+        )
         self.queued.append(job)
         if len(self.queued) > self.settings.queue_size:
             raise InvariantError(f"{len(self.queued)} tasks are queued")
         unfinished = len(self.queued) + len(self.processing)
-        self.gone = max(self.gone, unfinished + len(self.finished) - self.settings.max_tasks)
+        self.gone = max(
+            self.gone, unfinished + len(self.finished) - self.settings.max_tasks
+        )
         return job
 
     def no_room(self) -> bool:
         """Whether a submission is to be refused now."""
         self.tick()
         unfinished = len(self.queued) + len(self.processing)
-        return len(self.queued) >= self.settings.queue_size or unfinished >= self.settings.max_tasks
+        return (
+            len(self.queued) >= self.settings.queue_size
+            or unfinished >= self.settings.max_tasks
+        )
 
     def estimate(self, job: Job) -> tuple[int, int]:
-        """Between what times from now an accepted task can be expected to finish."""
+        """Between what times from now an accepted task can be expected
+        to finish.
+        """
         own = job.work.simulated
         others = sum(other.work.simulated for other in self.queued + self.processing)
-        return max(1, own), 1 + own + others + 30  # of a task that is just leaving its worker
+        # of a task that is just leaving its worker
+        return max(1, own), 1 + own + others + 30
 
     def change(self, job: Job, before: str, after: str) -> None:
         """The log says that a task has changed."""
         self.journal.note(f"    {job}: {before} -> {after}")
         if before != job.status:
-            raise InvariantError(f"{job} was {job.status}, and the log has it go from {before} to {after}")
+            raise InvariantError(
+                f"{job} was {job.status}, and the log has it go from {before} to {after}"
+            )
         match before, after:
             case "queued", "processing":
                 self._start(job)
@@ -100,7 +132,9 @@ class Model:
                 (self.queued if before == "queued" else self.processing).remove(job)
             case "processing", "completed" | "failed":
                 if not job.due <= self.now <= job.due + LATE:
-                    raise InvariantError(f"{job} ended {self.now - job.due:+g} s from when it should")
+                    raise InvariantError(
+                        f"{job} ended {self.now - job.due:+g} s from when it should"
+                    )
                 if after != ("failed" if job.error else "completed"):
                     raise InvariantError(f"{job} has {after}")
                 self.processing.remove(job)
@@ -119,13 +153,21 @@ class Model:
         self.queued.remove(job)
         self.processing.append(job)
         if len(self.processing) > self.settings.workers:
-            raise InvariantError(f"{len(self.processing)} tasks are processing, for {self.settings.workers} workers")
+            raise InvariantError(
+                f"{len(self.processing)} tasks are processing, for {self.settings.workers} workers"
+            )
         in_time = job.work.seconds < self.settings.task_timeout
-        job.due = self.now + (job.work.seconds if in_time else self.settings.task_timeout)
-        job.error, job.message = (job.work.error, job.work.message) if in_time else ("timeout", None)
+        job.due = self.now + (
+            job.work.seconds if in_time else self.settings.task_timeout
+        )
+        job.error, job.message = (
+            (job.work.error, job.work.message) if in_time else ("timeout", None)
+        )
 
     def hear(self, text: str, fields: dict[str, Any]) -> None:
-        """A line of the log, by the text of its message and the fields in it."""
+        """A line of the log, by the text of its message and the fields
+        in it.
+        """
         self.tick()
         if "loop" in fields:
             self.journal.note(f"    {fields['loop']} has died")
@@ -137,7 +179,9 @@ class Model:
         job = self.jobs[fields["task_id"]]
         if "dropped" in text:
             job.logged.append("dropped")
-            if not job.finished or not (job.work.habit == "stubborn" or job.changes[-1][0] == self.now):
+            if not job.finished or not (
+                job.work.habit == "stubborn" or job.changes[-1][0] == self.now
+            ):
                 raise InvariantError(f"a change of {job} to {fields['to']} was dropped")
         elif "from" in fields:
             self.change(job, fields["from"], fields["to"])
@@ -152,18 +196,25 @@ class Model:
             raise InvariantError(f"the log says {text!r}")
 
     def check_log(self) -> None:
-        """Hold what the log has said of handlers that ignore their cancellation against what they did."""
+        """Hold what the log has said of handlers that ignore their
+        cancellation against what they did.
+        """
         for job in self.finished:
             if job.work.habit == "stubborn" and len(job.changes) == 3:
-                went_on = job.changes[1][0] + job.work.seconds - job.changes[2][0]  # for so many seconds
+                # for so many seconds
+                went_on = job.changes[1][0] + job.work.seconds - job.changes[2][0]
                 expected = ["ignores", "dropped"] if went_on > 1 else ["dropped"]
                 if went_on not in (0, 1) and job.logged != expected:
-                    raise InvariantError(f"{job} went on for {went_on:g} s, and the log says {job.logged}")
+                    raise InvariantError(
+                        f"{job} went on for {went_on:g} s, and the log says {job.logged}"
+                    )
 
     # What is to be seen
 
     def forgotten(self, job: Job) -> bool | None:
-        """Whether a task is answered 404 now; None where it may or may not."""
+        """Whether a task is answered 404 now; None where it may or may
+        not.
+        """
         self.tick()
         if job.finish is None:
             return False
@@ -174,16 +225,24 @@ class Model:
         """How many records must and may have been forgotten by now."""
         retention, interval = self.settings.retention, self.settings.cleanup_interval
         must = may = self.gone
-        while may < len(self.finished) and self.finished[may].changes[-1][0] + retention <= self.now:
+        while (
+            may < len(self.finished)
+            and self.finished[may].changes[-1][0] + retention <= self.now
+        ):
             may += 1
         if not self.loops.cleanup_is_late(self.now, interval):
-            while must < may and self.finished[must].changes[-1][0] + retention + interval < self.now:
+            while (
+                must < may
+                and self.finished[must].changes[-1][0] + retention + interval < self.now
+            ):
                 must += 1
         self.gone = must
         return must, may
 
     def kept(self, status: str | None) -> set[int]:
-        """The numbers of the tasks, with this status or any, that are surely there now."""
+        """The numbers of the tasks, with this status or any, that are
+        surely there now.
+        """
         _, may = self.records_gone()
         jobs = self.queued + self.processing + self.finished[may:]
         return {job.number for job in jobs if status in (None, job.status)}
@@ -193,9 +252,17 @@ class Model:
         ahead = sum(other.place < job.place for other in self.queued)
         job.check(seen, self.now, ahead if job.status == "queued" else None)
 
-    def check_health(self, status: int, seen: dict[str, Any], clients: int, active: int) -> None:
-        """Hold /health, and the number of clients remembered, against the engine at rest."""
-        late = [poll for poll in self.polls if poll.gone.is_set() or poll.ends(self.settings.wait_timeout) < self.now]
+    def check_health(
+        self, status: int, seen: dict[str, Any], clients: int, active: int
+    ) -> None:
+        """Hold /health, and the number of clients remembered, against
+        the engine at rest.
+        """
+        late = [
+            poll
+            for poll in self.polls
+            if poll.gone.is_set() or poll.ends(self.settings.wait_timeout) < self.now
+        ]
         if late:
             raise InvariantError(f"a long poll is still open: {late[0]}")
         dead = bool(self.loops.dead)
@@ -213,11 +280,18 @@ class Model:
         }
         if (status, seen) != (503 if dead else 200, expected):
             names = [name for name in expected if seen.get(name) != expected[name]]
-            told = ", ".join(f"{name} is {seen.get(name)!r} and should be {expected[name]!r}" for name in names)
+            told = ", ".join(
+                f"{name} is {seen.get(name)!r} and should be {expected[name]!r}"
+                for name in names
+            )
             raise InvariantError(f"/health ({status}) lies: {told}")
         if seen["tasks"] > self.settings.max_tasks:
             raise InvariantError(f"{seen['tasks']} records are kept")
         self.gone = records - seen["tasks"]
-        late_cleanup = self.loops.cleanup_is_late(self.now, self.settings.cleanup_interval)
-        if clients > self.settings.max_clients or (clients > active and not late_cleanup):
+        late_cleanup = self.loops.cleanup_is_late(
+            self.now, self.settings.cleanup_interval
+        )
+        if clients > self.settings.max_clients or (
+            clients > active and not late_cleanup
+        ):
             raise InvariantError(f"the limiter remembers {clients} clients")

@@ -1,6 +1,8 @@
-"""What is put around the engine for a day: its log is heard, its handlers have bad habits, and its loops can die.
+"""What is put around the engine for a day: its log is heard, its
+handlers have bad habits, and its loops can die.
 
-Rule: all of it is patched in from outside, around whatever the engine has at that moment, and taken out again.
+Rule: all of it is patched in from outside, around whatever the engine
+has at that moment, and taken out again.
 """
 
 import contextlib
@@ -28,7 +30,9 @@ class Sabotage:
     def doom(self, name: str, times: int) -> None:
         """Let the next loops with this name die: "worker" or "cleanup"."""
         self._doomed[name] += times
-        self._model.journal.note(f"    sabotage: the {name} is to die, {self._doomed[name]} times")
+        self._model.journal.note(
+            f"    sabotage: the {name} is to die, {self._doomed[name]} times"
+        )
 
     def strike(self, name: str, at_once: bool = False) -> None:
         """Called by a loop: die, if that is planned."""
@@ -76,7 +80,9 @@ class _Watcher(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with self._model.noticing():
-            self._model.hear(record.msg, record.args if isinstance(record.args, dict) else {})
+            self._model.hear(
+                record.msg, record.args if isinstance(record.args, dict) else {}
+            )
 
 
 @contextlib.contextmanager

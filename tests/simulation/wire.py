@@ -1,6 +1,7 @@
 """One request into the application, called as a server would call it.
 
-Rule: an HTTP client in between would cost more than all else, and could not leave in the middle of a long poll.
+Rule: an HTTP client in between would cost more than all else, and could
+not leave in the middle of a long poll.
 """
 
 import asyncio
@@ -38,7 +39,9 @@ async def ask(
     gone: asyncio.Event | None = None,
     on_chunk: Callable[[bytes], None] | None = None,
 ) -> Answer:
-    """The answer to one request, whose client leaves when ``gone`` is set. ``on_chunk`` sees the body of a 200 come."""
+    """The answer to one request, whose client leaves when ``gone`` is
+    set. ``on_chunk`` sees the body of a 200 come.
+    """
     start: Message = {}
     chunks: list[bytes] = []
 

@@ -1,4 +1,6 @@
-"""Wrong answers to 03-backpressure-and-priorities, each with words of the complaint that it must get."""
+"""Wrong answers to 03-backpressure-and-priorities, each with words of
+the complaint that it must get.
+"""
 
 import asyncio
 from collections import deque
@@ -20,12 +22,17 @@ async def submits_nothing(client, submissions):
 
 
 async def ignores_refusals(client, submissions):
-    replies = [await client.post("/tasks", json=submission) for submission in submissions]
+    replies = [
+        await client.post("/tasks", json=submission) for submission in submissions
+    ]
     return [reply.json().get("task_id") for reply in replies]
 
 
 async def fails_when_refused(client, submissions):
-    return [(await client.post("/tasks", json=submission)).json()["task_id"] for submission in submissions]
+    return [
+        (await client.post("/tasks", json=submission)).json()["task_id"]
+        for submission in submissions
+    ]
 
 
 async def tries_twice(client, submissions):
@@ -42,7 +49,9 @@ async def tries_twice(client, submissions):
 async def asks_again_at_once(client, submissions):
     ids = []
     for submission in submissions:
-        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+        while (
+            response := await client.post("/tasks", json=submission)
+        ).status_code == 503:
             pass
         ids.append(response.json()["task_id"])
     return ids
@@ -51,7 +60,9 @@ async def asks_again_at_once(client, submissions):
 async def asks_each_second(client, submissions):
     ids = []
     for submission in submissions:
-        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+        while (
+            response := await client.post("/tasks", json=submission)
+        ).status_code == 503:
             await asyncio.sleep(1)
         ids.append(response.json()["task_id"])
     return ids
@@ -60,7 +71,9 @@ async def asks_each_second(client, submissions):
 async def waits_a_minute(client, submissions):
     ids = []
     for submission in submissions:
-        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+        while (
+            response := await client.post("/tasks", json=submission)
+        ).status_code == 503:
             await asyncio.sleep(60)
         ids.append(response.json()["task_id"])
     return ids
@@ -69,7 +82,9 @@ async def waits_a_minute(client, submissions):
 async def returns_the_tasks(client, submissions):
     tasks = []
     for submission in submissions:
-        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+        while (
+            response := await client.post("/tasks", json=submission)
+        ).status_code == 503:
             await asyncio.sleep(int(response.headers["retry-after"]))
         tasks.append(response.json())
     return tasks
@@ -78,7 +93,9 @@ async def returns_the_tasks(client, submissions):
 async def submits_twice(client, submissions):
     ids = []
     for submission in [*submissions, *submissions]:
-        while (response := await client.post("/tasks", json=submission)).status_code == 503:
+        while (
+            response := await client.post("/tasks", json=submission)
+        ).status_code == 503:
             await asyncio.sleep(int(response.headers["retry-after"]))
         ids.append(response.json()["task_id"])
     return ids

@@ -1,4 +1,6 @@
-"""Wrong answers to 06-cancellation-and-failure, each with words of the complaint that it must get."""
+"""Wrong answers to 06-cancellation-and-failure, each with words of the
+complaint that it must get.
+"""
 
 import asyncio
 
@@ -177,7 +179,11 @@ def os_error_first(error):
 
 
 def by_exact_class(error):
-    names = {TaskFailedError: "task_failed", TimeoutError: "timeout", OSError: "unavailable"}
+    names = {
+        TaskFailedError: "task_failed",
+        TimeoutError: "timeout",
+        OSError: "unavailable",
+    }
     return names.get(type(error), "internal_error")
 
 

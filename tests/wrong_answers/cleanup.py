@@ -1,4 +1,6 @@
-"""Wrong answers to 07-cleanup-and-frozen-time, each with words of the complaint that it must get."""
+"""Wrong answers to 07-cleanup-and-frozen-time, each with words of the
+complaint that it must get.
+"""
 
 
 def does_nothing(records, finished, now):
@@ -6,7 +8,9 @@ def does_nothing(records, finished, now):
 
 
 def counts_from_the_submission(records, finished, now):
-    for task_id in [task_id for task_id, task in records.items() if task["created_at"] + 600 <= now]:
+    for task_id in [
+        task_id for task_id, task in records.items() if task["created_at"] + 600 <= now
+    ]:
         del records[task_id]
 
 

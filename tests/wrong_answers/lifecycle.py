@@ -1,4 +1,6 @@
-"""Wrong answers to 01-task-lifecycle, each with words of the complaint that it must get."""
+"""Wrong answers to 01-task-lifecycle, each with words of the complaint
+that it must get.
+"""
 
 import asyncio
 
@@ -123,8 +125,14 @@ async def cancels_itself(record, save):
 
 
 WRONG["finish"] = [
-    (checks_before_only, "while the result is being saved, and the record ends as 'completed'"),
-    (locks_what_nobody_else_locks, "while the result is being saved, and the record ends as 'completed'"),
+    (
+        checks_before_only,
+        "while the result is being saved, and the record ends as 'completed'",
+    ),
+    (
+        locks_what_nobody_else_locks,
+        "while the result is being saved, and the record ends as 'completed'",
+    ),
     (says_so_first, "before the result is saved"),
     (does_not_save, "not saved"),
     (forgets_to_count, "is 2 then, not 3"),

@@ -1,4 +1,6 @@
-"""Wrong answers to 09-load, each with words of the complaint that it must get."""
+"""Wrong answers to 09-load, each with words of the complaint that it
+must get.
+"""
 
 from statistics import mean, median
 
@@ -13,9 +15,14 @@ WRONG: dict[str, list[tuple[object, str]]] = {
         (lambda ours, reference: median(reference) / median(ours), "upside down"),
         (lambda ours, reference: None, "not a number"),
         (lambda ours, reference: sum(ours) - sum(reference), "it gives 30, not 2"),
-        (lambda ours, reference: mean(ours) / mean(reference), "one disturbed measurement"),
         (
-            lambda ours, reference: mean(o / r for o, r in zip(ours, reference, strict=True)),
+            lambda ours, reference: mean(ours) / mean(reference),
+            "one disturbed measurement",
+        ),
+        (
+            lambda ours, reference: mean(
+                o / r for o, r in zip(ours, reference, strict=True)
+            ),
             "one disturbed measurement",
         ),
         (lambda ours, reference: ours[-1] / reference[-1], "one disturbed measurement"),
@@ -30,15 +37,25 @@ def adds_one(latencies, interval):
 
 
 def adds_copies(latencies, interval):
-    return [each for each in latencies for _ in range(max(1, round(each / interval + 0.49)))]
+    return [
+        each for each in latencies for _ in range(max(1, round(each / interval + 0.49)))
+    ]
 
 
 def forgets_the_measured(latencies, interval):
-    return [each - n * interval if each > interval else each for each in latencies for n in range(1, 3)][::2]
+    return [
+        each - n * interval if each > interval else each
+        for each in latencies
+        for n in range(1, 3)
+    ][::2]
 
 
 def adds_a_zero(latencies, interval):
-    return [each - n * interval for each in latencies for n in range(int(each // interval) + 1)]
+    return [
+        each - n * interval
+        for each in latencies
+        for n in range(int(each // interval) + 1)
+    ]
 
 
 def returns_nothing(latencies, interval):

@@ -1,4 +1,6 @@
-"""Wrong answers to 11-outgrowing-one-machine, each with words of the complaint that it must get."""
+"""Wrong answers to 11-outgrowing-one-machine, each with words of the
+complaint that it must get.
+"""
 
 import ipaddress
 import random
@@ -19,16 +21,46 @@ WRONG: dict[str, list[tuple[object, str]]] = {
     ],
     "shard_of": [
         (lambda address, shards: None, "not a whole number"),
-        (lambda address, shards: zlib.crc32(client_key(address).encode()) % 7, "they are 0 to"),
-        (lambda address, shards: zlib.crc32(client_key(address).encode()) % shards + 1, "they are 0 to"),
-        (lambda address, shards: random.randrange(shards), "does not always get the same"),
-        (lambda address, shards: hash(address) % shards, "differs from process to process"),
-        (lambda address, shards: hash(client_key(address)) % shards, "differs from process to process"),
+        (
+            lambda address, shards: zlib.crc32(client_key(address).encode()) % 7,
+            "they are 0 to",
+        ),
+        (
+            lambda address, shards: (
+                zlib.crc32(client_key(address).encode()) % shards + 1
+            ),
+            "they are 0 to",
+        ),
+        (
+            lambda address, shards: random.randrange(shards),
+            "does not always get the same",
+        ),
+        (
+            lambda address, shards: hash(address) % shards,
+            "differs from process to process",
+        ),
+        (
+            lambda address, shards: hash(client_key(address)) % shards,
+            "differs from process to process",
+        ),
         (lambda address, shards: zlib.crc32(address.encode()) % shards, "one IPv6 /64"),
-        (lambda address, shards: int(address.rpartition(".")[2]) % shards, "it raises ValueError"),
-        (lambda address, shards: int(address[-1], 16) % shards if "." in address else 0, "end in .1"),
+        (
+            lambda address, shards: int(address.rpartition(".")[2]) % shards,
+            "it raises ValueError",
+        ),
+        (
+            lambda address, shards: (
+                int(address[-1], 16) % shards if "." in address else 0
+            ),
+            "end in .1",
+        ),
         (lambda address, shards: 0, "about a quarter is fair"),
-        (lambda address, shards: int(ipaddress.ip_network(client_key(address))[0]) % shards, "end in .1"),
+        (
+            lambda address, shards: (
+                int(ipaddress.ip_network(client_key(address))[0]) % shards
+            ),
+            "end in .1",
+        ),
     ],
 }
 

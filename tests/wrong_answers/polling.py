@@ -1,4 +1,6 @@
-"""Wrong answers to 04-polling, each with words of the complaint that it must get."""
+"""Wrong answers to 04-polling, each with words of the complaint that it
+must get.
+"""
 
 import asyncio
 
@@ -130,21 +132,27 @@ async def long_polls_only(client, submission):
     reply = await client.post("/tasks", json=submission)
     location = reply.headers["location"]
     while (task := reply.json())["finished_at"] is None:
-        reply = await client.get(location, params={"wait": "true", "since": task["version"]})
+        reply = await client.get(
+            location, params={"wait": "true", "since": task["version"]}
+        )
     return task
 
 
 async def long_polls_once(client, submission):
     reply = await client.post("/tasks", json=submission)
     await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))
-    return (await client.get(reply.headers["location"], params={"wait": "true", "since": 2})).json()
+    return (
+        await client.get(reply.headers["location"], params={"wait": "true", "since": 2})
+    ).json()
 
 
 async def hammers_the_queue(client, submission):
     reply = await client.post("/tasks", json=submission)
     location = reply.headers["location"]
     await asyncio.sleep(int(reply.headers["retry-after"]) - 10)
-    while (reply := await client.get(location, params={"wait": "true", "since": 0})).json()["status"] != "completed":
+    while (
+        reply := await client.get(location, params={"wait": "true", "since": 0})
+    ).json()["status"] != "completed":
         await asyncio.sleep(0.001)
     return reply.json()
 

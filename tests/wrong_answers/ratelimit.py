@@ -1,4 +1,6 @@
-"""Wrong answers to 05-rate-limiting, each with words of the complaint that it must get."""
+"""Wrong answers to 05-rate-limiting, each with words of the complaint
+that it must get.
+"""
 
 import math
 

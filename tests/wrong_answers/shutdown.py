@@ -1,4 +1,6 @@
-"""Wrong answers to 10-shutdown-and-faults, each with words of the complaint that it must get."""
+"""Wrong answers to 10-shutdown-and-faults, each with words of the
+complaint that it must get.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,6 @@
-"""Wrong answers to 00-tour, each with words of the complaint that it must get."""
+"""Wrong answers to 00-tour, each with words of the complaint that it
+must get.
+"""
 
 import asyncio
 

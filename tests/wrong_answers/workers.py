@@ -1,4 +1,6 @@
-"""Wrong answers to 02-queue-and-workers, each with words of the complaint that it must get."""
+"""Wrong answers to 02-queue-and-workers, each with words of the
+complaint that it must get.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -42,7 +44,9 @@ async def all_at_once(jobs, workers):
 
 async def batches(jobs, workers):
     for first in range(0, len(jobs), workers):
-        await asyncio.gather(*(job() for job in jobs[first : first + workers]), return_exceptions=True)
+        await asyncio.gather(
+            *(job() for job in jobs[first : first + workers]), return_exceptions=True
+        )
 
 
 async def endless_loops(jobs, workers):

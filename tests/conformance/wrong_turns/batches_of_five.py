@@ -1,7 +1,9 @@
 """Bug: gather runs five tasks, and then the next five.
 
-Symptom: four workers idle until the slowest of their batch is done (head-of-line blocking).
-Cure: gather over five loops, each of which takes the next task when it is free.
+Symptom: four workers idle until the slowest of their batch is done
+(head-of-line blocking).
+Cure: gather over five loops, each of which takes the next task when it
+is free.
 """
 
 import asyncio
@@ -17,8 +19,12 @@ class Wrong(Honest):
             batch = [await self.queue.get()]
             while len(batch) < 5 and not self.queue.empty():
                 batch.append(self.queue.get_nowait())
-            tasks = [self.tasks[task_id] for *_, task_id in batch if task_id in self.tasks]
-            await asyncio.gather(*(self.process(task) for task in tasks if task["status"] == "queued"))
+            tasks = [
+                self.tasks[task_id] for *_, task_id in batch if task_id in self.tasks
+            ]
+            await asyncio.gather(
+                *(self.process(task) for task in tasks if task["status"] == "queued")
+            )
 
 
 app = Wrong().app

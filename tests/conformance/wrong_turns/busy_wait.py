@@ -1,6 +1,8 @@
-"""Bug: the long poll looks every tenth of a second whether something has changed.
+"""Bug: the long poll looks every tenth of a second whether something
+has changed.
 
-Symptom: a thousand pollers are ten thousand wake-ups a second, and news comes late by up to 0.1 s.
+Symptom: a thousand pollers are ten thousand wake-ups a second, and news
+comes late by up to 0.1 s.
 Cure: await the event of the task, with a time-out.
 """
 
@@ -16,7 +18,11 @@ class Wrong(Honest):
     async def wait(self, task: dict[str, Any]) -> None:
         end = asyncio.get_running_loop().time() + 10
         before = task["status"]
-        while task["status"] == before and before not in FINAL and asyncio.get_running_loop().time() < end:
+        while (
+            task["status"] == before
+            and before not in FINAL
+            and asyncio.get_running_loop().time() < end
+        ):
             await asyncio.sleep(0.1)
 
 

@@ -1,4 +1,5 @@
-"""Bug: the worker catches every CancelledError, its own as well, and goes on.
+"""Bug: the worker catches every CancelledError, its own as well, and
+goes on.
 
 Symptom: the stop never ends: the workers cannot be cancelled.
 Cure: let CancelledError pass where it is the worker that was cancelled.

@@ -1,7 +1,10 @@
-"""Bug: a cancelled task stays in the bounded queue until a worker comes to it.
+"""Bug: a cancelled task stays in the bounded queue until a worker comes
+to it.
 
-Symptom: 503 though nothing is queued, until a worker has time to throw the tombstones away.
-Cure: take it out of the queue, or count what is queued rather than what the queue holds.
+Symptom: 503 though nothing is queued, until a worker has time to throw
+the tombstones away.
+Cure: take it out of the queue, or count what is queued rather than what
+the queue holds.
 """
 
 from tests.conformance.wrong_turns.honest import Honest

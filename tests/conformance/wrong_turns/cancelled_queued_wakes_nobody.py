@@ -1,7 +1,10 @@
-"""Bug: DELETE of a queued task sets its status, and leaves the waking to the task's work, which never begins.
+"""Bug: DELETE of a queued task sets its status, and leaves the waking
+to the task's work, which never begins.
 
-Symptom: who long-polls a queued task that is then cancelled waits out the whole ten seconds.
-Cure: one function changes a status and sets the event, and nothing else writes a status.
+Symptom: who long-polls a queued task that is then cancelled waits out
+the whole ten seconds.
+Cure: one function changes a status and sets the event, and nothing else
+writes a status.
 """
 
 import time

@@ -1,7 +1,9 @@
 """Bug: a worker whose task is cancelled is replaced, though it goes on.
 
-Symptom: with each task that is cancelled in process, one more is processed at a time.
-Cure: replace a worker only when it has ended; with a semaphore, release it in one place only.
+Symptom: with each task that is cancelled in process, one more is
+processed at a time.
+Cure: replace a worker only when it has ended; with a semaphore, release
+it in one place only.
 """
 
 import asyncio

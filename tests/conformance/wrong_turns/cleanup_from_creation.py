@@ -1,6 +1,7 @@
 """Bug: the ten minutes are counted from the submission.
 
-Symptom: a task that waited nine minutes in the queue is gone a minute after it ended, or before.
+Symptom: a task that waited nine minutes in the queue is gone a minute
+after it ended, or before.
 Cure: count from the end.
 """
 

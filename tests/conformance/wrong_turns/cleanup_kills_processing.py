@@ -1,6 +1,8 @@
-"""Bug: the cleanup removes a task some minutes after its submission, finished or not.
+"""Bug: the cleanup removes a task some minutes after its submission,
+finished or not.
 
-Symptom: a task that waits in a long queue vanishes, and its client is answered 404.
+Symptom: a task that waits in a long queue vanishes, and its client is
+answered 404.
 Cure: only what is finished may go.
 """
 
@@ -13,7 +15,9 @@ CAUGHT_BY = ["unfinished_is_not_removed"]
 
 class Wrong(Honest):
     def is_old(self, task: dict[str, Any], now: float) -> bool:
-        unfinished_and_old = task["status"] not in FINAL and task["created"] + 150 <= now
+        unfinished_and_old = (
+            task["status"] not in FINAL and task["created"] + 150 <= now
+        )
         return unfinished_and_old or super().is_old(task, now)
 
     def remove(self, task_id: str) -> None:

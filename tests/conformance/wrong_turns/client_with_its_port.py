@@ -1,6 +1,7 @@
 """Bug: the limiter knows a client by address and port.
 
-Symptom: each new connection has a limit of its own, so that whoever reconnects is never refused.
+Symptom: each new connection has a limit of its own, so that whoever
+reconnects is never refused.
 Cure: take the address alone.
 """
 

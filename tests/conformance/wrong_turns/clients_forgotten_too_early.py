@@ -1,7 +1,10 @@
-"""Bug: the cleanup forgets a client half a minute after its last request, and its ten requests with it.
+"""Bug: the cleanup forgets a client half a minute after its last
+request, and its ten requests with it.
 
-Symptom: ten requests, half a minute of silence, and ten more are accepted.
-Cure: forget a client when its last request has left the window, and not before.
+Symptom: ten requests, half a minute of silence, and ten more are
+accepted.
+Cure: forget a client when its last request has left the window, and not
+before.
 """
 
 from tests.conformance.wrong_turns.honest import Honest
@@ -11,7 +14,11 @@ CAUGHT_BY = ["limit_lasts_a_minute"]
 
 class Wrong(Honest):
     def forget_clients(self, now: float) -> None:
-        for address in [address for address, times in self.clients.items() if not times or times[-1] <= now - 30]:
+        for address in [
+            address
+            for address, times in self.clients.items()
+            if not times or times[-1] <= now - 30
+        ]:
             del self.clients[address]
 
 

@@ -1,4 +1,5 @@
-"""Bug: DELETE sets the status and lets the work go on, which sets it again at its end.
+"""Bug: DELETE sets the status and lets the work go on, which sets it
+again at its end.
 
 Symptom: a cancelled task is completed some seconds later.
 Cure: cancel the work, and let the first final status win.

@@ -1,7 +1,9 @@
 """Bug: every poller clears the one event of its task when it wakes.
 
-Symptom: who comes a moment later finds the event cleared, and waits for a change that has been.
-Cure: swap in a new event at each change, set the old one, and never clear any.
+Symptom: who comes a moment later finds the event cleared, and waits for
+a change that has been.
+Cure: swap in a new event at each change, set the old one, and never
+clear any.
 """
 
 import asyncio

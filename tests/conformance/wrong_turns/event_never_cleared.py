@@ -1,6 +1,8 @@
-"""Bug: the one event of a task is set when its work begins, and stays set.
+"""Bug: the one event of a task is set when its work begins, and stays
+set.
 
-Symptom: each long poll of a task in process is answered at once, so that a client that trusts it asks without a pause.
+Symptom: each long poll of a task in process is answered at once, so
+that a client that trusts it asks without a pause.
 Cure: swap in a new event at each change, and set the old one.
 """
 
@@ -16,7 +18,9 @@ CAUGHT_BY = ["wait_ends_at_completion"]
 class Wrong(Honest):
     async def wait(self, task: dict[str, Any]) -> None:
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(task.setdefault("only_event", asyncio.Event()).wait(), 10)
+            await asyncio.wait_for(
+                task.setdefault("only_event", asyncio.Event()).wait(), 10
+            )
 
     def change(self, task: dict[str, Any], status: str) -> None:
         super().change(task, status)

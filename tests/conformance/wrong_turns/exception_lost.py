@@ -1,4 +1,5 @@
-"""Bug: what a task raises is caught by nobody who would change its status.
+"""Bug: what a task raises is caught by nobody who would change its
+status.
 
 Symptom: a task that fails stays in process for ever.
 Cure: every end of the work changes the status, whatever it raises.

@@ -1,6 +1,8 @@
-"""Bug: the event of a task is set where it is completed or cancelled, and forgotten where it fails.
+"""Bug: the event of a task is set where it is completed or cancelled,
+and forgotten where it fails.
 
-Symptom: who long-polls a task that fails learns of it after ten seconds, or never.
+Symptom: who long-polls a task that fails learns of it after ten
+seconds, or never.
 Cure: one place that changes the status, and sets the event.
 """
 

@@ -1,7 +1,10 @@
-"""Bug: a counter for each minute of the clock is passed off as a sliding window.
+"""Bug: a counter for each minute of the clock is passed off as a
+sliding window.
 
-Symptom: ten at the end of a minute and ten at the beginning of the next: twenty within seconds.
-Cure: keep the times of the last ten, and look back sixty seconds from now.
+Symptom: ten at the end of a minute and ten at the beginning of the
+next: twenty within seconds.
+Cure: keep the times of the last ten, and look back sixty seconds from
+now.
 """
 
 from tests.conformance.wrong_turns.honest import Honest

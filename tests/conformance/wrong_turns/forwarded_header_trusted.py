@@ -1,7 +1,9 @@
 """Bug: the client is whoever X-Forwarded-For names.
 
-Symptom: a new address in the header for each request, and there is no limit.
-Cure: take the peer from the server; forwarding headers are for the server, which knows its proxies.
+Symptom: a new address in the header for each request, and there is no
+limit.
+Cure: take the peer from the server; forwarding headers are for the
+server, which knows its proxies.
 """
 
 from typing import Any
@@ -13,7 +15,11 @@ CAUGHT_BY = ["header_is_not_trusted"]
 
 class Wrong(Honest):
     def address(self, scope: Any) -> str:
-        return dict(scope["headers"]).get(b"x-forwarded-for", super().address(scope).encode()).decode()
+        return (
+            dict(scope["headers"])
+            .get(b"x-forwarded-for", super().address(scope).encode())
+            .decode()
+        )
 
 
 app = Wrong().app

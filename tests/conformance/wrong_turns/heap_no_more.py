@@ -1,7 +1,10 @@
-"""Bug: a cancelled task is taken out of the middle of the heap, and what is left is no heap.
+"""Bug: a cancelled task is taken out of the middle of the heap, and
+what is left is no heap.
 
-Symptom: now and then, a task of low priority is begun before one of high priority.
-Cure: heapify afterwards, or leave it there and skip it when its turn comes.
+Symptom: now and then, a task of low priority is begun before one of
+high priority.
+Cure: heapify afterwards, or leave it there and skip it when its turn
+comes.
 """
 
 from typing import Any

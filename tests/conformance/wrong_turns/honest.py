@@ -1,4 +1,6 @@
-"""A minimal honest solution of the exercise, in one class: a wrong turn overrides the one method that it breaks."""
+"""A minimal honest solution of the exercise, in one class: a wrong turn
+overrides the one method that it breaks.
+"""
 
 import asyncio
 import json
@@ -55,11 +57,16 @@ class Honest:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         self.queue: asyncio.Queue[Any] = asyncio.PriorityQueue()
         self.lock = asyncio.Lock()
-        background = [asyncio.create_task(self.work()), asyncio.create_task(self.clean_regularly())]
+        background = [
+            asyncio.create_task(self.work()),
+            asyncio.create_task(self.clean_regularly()),
+        ]
         yield
         for task in [*background, *self.running.values()]:
             task.cancel()
-        await asyncio.gather(*background, *self.running.values(), return_exceptions=True)
+        await asyncio.gather(
+            *background, *self.running.values(), return_exceptions=True
+        )
 
     # Routes
 
@@ -74,7 +81,12 @@ class Honest:
 
     def new_task(self, submission: Submission) -> dict[str, Any]:
         self.submitted += 1
-        task = {"task_id": str(uuid.uuid4()), "number": self.submitted, **submission.model_dump(), "status": "queued"}
+        task = {
+            "task_id": str(uuid.uuid4()),
+            "number": self.submitted,
+            **submission.model_dump(),
+            "status": "queued",
+        }
         task |= {"progress": 0, "result": None, "error": None, "event": asyncio.Event()}
         return task | {"created": time.monotonic(), "finished": math.inf}
 
@@ -95,12 +107,16 @@ class Honest:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(task["event"].wait(), 10)
 
-    async def list_tasks(self, status: str | None = None, limit: int | None = None) -> StreamingResponse:
+    async def list_tasks(
+        self, status: str | None = None, limit: int | None = None
+    ) -> StreamingResponse:
         if status not in (None, *STATUSES):
             raise HTTPException(400, f"status is to be one of {', '.join(STATUSES)}")
         if limit is not None and limit < 1:
             raise HTTPException(400, "limit is to be at least 1")
-        return StreamingResponse(self.stream(status, limit or 10**9), media_type="application/json")
+        return StreamingResponse(
+            self.stream(status, limit or 10**9), media_type="application/json"
+        )
 
     async def stream(self, status: str | None, limit: int) -> AsyncIterator[str]:
         yield "["
@@ -121,7 +137,8 @@ class Honest:
         task = self.find(task_id)
         if task["status"] in ("completed", "failed"):
             raise HTTPException(409, f"the task has {task['status']} already")
-        if task["status"] != "cancelled":  # else it is so already, and keeps the time of its end
+        # else it is so already, and keeps the time of its end
+        if task["status"] != "cancelled":
             self.cancel_task(task)
         return JSONResponse(self.shown(task))
 
@@ -138,27 +155,45 @@ class Honest:
 
     def shown(self, task: dict[str, Any]) -> dict[str, Any]:
         return {
-            name: task[name] for name in ("task_id", "task_type", "priority", "status", "progress", "result", "error")
+            name: task[name]
+            for name in (
+                "task_id",
+                "task_type",
+                "priority",
+                "status",
+                "progress",
+                "result",
+                "error",
+            )
         }
 
     def check(self, submission: Submission) -> None:
         numbers = submission.parameters.get("numbers")
         match submission.task_type:
-            case "compute_sum" if not numbers or not all(self.is_number(number) for number in numbers):
-                raise HTTPException(400, "parameters.numbers is to be a list of numbers")
+            case "compute_sum" if not numbers or not all(
+                self.is_number(number) for number in numbers
+            ):
+                raise HTTPException(
+                    400, "parameters.numbers is to be a list of numbers"
+                )
             case "compute_sum" | "generate_report" | "simulate_failure":
                 pass
             case _:
-                raise HTTPException(400, f"there is no task type {submission.task_type!r}")
+                raise HTTPException(
+                    400, f"there is no task type {submission.task_type!r}"
+                )
         if submission.priority not in RANK:
             raise HTTPException(400, f"priority is to be one of {', '.join(RANK)}")
 
     def is_number(self, value: Any) -> bool:
-        return type(value) in (int, float) and math.isfinite(value)  # infinity, or 1e999, cannot be written as JSON
+        # infinity, or 1e999, cannot be written as JSON
+        return type(value) in (int, float) and math.isfinite(value)
 
     async def invalid(self, request: Request, error: Exception) -> JSONResponse:
         errors = error.errors() if isinstance(error, RequestValidationError) else []
-        return JSONResponse({"detail": [{"where": e["loc"], "what": e["msg"]} for e in errors]}, 400)
+        return JSONResponse(
+            {"detail": [{"where": e["loc"], "what": e["msg"]} for e in errors]}, 400
+        )
 
     # Work
 
@@ -172,7 +207,8 @@ class Honest:
     async def work_once(self) -> None:
         *_, task_id = await self.fetch()
         task = self.tasks.get(task_id)
-        if task is not None and task["status"] == "queued":  # else it was cancelled meanwhile
+        # else it was cancelled meanwhile
+        if task is not None and task["status"] == "queued":
             await self.process(task)
 
     async def fetch(self) -> Any:
@@ -184,7 +220,8 @@ class Honest:
         try:
             task_result = await run
         except asyncio.CancelledError:
-            if task["status"] != "cancelled":  # not the task was cancelled, but this worker
+            # not the task was cancelled, but this worker
+            if task["status"] != "cancelled":
                 run.cancel()
                 raise
         except Exception as error:
@@ -226,7 +263,9 @@ class Honest:
             task["progress"] = 100 * (second + 1) // seconds
 
     def change(self, task: dict[str, Any], status: str) -> None:
-        """Go to a status, and wake those who wait for it: each change has an event of its own."""
+        """Go to a status, and wake those who wait for it: each change
+        has an event of its own.
+        """
         logger.info("task %s: %s -> %s", task["task_id"], task["status"], status)
         task["status"] = status
         if status in FINAL:
@@ -237,8 +276,13 @@ class Honest:
     # Limits and cleanup
 
     async def allow(self, scope: Any) -> bool:
-        """Whether this request is one of at most ten in any sixty seconds from its address."""
-        now, times = time.monotonic(), self.clients.setdefault(self.address(scope), deque())
+        """Whether this request is one of at most ten in any sixty
+        seconds from its address.
+        """
+        now, times = (
+            time.monotonic(),
+            self.clients.setdefault(self.address(scope), deque()),
+        )
         async with self.lock:
             while times and self.has_left(times[0], now):
                 times.popleft()
@@ -262,7 +306,9 @@ class Honest:
             self.clean(time.monotonic())
 
     def clean(self, now: float) -> None:
-        for task_id in [task_id for task_id, task in self.tasks.items() if self.is_old(task, now)]:
+        for task_id in [
+            task_id for task_id, task in self.tasks.items() if self.is_old(task, now)
+        ]:
             self.remove(task_id)
         self.forget_clients(now)
 
@@ -273,19 +319,31 @@ class Honest:
         del self.tasks[task_id]
 
     def forget_clients(self, now: float) -> None:
-        for address in [address for address, times in self.clients.items() if not times or times[-1] <= now - 60]:
+        for address in [
+            address
+            for address, times in self.clients.items()
+            if not times or times[-1] <= now - 60
+        ]:
             del self.clients[address]
 
 
 class Limiter:
-    """Pure ASGI middleware: it decides before anything of the body is read."""
+    """Pure ASGI middleware: it decides before anything of the body is
+    read.
+    """
 
     def __init__(self, app: Any, allow: Callable[[Any], Awaitable[bool]]) -> None:
         self.app, self.allow = app, allow
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/tasks") and not await self.allow(scope):
-            await JSONResponse({"detail": "ten requests a minute are the limit"}, 429)(scope, receive, send)
+        if (
+            scope["type"] == "http"
+            and scope["path"].startswith("/tasks")
+            and not await self.allow(scope)
+        ):
+            await JSONResponse({"detail": "ten requests a minute are the limit"}, 429)(
+                scope, receive, send
+            )
         else:
             await self.app(scope, receive, send)
 

@@ -1,6 +1,7 @@
 """Bug: the number of tasks makes the id.
 
-Symptom: once tasks have been removed, a new one gets an id that was given before, and replaces who has it.
+Symptom: once tasks have been removed, a new one gets an id that was
+given before, and replaces who has it.
 Cure: a counter that only goes up, or uuid4.
 """
 

@@ -1,6 +1,8 @@
-"""Bug: a worker without work looks into the queue twenty times a second.
+"""Bug: a worker without work looks into the queue twenty times a
+second.
 
-Symptom: five workers wake a hundred times a second for nothing, and each task is begun up to 50 ms late.
+Symptom: five workers wake a hundred times a second for nothing, and
+each task is begun up to 50 ms late.
 Cure: await ``queue.get()``, which sleeps until something is there.
 """
 

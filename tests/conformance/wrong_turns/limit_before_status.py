@@ -1,6 +1,8 @@
-"""Bug: the list takes the first ``limit`` tasks, and then those of the status asked for.
+"""Bug: the list takes the first ``limit`` tasks, and then those of the
+status asked for.
 
-Symptom: ``?status=queued&limit=2`` is empty, though a hundred are queued, when the first two tasks are over.
+Symptom: ``?status=queued&limit=2`` is empty, though a hundred are
+queued, when the first two tasks are over.
 Cure: filter first, and count what passes.
 """
 
@@ -13,7 +15,11 @@ CAUGHT_BY = ["list_with_limit"]
 
 class Wrong(Honest):
     async def stream(self, status: str | None, limit: int) -> AsyncIterator[str]:
-        shown = [task for task in list(self.listed())[:limit] if status in (None, task["status"])]
+        shown = [
+            task
+            for task in list(self.listed())[:limit]
+            if status in (None, task["status"])
+        ]
         yield "["
         for task in shown:
             yield self.piece(task, first=task is shown[0])

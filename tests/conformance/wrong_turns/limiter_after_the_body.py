@@ -1,6 +1,8 @@
-"""Bug: the limiter is a dependency, which FastAPI calls after it has parsed the body.
+"""Bug: the limiter is a dependency, which FastAPI calls after it has
+parsed the body.
 
-Symptom: malformed bodies are free: they are answered 400 before anybody counts them, as often as one likes.
+Symptom: malformed bodies are free: they are answered 400 before anybody
+counts them, as often as one likes.
 Cure: a pure ASGI middleware, which comes before all.
 """
 
@@ -25,7 +27,12 @@ class Wrong(Honest):
             if isinstance(route, APIRoute):
                 counted = self.counted(route.endpoint, limit)
                 self.app.router.routes.remove(route)
-                self.app.add_api_route(route.path, counted, methods=list(route.methods), status_code=route.status_code)
+                self.app.add_api_route(
+                    route.path,
+                    counted,
+                    methods=list(route.methods),
+                    status_code=route.status_code,
+                )
 
     def counted(self, endpoint: Any, limit: Any) -> Any:
         async def route(request: Request, **given: Any) -> Any:
@@ -33,8 +40,12 @@ class Wrong(Honest):
             return await endpoint(**given)
 
         signature = inspect.signature(endpoint)
-        request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-        route.__signature__ = signature.replace(parameters=[*signature.parameters.values(), request])  # type: ignore[attr-defined]
+        request = inspect.Parameter(
+            "request", inspect.Parameter.KEYWORD_ONLY, annotation=Request
+        )
+        route.__signature__ = signature.replace(
+            parameters=[*signature.parameters.values(), request]
+        )  # type: ignore[attr-defined]
         return route
 
 

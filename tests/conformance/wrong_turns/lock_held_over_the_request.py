@@ -1,7 +1,9 @@
 """Bug: the limiter holds its lock until the request has been answered.
 
-Symptom: one long poll stops everybody: requests are answered one after another.
-Cure: let go of the lock once it is decided whether the request is allowed.
+Symptom: one long poll stops everybody: requests are answered one after
+another.
+Cure: let go of the lock once it is decided whether the request is
+allowed.
 """
 
 import asyncio

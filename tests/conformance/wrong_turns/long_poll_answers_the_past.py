@@ -1,6 +1,7 @@
 """Bug: the long poll makes its answer before it waits.
 
-Symptom: it comes at the right moment and says ``processing``: the client has to ask once more.
+Symptom: it comes at the right moment and says ``processing``: the
+client has to ask once more.
 Cure: look at the task again after the wait.
 """
 

@@ -1,4 +1,5 @@
-"""Bug: the worker loop awaits each task before it takes the next, and there is one loop.
+"""Bug: the worker loop awaits each task before it takes the next, and
+there is one loop.
 
 Symptom: five tasks take five times as long.
 Cure: five loops side by side.

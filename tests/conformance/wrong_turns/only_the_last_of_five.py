@@ -1,7 +1,9 @@
-"""Bug: the loop fills a batch of five and then processes the variable of the loop.
+"""Bug: the loop fills a batch of five and then processes the variable
+of the loop.
 
 Symptom: of five tasks one is done; the others stay queued for ever.
-Cure: one loop a worker, one task at a time in it; or process the whole batch.
+Cure: one loop a worker, one task at a time in it; or process the whole
+batch.
 """
 
 from tests.conformance.wrong_turns.honest import Honest

@@ -1,7 +1,9 @@
-"""Bug: the queue is counted by hand, and a task in process that is cancelled is taken off once more.
+"""Bug: the queue is counted by hand, and a task in process that is
+cancelled is taken off once more.
 
 Symptom: the count drifts, and more than 100 tasks are queued.
-Cure: ask the queue for its size, or count where the status changes, which happens once.
+Cure: ask the queue for its size, or count where the status changes,
+which happens once.
 """
 
 from typing import Any

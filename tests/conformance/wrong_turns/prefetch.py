@@ -1,7 +1,10 @@
-"""Bug: the next task is fetched from the queue before a worker is free for it.
+"""Bug: the next task is fetched from the queue before a worker is free
+for it.
 
-Symptom: a task of high priority waits behind one of low priority that was fetched already.
-Cure: fetch only when a worker is free, so that the queue decides at the last moment.
+Symptom: a task of high priority waits behind one of low priority that
+was fetched already.
+Cure: fetch only when a worker is free, so that the queue decides at the
+last moment.
 """
 
 import asyncio

@@ -1,7 +1,10 @@
-"""Bug: something is awaited between the look whether the queue is full and the put.
+"""Bug: something is awaited between the look whether the queue is full
+and the put.
 
-Symptom: two hundred submissions that come at the same moment are all accepted.
-Cure: check and put without an await in between, or let ``put_nowait`` of a bounded queue refuse.
+Symptom: two hundred submissions that come at the same moment are all
+accepted.
+Cure: check and put without an await in between, or let ``put_nowait``
+of a bounded queue refuse.
 """
 
 import asyncio

@@ -1,6 +1,8 @@
-"""Bug: the record is kept before the queue is asked whether it has room.
+"""Bug: the record is kept before the queue is asked whether it has
+room.
 
-Symptom: a refused submission is listed as queued for ever, and never runs.
+Symptom: a refused submission is listed as queued for ever, and never
+runs.
 Cure: ask first, or take the record out again; no await between the two.
 """
 

@@ -1,6 +1,7 @@
 """Bug: FastAPI"s own 422 is left as it is.
 
-Symptom: clients that were promised 400 meet a status that they do not know.
+Symptom: clients that were promised 400 meet a status that they do not
+know.
 Cure: an exception handler for RequestValidationError.
 """
 

@@ -1,4 +1,5 @@
-"""Bug: any value of ``wait`` is taken for true, as a text that is not empty.
+"""Bug: any value of ``wait`` is taken for true, as a text that is not
+empty.
 
 Symptom: ``?wait=false`` waits ten seconds.
 Cure: declare ``wait: bool``, and let pydantic read it.

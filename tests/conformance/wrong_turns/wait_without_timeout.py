@@ -1,7 +1,9 @@
 """Bug: the long poll waits for the event, however long that takes.
 
-Symptom: a poll of a queued task hangs until proxies and clients give up.
-Cure: asyncio.wait_for(event.wait(), 10), and answer with the task as it is then.
+Symptom: a poll of a queued task hangs until proxies and clients give
+up.
+Cure: asyncio.wait_for(event.wait(), 10), and answer with the task as it
+is then.
 """
 
 from typing import Any

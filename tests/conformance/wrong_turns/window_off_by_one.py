@@ -1,4 +1,5 @@
-"""Bug: more than ten in the log is too many, says the comparison: it lets an eleventh in.
+"""Bug: more than ten in the log is too many, says the comparison: it
+lets an eleventh in.
 
 Symptom: eleven requests a minute.
 Cure: compare before the request is counted, with >= limit.
