@@ -14,10 +14,10 @@ from collections.abc import Mapping
 
 import uvicorn
 
-import executors
+from taskmanager import executors
 from taskmanager.api import create_app
-from taskmanager.models import timestamp
 from taskmanager.settings import SettingsError
+from taskmanager.task import timestamp
 
 
 class JsonFormatter(logging.Formatter):

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Response
 
-from taskmanager.models import TaskDict, timestamp
-from taskmanager.parameters import Submission
+from taskmanager.task import TaskDict, timestamp
+from taskmanager.task_types import AnySubmission as Submission
 
 app = FastAPI()
 tasks: dict[str, dict[str, Any]] = {}

@@ -20,7 +20,7 @@ from benchmarks import held
 from benchmarks.harness import Bench, Chart, Sample, parts_of, watch_stalls
 from taskmanager import Settings, TaskManager
 from taskmanager.cleanup import sweep
-from taskmanager.models import Task
+from taskmanager.task import Task
 
 LONG_AGO, RETENTION = 7200.0, 3600.0  # seconds
 SOON = 0.02  # seconds until the cleanup looks

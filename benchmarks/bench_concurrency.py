@@ -21,9 +21,9 @@ from fastapi import FastAPI
 
 from benchmarks import load
 from benchmarks.harness import PERCENTILES, Bench, Chart, CheckFailedError, percentile
-from taskmanager import Settings, TaskManager, handlers
-from taskmanager.models import Result, TaskStatus
-from taskmanager.parameters import SUBMISSION, ComputeSum, Parameters
+from taskmanager import Settings, TaskManager, task_types
+from taskmanager.task import TaskStatus
+from taskmanager.task_types import SUBMISSION, ComputeSum, Parameters, Result
 
 WORKERS, QUEUE_SIZE = 5, 100
 Work = Callable[[int], Awaitable[None]]  # does the job with this number
@@ -50,7 +50,7 @@ def _number(parameters: Parameters) -> int:
 
 async def taskmanager(jobs: int, work: Work) -> None:
     async def run_job(
-        task_type: str, parameters: Parameters, tools: handlers.Tools
+        task_type: str, parameters: Parameters, tools: task_types.Tools
     ) -> Result:
         await work(_number(parameters))
         return {"sum": _number(parameters)}
@@ -58,7 +58,7 @@ async def taskmanager(jobs: int, work: Work) -> None:
     async with TaskManager(
         Settings(queue_size=jobs, rate_limit=None, workers=WORKERS)
     ) as manager:
-        with mock.patch.object(handlers, "run", run_job):
+        with mock.patch.object(task_types, "run", run_job):
             tasks = [
                 manager.submit(SUBMISSION.validate_python(_submission(job)))
                 for job in range(jobs)
@@ -213,7 +213,7 @@ class Gate:
         self.permits = asyncio.Semaphore(0)
 
     async def __call__(
-        self, task_type: str, parameters: Parameters, tools: handlers.Tools
+        self, task_type: str, parameters: Parameters, tools: task_types.Tools
     ) -> Result:
         await self.permits.acquire()
         return {"sum": _number(parameters)}
@@ -263,7 +263,7 @@ async def _full_queue(bench: Bench) -> None:
     }
     async with load.running(**settings) as (app, manager):
         client = Client(app)
-        with mock.patch.object(handlers, "run", gate):
+        with mock.patch.object(task_types, "run", gate):
             for flood in range(floods):
                 bench.say(f"queue full, {flood + 1} of {floods}")
                 before = len(client.accepted)

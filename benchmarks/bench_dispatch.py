@@ -23,11 +23,11 @@ from unittest import mock
 from benchmarks.harness import Bench, Chart, CheckFailedError, parts_of
 from benchmarks.load import RESULT, SUM
 from main import JsonFormatter
-from taskmanager import Settings, TaskManager, handlers
-from taskmanager.models import Result, Task, TaskStatus, new_task_id, timestamp
-from taskmanager.parameters import SUBMISSION, Parameters
+from taskmanager import Settings, TaskManager, task_types
 from taskmanager.pending import PendingQueue
 from taskmanager.store import TaskStore
+from taskmanager.task import Task, TaskStatus, new_task_id, timestamp
+from taskmanager.task_types import SUBMISSION, Parameters, Result
 
 WORKERS = 5
 BARE, OURS, HUEY, TASKIQ = (
@@ -92,7 +92,7 @@ async def gather_with_semaphore(jobs: int, work: Work) -> None:
 
 async def taskmanager(jobs: int, work: Work) -> None:
     async def run_nothing(
-        task_type: str, parameters: Parameters, tools: handlers.Tools
+        task_type: str, parameters: Parameters, tools: task_types.Tools
     ) -> Result:
         await work()
         return RESULT
@@ -100,7 +100,7 @@ async def taskmanager(jobs: int, work: Work) -> None:
     settings = Settings(
         queue_size=jobs, max_tasks=jobs, rate_limit=None, workers=WORKERS
     )
-    with mock.patch.object(handlers, "run", run_nothing):
+    with mock.patch.object(task_types, "run", run_nothing):
         async with TaskManager(settings) as manager:
             tasks = [manager.submit(CHECKED) for _ in range(jobs)]
             work.handed_in = time.perf_counter()
@@ -314,7 +314,7 @@ async def _parts(bench: Bench, jobs: int) -> dict[str, float]:
         parts[part] = (time.perf_counter() - begun) / jobs * 1e6
 
     async def run_nothing(
-        task_type: str, parameters: Parameters, tools: handlers.Tools
+        task_type: str, parameters: Parameters, tools: task_types.Tools
     ) -> Result:
         return RESULT
 
@@ -368,7 +368,7 @@ async def _parts(bench: Bench, jobs: int) -> dict[str, float]:
             manager._change_status(task, TaskStatus.COMPLETED, result=RESULT)
     with (
         timed("dispatch: the handler called, with its Tools"),
-        mock.patch.object(handlers, "run", run_nothing),
+        mock.patch.object(task_types, "run", run_nothing),
     ):
         for task in tasks:
             await manager._handle(task)

@@ -22,9 +22,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.harness import Bench, Chart, parts_of, watch_stalls
-from executors import KIND, from_env
 from taskmanager import Settings, TaskManager
-from taskmanager.parameters import SUBMISSION
+from taskmanager.executors import KIND, from_env
+from taskmanager.task_types import SUBMISSION
 
 # a limit, and how many primes there are up to it
 QUICK, SIZE = (10_000, 1_229), (2_000_000, 148_933)
@@ -63,7 +63,7 @@ def _executors(bench: Bench) -> dict[str, Executor]:
     }
     if find_spec("distributed") is None:
         bench.left_out.append(
-            "Dask: not installed; pip install -r executors/requirements.txt"
+            "Dask: not installed; pip install -r taskmanager/requirements-dask.txt"
         )
     else:
         bench.say("starting a Dask cluster")

@@ -29,8 +29,8 @@ from pydantic_core import from_json
 from benchmarks import held, load
 from benchmarks.harness import Bench, Chart, Figure, Sample
 from taskmanager import Settings, TaskManager
-from taskmanager.models import Task, TaskStatus
-from taskmanager.parameters import SUBMISSION
+from taskmanager.task import Task, TaskStatus
+from taskmanager.task_types import SUBMISSION
 
 BATCH = WORKERS = 50  # a batch can be processing all at once
 PAGE = 100  # records of a list's first page

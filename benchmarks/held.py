@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from unittest import mock
 
 from benchmarks import load
-from taskmanager import TaskManager, handlers
-from taskmanager.models import Result
-from taskmanager.parameters import Parameters
+from taskmanager import TaskManager, task_types
+from taskmanager.task_types import Parameters, Result
 
 SUM: dict[str, object] = {**load.SUM}
 # under instant_work()
@@ -29,13 +28,13 @@ def instant_work() -> Iterator[None]:
     """
 
     async def run(
-        task_type: str, parameters: Parameters, tools: handlers.Tools
+        task_type: str, parameters: Parameters, tools: task_types.Tools
     ) -> Result:
         if task_type == "count_primes":
             await asyncio.get_running_loop().create_future()
         return dict(load.RESULT)
 
-    with mock.patch.object(handlers, "run", run):
+    with mock.patch.object(task_types, "run", run):
         yield
 
 

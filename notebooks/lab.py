@@ -28,7 +28,7 @@ from matplotlib.patches import Patch
 from benchmarks.plots import COLOURS, STYLE
 from taskmanager import Settings, manager
 from taskmanager.api import create_app
-from tests.virtual_time import VirtualLoop, clocks_of
+from taskmanager.testing import VirtualLoop, clocks_of
 
 T = TypeVar("T")
 DAY = 86_400.0

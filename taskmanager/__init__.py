@@ -3,13 +3,13 @@ A module imports only from those above it:
 
 settings    every default with its reason; the TASKMANAGER_* variables
 errors      what can go wrong, and what each failure of a task is called
+executors   where CPU-bound work is done: own processes, threads, Dask
 sieve       the CPU-bound work: counting primes, one segment at a time
-parameters  the task types: what each accepts, and how long it takes
-models      Task, its states, and the one method that changes them
-pending     PendingQueue: bounded, in order of priority, removal from the middle
+task_types  what each task type accepts, how long it takes, what it does
+task        Task, its states, and the one method that changes them
+pending     PendingQueue: bounded, in order of priority
 store       TaskStore: the records, in order of submission and of finishing
 ratelimit   SlidingWindow: at most so many requests in any window
-handlers    what each task type does
 supervisor  starts a loop again when it dies
 workers     WorkerPool: N loops, each task in an asyncio.Task of its own
 cleanup     forgets what has been finished, or idle, for long enough

@@ -24,11 +24,11 @@ from taskmanager import openapi, problems
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import TaskManager
 from taskmanager.middleware import TasksMiddleware
-from taskmanager.models import Task, TaskDict, TaskStatus
-from taskmanager.parameters import Submission
 from taskmanager.ratelimit import client_key
 from taskmanager.settings import Settings
 from taskmanager.stopping import at_server_stop
+from taskmanager.task import Task, TaskDict, TaskStatus
+from taskmanager.task_types import AnySubmission
 
 # optional: serves the scripts of /docs from this machine, for where
 # there is no internet
@@ -111,7 +111,7 @@ def _answer(
 
 async def submit_task(
     request: Request,
-    submission: Annotated[Submission, Body(openapi_examples=openapi.EXAMPLES)],
+    submission: Annotated[AnySubmission, Body(openapi_examples=openapi.EXAMPLES)],
 ) -> Response:
     """Queue a task. Poll it at `Location`; `Retry-After` tells when it
     can be expected to finish.

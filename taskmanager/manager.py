@@ -17,21 +17,20 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from functools import partial
 
-from taskmanager import cleanup, errors, handlers
-from taskmanager.models import (
-    Result,
+from taskmanager import cleanup, errors, task_types
+from taskmanager.pending import HEAD_START, PendingQueue
+from taskmanager.ratelimit import SlidingWindow
+from taskmanager.settings import Settings
+from taskmanager.store import TaskStore
+from taskmanager.supervisor import Supervisor
+from taskmanager.task import (
     Task,
     TaskDict,
     TaskStatus,
     new_task_id,
     timestamp,
 )
-from taskmanager.parameters import HEAD_START, SUBMISSION, Submission
-from taskmanager.pending import PendingQueue
-from taskmanager.ratelimit import SlidingWindow
-from taskmanager.settings import Settings
-from taskmanager.store import TaskStore
-from taskmanager.supervisor import Supervisor
+from taskmanager.task_types import SUBMISSION, Result, Submission
 from taskmanager.workers import UNWIND, WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -135,7 +134,7 @@ class TaskManager:
             priority=submission.priority,
             number=number,
             place=(clock + HEAD_START[submission.priority], number),
-            expected_seconds=handlers.simulated_seconds(submission.parameters)
+            expected_seconds=submission.parameters.simulated_seconds
             * self.settings.work_scale,
             created_at=timestamp(int(time.time() * 1000)),
             changed_clock=clock,
@@ -280,10 +279,10 @@ class TaskManager:
             logger.info(text, fields | {"seconds": round(clock - since, 3)})
 
     def _handle(self, task: Task) -> Awaitable[Result]:
-        tools = handlers.Tools(
+        tools = task_types.Tools(
             self.settings.work_scale, task.report_progress, self._in_executor
         )
-        return handlers.run(task.task_type, task.parameters, tools)
+        return task_types.run(task.task_type, task.parameters, tools)
 
     async def _in_executor(self, function: Callable[..., int], *args: int) -> int:
         if (executor := self._executor) is None:

@@ -14,7 +14,8 @@ from fastapi.openapi.models import Example
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
-from taskmanager.models import TaskDict
+from taskmanager import task_types
+from taskmanager.task import TaskDict
 
 
 class Problem(BaseModel):  # RFC 9457; errors come with 400, violated-policies with 429
@@ -52,22 +53,9 @@ HEALTH: Any = {
     503: {"description": "degraded"} | _HEALTH,
 }
 
-_EXAMPLES: list[dict[str, Any]] = [
-    {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}},
-    {
-        "task_type": "generate_report",
-        "parameters": {"title": "Quarterly figures", "sections": 3},
-    },
-    {"task_type": "count_primes", "parameters": {"limit": 1000000}, "priority": "low"},
-    {
-        "task_type": "simulate_failure",
-        "parameters": {"kind": "crash"},
-        "priority": "high",
-    },
-]
 EXAMPLES: dict[str, Example] = {
-    each["task_type"]: {"summary": each["task_type"], "value": each}
-    for each in _EXAMPLES
+    example["task_type"]: {"summary": example["task_type"], "value": example}
+    for example in task_types.EXAMPLES
 }
 
 

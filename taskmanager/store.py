@@ -9,7 +9,7 @@ first and reads nothing else. Notebook: 08-streaming.
 from collections import deque
 from collections.abc import Iterator
 
-from taskmanager.models import Task, TaskStatus
+from taskmanager.task import Task, TaskStatus
 
 PAGE = 128  # tasks a page; a listing holds two: one that is being sent, and the next
 

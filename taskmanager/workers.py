@@ -12,10 +12,11 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from taskmanager.errors import INTERNAL, classify_failure
-from taskmanager.models import Result, Task, TaskStatus
 from taskmanager.pending import PendingQueue
 from taskmanager.settings import Settings
 from taskmanager.supervisor import Supervisor
+from taskmanager.task import Task, TaskStatus
+from taskmanager.task_types import Result
 
 Handle = Callable[[Task], Awaitable[Result]]
 ChangeStatus = Callable[..., None]  # of a task, a TaskStatus, and its result or error

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.load import environment
+from tests.syntax import PACKAGE, code_tokens, order
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -98,8 +99,6 @@ def modules_table() -> str:
     """The modules in the order to read them, with their code tokens and
     the first line of each docstring.
     """
-    from tests.test_house import PACKAGE, code_tokens, order
-
     rows = ["| module | code tokens | what it is |", "|---|---|---|"]
     total = code_tokens(PACKAGE / "__init__.py")
     for module in order():

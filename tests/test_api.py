@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 from unittest.mock import AsyncMock
@@ -16,9 +15,9 @@ from pydantic import TypeAdapter
 
 from taskmanager.api import create_app
 from taskmanager.cleanup import sweep
-from taskmanager.models import TaskDict
+from taskmanager.task import TaskDict
 from tests.asgi import scope_of
-from tests.conftest import (
+from tests.helpers import (
     FAILURE,
     PRIMES,
     REPORT,
@@ -31,7 +30,6 @@ from tests.conftest import (
     settle,
 )
 
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
 valid_task = TypeAdapter(TaskDict).validate_python
 
 
@@ -695,11 +693,3 @@ async def test_settings_come_from_the_environment(
     app = create_app()
     async with app.router.lifespan_context(app), client_of(app) as client:
         assert (await client.get("/health")).json()["workers"] == 3
-
-
-def chunked(*parts: bytes) -> AsyncIterator[bytes]:
-    async def stream() -> AsyncIterator[bytes]:
-        for part in parts:
-            yield part
-
-    return stream()

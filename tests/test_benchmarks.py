@@ -29,7 +29,7 @@ from benchmarks.harness import (
     percentile,
     shown,
 )
-from tests.conftest import project_root
+from tests.helpers import project_root
 
 quick = functools.cache(functools.partial(run, size="quick"))
 posix = pytest.mark.skipif(

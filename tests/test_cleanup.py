@@ -10,11 +10,10 @@ from freezegun import freeze_time
 from taskmanager import cleanup
 from taskmanager.cleanup import sweep
 from taskmanager.errors import TaskNotFoundError
-from taskmanager.models import TaskStatus
 from taskmanager.ratelimit import SlidingWindow
 from taskmanager.store import TaskStore
-from tests.conftest import SUM, Gate, managing, settle
-from tests.test_models import new_task
+from taskmanager.task import TaskStatus
+from tests.helpers import SUM, Gate, managing, new_task, settle
 
 
 def store_finished_at(*times: float) -> TaskStore:

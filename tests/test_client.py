@@ -23,8 +23,8 @@ from fastapi import FastAPI
 from taskmanager import client
 from taskmanager.api import create_app
 from taskmanager.client import TaskClient, TaskRecord
-from tests.conftest import Gate, project_root, running, settings
-from tests.virtual_time import VirtualLoop, clocks_of
+from taskmanager.testing import VirtualLoop, clocks_of
+from tests.helpers import Gate, project_root, running, settings
 
 TASK = {"task_id": "a1", "status": "queued", "version": 1, "finished_at": None}
 DONE = TASK | {

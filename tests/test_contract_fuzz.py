@@ -16,8 +16,7 @@ import schemathesis
 from hypothesis import Phase
 
 from taskmanager.api import create_app
-from tests.conftest import FAILURE, PRIMES, REPORT, SUM, settings
-from tests.test_properties import budget
+from tests.helpers import FAILURE, PRIMES, REPORT, SUM, budget, settings
 
 
 class NoAnswer(Executor):

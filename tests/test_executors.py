@@ -27,13 +27,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-import executors
 from benchmarks.load import environment
-from executors import from_env
-from taskmanager import sieve
+from taskmanager import executors, sieve
+from taskmanager.executors import from_env
 from taskmanager.settings import SettingsError
-from tests.conftest import PRIMES, SUM, managing, project_root, serving
-from tests.test_server import Server
+from tests.helpers import PRIMES, SUM, Server, managing, project_root, serving
 
 LOST = {
     "code": "executor_lost",
@@ -112,10 +110,10 @@ def test_without_dask_the_refusal_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)  # an import of it fails
-    monkeypatch.delitem(sys.modules, "executors.dask_cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "taskmanager.dask_executor", raising=False)
     with pytest.raises(SettingsError) as refused:
         from_env({"TASKMANAGER_EXECUTOR": "dask"})
-    install = "pip install -r executors/requirements.txt"
+    install = "pip install -r taskmanager/requirements-dask.txt"
     assert (
         str(refused.value) == f"TASKMANAGER_EXECUTOR=dask needs distributed: {install}"
     )
@@ -202,7 +200,7 @@ def dask(test: Any) -> Any:
     missing = find_spec("distributed") is None
     skip = pytest.mark.skipif(
         missing,
-        reason="Dask is not installed: pip install -r executors/requirements.txt",
+        reason="Dask is not installed: pip install -r taskmanager/requirements-dask.txt",
     )
     windows = pytest.mark.skipif(
         sys.platform == "win32", reason="kills processes with POSIX signals"
@@ -394,8 +392,8 @@ def test_a_connection_is_lost_while_it_closes_even_if_it_comes_back_for_a_moment
             closing.set()
             await asyncio.to_thread(seen.wait, 5)
 
-    monkeypatch.setattr("executors.dask_cluster.Client", Client)
-    monkeypatch.setattr("executors.dask_cluster.CHECK", 0.01)
+    monkeypatch.setattr("taskmanager.dask_executor.Client", Client)
+    monkeypatch.setattr("taskmanager.dask_executor.CHECK", 0.01)
     executor: Any = from_env(
         {
             "TASKMANAGER_EXECUTOR": "dask",

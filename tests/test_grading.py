@@ -15,7 +15,7 @@ from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Verdict, load_all
 from tests.conformance.solution import Solution, SolutionError, tomllib
-from tests.conftest import project_root
+from tests.helpers import project_root
 
 load_all()
 pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)

@@ -2,72 +2,9 @@
 the order that its docstring gives.
 """
 
-import ast
-import io
 import re
-import tokenize
-from pathlib import Path
 
-import taskmanager
-
-PACKAGE = Path(taskmanager.__file__).parent
-# for the other end of the line: it needs httpx, and the package never
-# imports it
-APART = "client.py"
-FILES = [path for path in PACKAGE.glob("*.py") if path.name != APART]
-WEB_ONLY = ["problems", "middleware", "openapi", "stopping", "api"]
-
-
-NO_CODE = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-    tokenize.ENCODING,
-}
-
-
-def code_tokens(path: Path) -> int:
-    """The tokens of a file, without comments, docstrings and blank lines."""
-    text = path.read_text(encoding="utf-8")
-    docstrings: set[int] = set()  # their lines
-    for node in ast.walk(ast.parse(text)):
-        if not isinstance(
-            node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        ):
-            continue
-        if ast.get_docstring(node) is not None:
-            first = node.body[0]
-            assert first.end_lineno is not None
-            docstrings |= set(range(first.lineno, first.end_lineno + 1))
-
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    return sum(
-        token.type not in NO_CODE and token.start[0] not in docstrings
-        for token in tokens
-    )
-
-
-def imported(module: str) -> set[str]:
-    """The modules of this package that ``module`` imports."""
-    names = set()
-    for node in ast.walk(
-        ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
-    ):
-        if isinstance(node, ast.ImportFrom) and node.module == "taskmanager":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-            "taskmanager."
-        ):
-            names.add(str(node.module).removeprefix("taskmanager."))
-    return names
-
-
-def order() -> list[str]:
-    assert taskmanager.__doc__ is not None
-    return re.findall(r"^(\w+)  +\w", taskmanager.__doc__, re.MULTILINE) + WEB_ONLY
+from tests.syntax import FILES, PACKAGE, WEB_ONLY, code_tokens, imported, order
 
 
 def test_the_package_docstring_names_every_module() -> None:
@@ -106,4 +43,4 @@ def test_the_package_is_small() -> None:
 
 
 def test_the_client_is_small() -> None:
-    assert code_tokens(PACKAGE / APART) <= 2_800
+    assert code_tokens(PACKAGE / "client.py") <= 2_800

@@ -12,7 +12,7 @@ import pytest
 
 import main
 from benchmarks.load import environment
-from tests.conftest import project_root
+from tests.helpers import project_root
 
 ENGINE = logging.getLogger("taskmanager")
 

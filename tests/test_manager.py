@@ -14,7 +14,7 @@ import pytest
 from freezegun import freeze_time
 from pydantic import ValidationError
 
-from taskmanager import handlers, sieve
+from taskmanager import sieve, task_types
 from taskmanager.errors import (
     KeyReusedError,
     QueueFullError,
@@ -23,7 +23,7 @@ from taskmanager.errors import (
     TaskNotFoundError,
 )
 from taskmanager.manager import TaskManager
-from tests.conftest import PRIMES, REPORT, SUM, Gate, managing, settings, settle
+from tests.helpers import PRIMES, REPORT, SUM, Gate, managing, settings, settle
 
 
 def priority(level: str) -> dict[str, Any]:
@@ -385,16 +385,16 @@ async def test_any_executor_does_and_stays_open() -> None:
 async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_manager(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = handlers.run
+    real = task_types.run
 
     async def run(
-        task_type: str, parameters: Any, tools: handlers.Tools
+        task_type: str, parameters: Any, tools: task_types.Tools
     ) -> dict[str, Any]:
         if parameters.limit == 10**9:
             await tools.in_executor(time.sleep, 60)
         return await real(task_type, parameters, tools)
 
-    monkeypatch.setattr(handlers, "run", run)
+    monkeypatch.setattr(task_types, "run", run)
     async with managing() as manager:
         assert not multiprocessing.active_children()
         task = manager.submit(PRIMES)

@@ -11,8 +11,16 @@ import pytest
 from freezegun import freeze_time
 
 from tests.asgi import scope_of
-from tests.conftest import SUM, Gate, client_of, running, serving, settle
-from tests.test_api import UNKNOWN, chunked
+from tests.helpers import (
+    SUM,
+    UNKNOWN,
+    Gate,
+    chunked,
+    client_of,
+    running,
+    serving,
+    settle,
+)
 
 JSON = {"Content-Type": "application/json"}
 

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from notebooks import checks, refresh
-from tests.conftest import project_root
+from tests.helpers import project_root
 
 # times of this machine
 MEASURED = {

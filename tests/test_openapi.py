@@ -11,7 +11,7 @@ import pytest
 
 from taskmanager.api import create_app
 from taskmanager.openapi import EXAMPLES
-from tests.conftest import project_root, serving, settings
+from tests.helpers import project_root, serving, settings
 
 DOCUMENT = create_app(settings()).openapi()
 OPERATIONS = {

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from taskmanager.pending import PendingQueue
-from tests.test_models import new_task
+from tests.helpers import new_task
 
 
 def test_it_is_an_asyncio_queue() -> None:

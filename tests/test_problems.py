@@ -10,8 +10,7 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from taskmanager import errors, problems
-from tests.conftest import SUM, Gate, client_of, running, serving, settle
-from tests.test_api import UNKNOWN
+from tests.helpers import SUM, UNKNOWN, Gate, client_of, running, serving, settle
 
 
 def body(**changes: Any) -> bytes:

@@ -9,7 +9,6 @@ others each time.
 
 import atexit
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Coroutine, Iterator
@@ -17,8 +16,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, Phase, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.stateful import (
@@ -31,13 +29,12 @@ from hypothesis.stateful import (
 )
 
 from taskmanager import cleanup, store
-from taskmanager.models import TERMINAL, Task, TaskStatus
-from taskmanager.parameters import HEAD_START, Priority
-from taskmanager.pending import PendingQueue
+from taskmanager.pending import HEAD_START, PendingQueue
 from taskmanager.ratelimit import SlidingWindow
-from tests.test_models import new_task
+from taskmanager.task import TERMINAL, Task, TaskStatus
+from taskmanager.task_types import Priority
+from tests.helpers import budget, new_task
 
-FUZZ = int(os.environ.get("FUZZ", "1"))
 PICKS = st.integers(0, 99)  # of one of several, however many there are
 # As a clock of nanoseconds has them; st.floats() prefers round ones,
 # whose sums are exact
@@ -50,21 +47,6 @@ FEW = 2
 # this, in the project.
 set_hypothesis_home_dir(home := tempfile.mkdtemp(prefix="hypothesis-"))
 atexit.register(shutil.rmtree, home, ignore_errors=True)
-
-
-def budget(examples: int, **changes: Any) -> hypothesis_settings:
-    """Settings for FUZZ times so many examples, on a machine of any
-    speed; a failure is soon shown, one at a time.
-    """
-    noisy = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-    brief = {
-        "report_multiple_bugs": False,
-        "phases": [Phase.explicit, Phase.generate, Phase.shrink],
-    }
-    each_time = {"derandomize": FUZZ == 1, "database": None}
-    return hypothesis_settings(
-        max_examples=examples * FUZZ, **(noisy | brief | each_time | changes)
-    )
 
 
 def result_of(coroutine: Coroutine[Any, Any, Any]) -> Any:

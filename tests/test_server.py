@@ -4,80 +4,21 @@ signal can show. Each wait is bounded.
 
 import contextlib
 import json
-import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from benchmarks.load import environment
-from tests.conftest import SUM, project_root
+from tests.helpers import SUM, Server, project_root
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="stops servers with POSIX signals"
 )
-
-
-class Server:
-    """A running server; its stderr is collected in ``lines``."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._started = threading.Event()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        assert self._started.wait(20), self.lines
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line.rstrip("\n"))
-            if found := re.search(r"running on http://127.0.0.1:(\d+)", line):
-                self.port = int(found[1])
-                self._started.set()
-
-    def request(self, path: str, submission: dict[str, Any] | None = None) -> Any:
-        data = None if submission is None else json.dumps(submission).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}",
-            data,
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
-
-    def connect(self, text: str = "") -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
-        connection.sendall(text.replace("\n", "\r\n").encode())
-        return connection
-
-    def until(self, name: str, value: object) -> None:
-        """Wait, for 20 s at most, until /health shows this."""
-        for _ in range(2000):
-            if self.request("/health")[name] == value:
-                return
-            time.sleep(0.01)
-        raise AssertionError(self.request("/health"))
-
-    def stop(self, number: int = signal.SIGTERM) -> float:
-        """Send the signal; returns the seconds until the process has
-        ended.
-        """
-        start = time.monotonic()
-        self.process.send_signal(number)
-        self.process.wait(20)
-        took = time.monotonic() - start
-        self._reader.join(20)
-        return took
 
 
 @contextlib.contextmanager

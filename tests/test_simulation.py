@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from tests.conftest import project_root
+from tests.helpers import project_root
 from tests.simulation import __main__ as command
 from tests.simulation.clock import SimulatedLoop
 from tests.simulation.day import SeedError, play

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from taskmanager.models import Task, TaskStatus
 from taskmanager.store import PAGE, TaskStore
-from tests.test_models import new_task
+from taskmanager.task import Task, TaskStatus
+from tests.helpers import new_task
 
 
 def filled(count: int, max_tasks: int = 10_000) -> tuple[TaskStore, list[Task]]:

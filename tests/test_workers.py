@@ -11,11 +11,11 @@ import pytest
 
 from taskmanager import workers
 from taskmanager.manager import TaskManager
-from taskmanager.models import Task
 from taskmanager.pending import PendingQueue
+from taskmanager.task import Task
+from taskmanager.testing import VirtualLoop, clocks_of
 from taskmanager.workers import WorkerPool
-from tests.conftest import SUM, Gate, managing, settle
-from tests.virtual_time import VirtualLoop, clocks_of
+from tests.helpers import SUM, Gate, managing, settle
 
 
 def statuses(tasks: list[Task]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
 from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, load_all
 from tests.conformance.solution import Solution
-from tests.conftest import project_root
+from tests.helpers import project_root
 
 pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
 FOLDER = project_root() / "tests" / "conformance" / "wrong_turns"

@@ -7,7 +7,7 @@ from typing import Any
 from notebooks import lab
 from notebooks.checks import exercise
 from taskmanager.errors import IllegalTransitionError
-from taskmanager.models import TRANSITIONS, TaskStatus
+from taskmanager.task import TRANSITIONS, TaskStatus
 
 ALLOWED = {
     (old.value, new.value)

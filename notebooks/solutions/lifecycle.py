@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from taskmanager.errors import IllegalTransitionError
-from taskmanager.models import TRANSITIONS, TaskStatus
+from taskmanager.task import TRANSITIONS, TaskStatus
 
 # The version is the number of states so far: queued is always the
 # first, processing the second; no life has four.

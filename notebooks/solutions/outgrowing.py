@@ -4,8 +4,8 @@ import zlib
 from typing import Any
 
 from taskmanager import TaskManager
-from taskmanager.models import Task
 from taskmanager.ratelimit import client_key
+from taskmanager.task import Task
 
 # 2,000/s * 0.3 s, at half load; 2,000/s * 600 s * 2,000 bytes; and
 # 2,000/s over 1,500/s, at half load, rounded up.

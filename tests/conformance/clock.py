@@ -17,7 +17,7 @@ from typing import Any
 import anyio.to_thread
 import time_machine
 
-from tests.virtual_time import VirtualLoop
+from taskmanager.testing import VirtualLoop
 
 # names of those that the loop or FastAPI starts
 KNOWN_THREADS = ("AnyIO", "asyncio_", "ThreadPoolExecutor")

@@ -73,7 +73,7 @@ def uses_gather(source: Source) -> None:
     expect(source.uses("asyncio", "gather"), "asyncio.gather", "it is not used")
 
 
-@tool("An asyncio.Event for each task", "taskmanager/models.py")
+@tool("An asyncio.Event for each task", "taskmanager/task.py")
 def uses_event(source: Source) -> None:
     expect(source.uses("asyncio", "Event"), "asyncio.Event", "it is not used")
 
@@ -105,7 +105,7 @@ def uses_lock(source: Source) -> None:
     )
 
 
-@tool("Work is simulated with asyncio.sleep", "taskmanager/handlers.py")
+@tool("Work is simulated with asyncio.sleep", "taskmanager/task_types.py")
 def uses_sleep(source: Source) -> None:
     calls = [
         node
@@ -137,7 +137,7 @@ def uses_sleep(source: Source) -> None:
     )
 
 
-@tool("match chooses by task type", "taskmanager/handlers.py")
+@tool("match chooses by task type", "taskmanager/task_types.py")
 def uses_match(source: Source) -> None:
     expect(source.nodes(ast.Match), "a match statement", "there is none")
 

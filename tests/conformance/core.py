@@ -45,7 +45,7 @@ async def works_unasked(api: Api) -> None:
     )
 
 
-@core("Simulated work takes 5 to 30 s, by task type", "taskmanager/handlers.py")
+@core("Simulated work takes 5 to 30 s, by task type", "taskmanager/task_types.py")
 async def work_takes_its_time(api: Api) -> None:
     for name, body in (("quick", api.solution.quick), ("slow", api.solution.slow)):
         seconds = await api.until(await api.submit(body), api.solution.completed)

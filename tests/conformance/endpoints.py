@@ -155,7 +155,7 @@ async def submit_does_not_wait(api: Api) -> None:
     )
 
 
-@endpoint("Each task has an id of its own", "taskmanager/models.py")
+@endpoint("Each task has an id of its own", "taskmanager/task.py")
 async def ids_differ(api: Api) -> None:
     ids = [await api.submit(api.solution.quick) for _ in range(5)]
     expect(len(set(ids)) == 5, "five different ids", f"they were {ids}")
@@ -197,7 +197,7 @@ async def invalid_is_400(api: Api) -> None:
 
 @endpoint(
     "POST /tasks answers 400 where the parameters make no sense",
-    "taskmanager/parameters.py",
+    "taskmanager/task_types.py",
     open=True,
 )
 async def bad_parameters_are_400(api: Api) -> None:
@@ -359,7 +359,9 @@ async def get_does_not_wait(api: Api) -> None:
         )
 
 
-@endpoint("A completed task shows its result, and no error", "taskmanager/handlers.py")
+@endpoint(
+    "A completed task shows its result, and no error", "taskmanager/task_types.py"
+)
 async def completed_shows_result(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)
@@ -379,7 +381,7 @@ async def completed_shows_result(api: Api) -> None:
     expect(not error, "no error", f"it was {error!r:.100}")
 
 
-@endpoint("A task shows no result before it is completed", "taskmanager/models.py")
+@endpoint("A task shows no result before it is completed", "taskmanager/task.py")
 async def no_early_result(api: Api) -> None:
     task = await api.get(await processing_for(api, 1))
     result = task.get(api.solution.result_field)
@@ -435,7 +437,7 @@ async def wait_ends_after_ten_seconds(api: Api) -> None:
 
 @endpoint(
     "A long poll of a finished task is answered at once",
-    "taskmanager/models.py: news_since",
+    "taskmanager/task.py: news_since",
 )
 async def wait_on_finished_is_immediate(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)

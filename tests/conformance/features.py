@@ -30,7 +30,7 @@ def feature(text: str, learn: str, *, open: bool = False) -> Any:
 # Progress
 
 
-@feature("A task in process shows its progress", "taskmanager/handlers.py: run")
+@feature("A task in process shows its progress", "taskmanager/task_types.py: run")
 async def progress_is_shown(api: Api) -> None:
     task_id = await api.submit(api.solution.slow)
     await api.until(task_id, api.solution.processing)
@@ -66,7 +66,7 @@ async def progress_is_shown(api: Api) -> None:
 
 @feature(
     "A completed task shows a progress of 100 %",
-    "taskmanager/handlers.py: run",
+    "taskmanager/task_types.py: run",
     open=True,
 )
 async def progress_ends_at_100(api: Api) -> None:
@@ -374,7 +374,7 @@ async def answers_are_json(api: Api) -> None:
 
 @feature(
     "Values at the edge of JSON are refused, or answered as JSON",
-    "taskmanager/parameters.py",
+    "taskmanager/task_types.py",
     open=True,
 )
 async def odd_values_are_no_crash(api: Api) -> None:

@@ -8,8 +8,8 @@ play the same day on every Python version.
 
 from typing import Any
 
+from taskmanager.testing import VirtualLoop
 from tests.simulation.journal import InvariantError
-from tests.virtual_time import VirtualLoop
 
 # when the day begins: from here to 2**21 all floats are equally spaced,
 # so that sums are exact

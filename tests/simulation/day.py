@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from taskmanager.api import create_app
+from taskmanager.testing import clocks_of
 from tests.simulation.clock import DAY, INSTANT, START, SimulatedLoop
 from tests.simulation.faults import Fault
 from tests.simulation.journal import InvariantError, Journal
@@ -22,7 +23,6 @@ from tests.simulation.requests import Requests
 from tests.simulation.surroundings import Sabotage, surroundings
 from tests.simulation.traffic import Traffic, choose_settings
 from tests.simulation.work import AtOnce
-from tests.virtual_time import clocks_of
 
 # seconds, after which all that was accepted has ended and is forgotten
 REST = 2 * 3600.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from taskmanager.testing import EPOCH
 from tests.simulation.journal import InvariantError
 from tests.simulation.work import Work
-from tests.virtual_time import EPOCH
 
 ENDS = ("completed", "failed", "cancelled")
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from taskmanager import cleanup, handlers
-from taskmanager.models import Task
+from taskmanager import cleanup, task_types
 from taskmanager.pending import PendingQueue
+from taskmanager.task import Task
 from taskmanager.workers import WorkerPool
 from tests.simulation.model import Model
 from tests.simulation.work import with_habits
@@ -63,7 +63,7 @@ def surroundings(model: Model, sabotage: Sabotage) -> Iterator[None]:
 
     with (
         _heard(logging.getLogger("taskmanager"), _Watcher(model)),
-        mock.patch.object(handlers, "run", with_habits(handlers.run)),
+        mock.patch.object(task_types, "run", with_habits(task_types.run)),
         mock.patch.object(PendingQueue, "_get", mortal_get),
         mock.patch.object(cleanup, "sweep", mortal_sweep),
         mock.patch.object(WorkerPool, "_run_handler", mortal_run_handler),

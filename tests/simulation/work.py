@@ -136,7 +136,7 @@ def _bad_habit(rng: random.Random) -> Work:
 
 
 def with_habits(run: Run) -> Run:
-    """The engine's ``handlers.run``, but for reports with a habit."""
+    """The engine's ``task_types.run``, but for reports with a habit."""
 
     async def run_with_habits(
         task_type: str, parameters: Any, tools: Any

@@ -5,7 +5,7 @@ that it must get.
 import asyncio
 
 from taskmanager.errors import IllegalTransitionError
-from taskmanager.models import TERMINAL, TRANSITIONS
+from taskmanager.task import TERMINAL, TRANSITIONS
 
 WRONG: dict[str, list[tuple[object, str]]] = {
     "never": [

@@ -33,9 +33,9 @@ def from_env(environ: Mapping[str, str]) -> Executor | None:
         case "dask":
             scheduler = _address(environ.get(SCHEDULER, "").strip())
             try:
-                from executors.dask_cluster import DaskExecutor
+                from taskmanager.dask_executor import DaskExecutor
             except ModuleNotFoundError as error:
-                needs = f"{KIND}=dask needs {error.name}: pip install -r executors/requirements.txt"
+                needs = f"{KIND}=dask needs {error.name}: pip install -r taskmanager/requirements-dask.txt"
                 raise SettingsError(needs) from None
             return DaskExecutor(scheduler)
         case other:

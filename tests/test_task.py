@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from taskmanager.errors import IllegalTransitionError
-from taskmanager.models import (
+from taskmanager.task import (
     TERMINAL,
     TRANSITIONS,
     Task,
@@ -15,7 +15,7 @@ from taskmanager.models import (
     new_task_id,
     timestamp,
 )
-from taskmanager.parameters import ComputeSum
+from tests.helpers import new_task
 
 LEGAL = {
     ("queued", "processing"),
@@ -31,20 +31,6 @@ ROUTES = {
     "failed": ["processing", "failed"],
     "cancelled": ["cancelled"],
 }
-
-
-def new_task(number: int = 0, place: float = 0.0) -> Task:
-    return Task(
-        task_id=f"task-{number}",
-        task_type="compute_sum",
-        parameters=ComputeSum(numbers=[1]),
-        priority="normal",
-        number=number,
-        place=(place, number),
-        expected_seconds=5.0,
-        created_at="2026-01-01T00:00:00.000Z",
-        changed_clock=0.0,
-    )
 
 
 def task_in(status: str) -> Task:

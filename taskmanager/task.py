@@ -19,9 +19,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from taskmanager.errors import IllegalTransitionError, TaskError
-from taskmanager.parameters import Parameters, Priority
+from taskmanager.task_types import Parameters, Priority, Result
 
-Result: TypeAlias = dict[str, Any]
 Time: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
