@@ -28,7 +28,7 @@ from benchmarks.harness import CheckFailedError
 from taskmanager.api import create_app
 from taskmanager.manager import TaskManager
 from taskmanager.settings import Settings
-from tests.asgi import scope_of as scope_of
+from taskmanager.testing import scope_of as scope_of
 
 ROOT = Path(__file__).parent.parent
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}

@@ -1,31 +1,54 @@
-"""Virtual time: an event loop that jumps to its next timer when nothing
-is ready, and clocks that jump with it.
+"""For tests, notebooks and benchmarks: virtual time, and applications in
+this process.
 
 Rule: a sleep of ten minutes takes no time, and exactly ten minutes by
 every clock. Time stands still while an executor works for the loop;
 threads and processes of other kinds, and sockets, do not hold it back.
-Notebook: 07-cleanup-and-frozen-time.
+It is a pytest plugin: ``pytest_plugins = ["taskmanager.testing"]``.
+Nothing of the engine is imported here. Notebook: 07-cleanup-and-frozen-time.
 """
 
 import asyncio
 import contextlib
 import selectors
+import sys
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 from unittest import mock
 
-# real seconds that a job in an executor may hold time back: it may
-# itself be waiting for the loop
+if TYPE_CHECKING:
+    import httpx
+    from fastapi import FastAPI
+
+T = TypeVar("T")
+
+# Real seconds that a job in an executor may hold time back: it may itself
+# be waiting for the loop.
 PATIENCE = 0.3
-# 2026-01-01T00:00:00Z: what the wall clock shows when a VirtualLoop is
-# new
+# What the wall clock shows when a VirtualLoop is new: 2026-01-01T00:00:00Z.
 EPOCH = 1_767_225_600.0
+DAY = 86_400.0  # seconds
+JSON = (b"content-type", b"application/json")
+# Okabe and Ito's palette, made for colour blindness, for plots.
+COLOURS = [
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#000000",
+]
+
+
+# Virtual time
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose ``time()`` starts at 0 and moves only when
-    all that could run has run.
+    """An event loop whose ``time()`` starts at 0, in seconds, and jumps.
+
+    It moves only when all that could run has run.
     """
 
     def __init__(self) -> None:
@@ -58,14 +81,18 @@ class _JumpingSelector(selectors.DefaultSelector):
         self, timeout: float | None = None
     ) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready; where nothing is, jump instead of waiting.
+
         Without any timer, really wait.
         """
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        ready, patience = super().select(0), PATIENCE
+
+        ready = super().select(0)
+        patience = PATIENCE
         while not ready and self._loop.busy and patience > 0:
             ready = super().select(0.01)
             patience -= 0.01
+
         if not ready:
             self._loop.jump(timeout)
         return ready
@@ -73,8 +100,9 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 @contextlib.contextmanager
 def clocks_of(loop: VirtualLoop) -> Iterator[None]:
-    """Let ``time.time()`` and ``time.monotonic()`` show the loop's
-    time, to whoever calls them by these names.
+    """Let ``time.time()`` and ``time.monotonic()`` show the loop's time.
+
+    That holds for whoever calls them by these names.
     """
     clocks: dict[str, Any] = {
         "time": lambda: EPOCH + loop.time(),
@@ -82,3 +110,103 @@ def clocks_of(loop: VirtualLoop) -> Iterator[None]:
     }
     with mock.patch.multiple(time, **clocks):
         yield
+
+
+def run_in_virtual_time(coroutine: Coroutine[Any, Any, T], limit: float = DAY) -> T:
+    """Run ``coroutine`` on a new VirtualLoop, and return its result.
+
+    Raises TimeoutError after ``limit`` virtual seconds.
+    """
+    loop = VirtualLoop()
+    try:
+        with clocks_of(loop):
+            return loop.run_until_complete(asyncio.wait_for(coroutine, limit))
+    finally:
+        loop.close()
+
+
+# Applications in this process
+
+
+@contextlib.asynccontextmanager
+async def running(app: "FastAPI") -> "AsyncIterator[FastAPI]":
+    """The application, with its lifespan entered, as a server would do."""
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+def client_of(
+    app: "FastAPI", address: str = "10.0.0.1", base_url: str = "http://test"
+) -> "httpx.AsyncClient":
+    """An httpx client of a running app, seen by it at ``address``.
+
+    Raises ModuleNotFoundError where httpx is missing.
+    """
+    try:
+        import httpx
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("client_of needs httpx: pip install httpx") from None
+
+    transport = httpx.ASGITransport(app=app, client=(address, 50000))
+    return httpx.AsyncClient(transport=transport, base_url=base_url)
+
+
+def scope_of(
+    method: str,
+    path: str,
+    client: str | None = "10.0.0.1",  # its address
+    query: str = "",
+    headers: list[tuple[bytes, bytes]] | None = None,
+    port: int = 50000,  # of the client
+) -> dict[str, Any]:
+    """An ASGI scope, as uvicorn would make it.
+
+    Without ``headers`` it is that of a small JSON request.
+    """
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(b"host", b"localhost"), JSON] if headers is None else headers,
+        "client": None if client is None else (client, port),
+        "server": ("127.0.0.1", 8000),
+        "state": {},
+    }
+
+
+def receive_from(body: bytes, gone: asyncio.Event) -> Callable[[], Awaitable[Any]]:
+    """The ``receive`` of a client that sends ``body``, and stays until ``gone``."""
+    to_receive = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if to_receive:
+            return to_receive.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    return receive
+
+
+# For pytest
+
+
+def __getattr__(name: str) -> Any:
+    if name == "virtual_time":
+        raise ModuleNotFoundError("virtual_time needs pytest: pip install pytest")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# Whoever runs pytest has imported it by now; nobody else needs to wait for it.
+if "pytest" in sys.modules:
+    import pytest
+
+    @pytest.fixture
+    def virtual_time() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+        """``run_in_virtual_time``: the test hands it what it wants to await."""
+        return run_in_virtual_time

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from taskmanager.api import create_app
 from taskmanager.cleanup import sweep
 from taskmanager.task import TaskDict
-from tests.asgi import scope_of
+from taskmanager.testing import scope_of
 from tests.helpers import (
     FAILURE,
     PRIMES,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from freezegun import freeze_time
 
-from tests.asgi import scope_of
+from taskmanager.testing import scope_of
 from tests.helpers import (
     SUM,
     UNKNOWN,

@@ -15,7 +15,7 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.asgi import receive_from, scope_of
+from taskmanager.testing import receive_from, scope_of
 from tests.conformance.clock import Loop
 from tests.conformance.solution import Solution
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message
 
-from tests.asgi import JSON, receive_from, scope_of
+from taskmanager.testing import JSON, receive_from, scope_of
 from tests.simulation.journal import InvariantError
 
 
