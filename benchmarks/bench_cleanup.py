@@ -51,7 +51,7 @@ async def sweep_naively(records: dict[str, Task]) -> None:
     for task_id in [
         task_id
         for task_id, task in records.items()
-        if task.changed_clock + RETENTION <= now
+        if task.status_since + RETENTION <= now
     ]:
         del records[task_id]
 
@@ -192,7 +192,7 @@ async def _nothing_due(bench: Bench, sizes: list[int]) -> None:
                 due = [
                     task_id
                     for task_id, task in records.items()
-                    if task.changed_clock + RETENTION <= now
+                    if task.status_since + RETENTION <= now
                 ]
                 bench.check(not due, "the scan found something due")
             return (time.perf_counter() - begun) / repeats * 1e6

@@ -1,24 +1,35 @@
 """A rate-limited asynchronous task manager with polling, all in memory.
-A module imports only from those above it:
+
+Read the modules in this order; each imports only from those above it:
 
 settings    every default with its reason; the TASKMANAGER_* variables
 errors      what can go wrong, and what each failure of a task is called
-executors   where CPU-bound work is done: own processes, threads, Dask
-sieve       the CPU-bound work: counting primes, one segment at a time
-task_types  what each task type accepts, how long it takes, what it does
+sieve       the CPU-bound work: counting primes, a segment at a time
+task_types  for each task type: what it accepts, and what it does
 task        Task, its states, and the one method that changes them
+logs        one JSON object a line
 pending     PendingQueue: bounded, in order of priority
-store       TaskStore: the records, in order of submission and of finishing
+store       TaskStore: in order of submission and of finishing
 ratelimit   SlidingWindow: at most so many requests in any window
 supervisor  starts a loop again when it dies
-workers     WorkerPool: N loops, each task in an asyncio.Task of its own
+executors   where CPU-bound work is done: processes, threads, Dask
+workers     WorkerPool: N loops, each task in an asyncio.Task
 cleanup     forgets what has been finished, or idle, for long enough
+estimate    when can a task be expected to be done?
 manager     TaskManager: submit, get, wait, list, cancel
 
-Up to here nothing knows HTTP: ``async with TaskManager(Settings()) as
-manager`` works in a notebook. Above it stand problems, middleware,
-openapi, stopping and api with its ``create_app``. Nothing here imports
-client, which needs httpx.
+Up to here nothing knows HTTP: ``async with TaskManager(Settings())`` works
+in a notebook. These do:
+
+schemas     what responses look like, for the OpenAPI document
+problems    errors become responses
+middleware  the rate limit, then the body limit
+openapi     what FastAPI's document would leave out or get wrong
+stopping    wakes whoever waits when the server is told to stop
+api         create_app and its routes
+
+Apart, since nothing here imports them, stand client (which needs httpx),
+dask_executor (which needs distributed) and testing.
 """
 
 from taskmanager.manager import TaskManager as TaskManager

@@ -1,146 +1,171 @@
 """The HTTP API: create_app and its routes.
 
 Rule: a route translates between a request, one call of the TaskManager,
-and a response; it decides nothing.
+and a response; it decides nothing. Notebook: 00-tour.
 """
 
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Body, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, StreamingResponse
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from taskmanager import openapi, problems
+from taskmanager import cleanup, executors, openapi, problems, schemas
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import TaskManager
-from taskmanager.middleware import TasksMiddleware
-from taskmanager.ratelimit import client_key
+from taskmanager.middleware import TasksMiddleware, address_of
+from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 from taskmanager.stopping import at_server_stop
-from taskmanager.task import Task, TaskDict, TaskStatus
+from taskmanager.task import Task, TaskStatus, new_task_id
 from taskmanager.task_types import AnySubmission
 
-# optional: serves the scripts of /docs from this machine, for where
-# there is no internet
+# Optional: it serves the scripts of /docs from this machine, for where
+# there is no internet.
 try:
     from fastapi_offline import FastAPIOffline
 except ImportError:
     FastAPIOffline = FastAPI  # type: ignore[assignment]
 
-JSON, NDJSON = "application/json", "application/x-ndjson"
+JSON = "application/json"
+
+router = APIRouter()
 
 
 def create_app(
-    settings: Settings | None = None, *, executor: Executor | None = None
+    settings: Settings | None = None,
+    *,
+    executor: Executor | None = None,
+    new_task_id: Callable[[], str] = new_task_id,
 ) -> FastAPI:
     """The application; without ``settings`` they come from the
-    environment. Raises SettingsError.
+    environment.
+
+    An ``executor`` stays the caller's to start and to shut down. Raises
+    SettingsError.
     """
-    settings = Settings.from_env(os.environ) if settings is None else settings
+    if settings is None:
+        settings = Settings.from_env(os.environ)
+    if executor is None:
+        # What is missing for it is said now, and not when the server
+        # starts.
+        executors.new_executor(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with (
-            TaskManager(settings, executor=executor) as manager,
-            at_server_stop(manager.begin_stop),
-        ):
-            app.state.manager = manager
+        manager = TaskManager(settings, executor=executor, new_task_id=new_task_id)
+        app.state.manager = manager
+        app.state.limiter = _new_limiter(settings)
+        # The asyncio.Tasks of requests that wait for their body.
+        app.state.body_readers = set()
+
+        def stop() -> None:
+            manager.begin_stop()
+            for request in app.state.body_readers:
+                request.cancel()
+
+        app.state.stop = stop
+        async with manager, at_server_stop(stop):
+            if app.state.limiter is not None:
+                limiter = app.state.limiter
+                sweep = partial(cleanup.sweep_clients, limiter, settings)
+                manager.supervise("rate limit", sweep)
             yield
+            stop()
 
     app: FastAPI = FastAPIOffline(
         title="Task manager",
         version="1.0.0",
-        description="Submit a task, and poll or long-poll it until it is done. Ten requests a minute per client.",
+        description="Submit a task, and poll or long-poll it until it is done. "
+        "Ten requests a minute per client.",
         lifespan=lifespan,
+        routes=router.routes,
         redirect_slashes=False,
-        exception_handlers=dict.fromkeys(
-            (TaskManagerError, RequestValidationError, HTTPException), problems.answer
-        ),
+        exception_handlers={
+            TaskManagerError: problems.answer,
+            RequestValidationError: problems.answer,
+            HTTPException: problems.answer,
+        },
     )
     app.add_middleware(TasksMiddleware, settings=settings)
-    route, responses = app.add_api_route, openapi.responses
-    route("/tasks", submit_task, methods=["POST"], status_code=202, **openapi.SUBMIT)
-    route(
-        "/tasks",
-        list_tasks,
-        methods=["GET"],
-        responses=responses(200, 400, model=list[TaskDict]),
-    )
-    route(
-        "/tasks/{task_id}",
-        get_task,
-        methods=["GET"],
-        responses=responses(200, 400, 404),
-    )
-    route(
-        "/tasks/{task_id}",
-        cancel_task,
-        methods=["DELETE"],
-        responses=responses(200, 400, 404, 409),
-    )
-    route("/health", health, methods=["GET"], responses=openapi.HEALTH)
-    route("/", to_docs, methods=["GET"], include_in_schema=False)
-    # tried in this order
-    app.router.routes.sort(
-        key=lambda route: not getattr(route, "path", "").startswith("/tasks")
-    )
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
 
 
-def _answer(
-    manager: TaskManager,
-    task: Task,
-    status: int = 200,
-    headers: dict[str, str] | None = None,
-) -> Response:
-    # Encoded here, not returned for FastAPI to validate and encode: the
-    # engine made it, so it is valid.
-    return Response(to_json(manager.describe(task)), status, headers, JSON)
+def _new_limiter(settings: Settings) -> SlidingWindow | None:
+    if settings.rate_limit is None:
+        return None
+    return SlidingWindow(
+        settings.rate_limit, settings.rate_window, settings.max_clients
+    )
 
 
+@router.post(
+    "/tasks",
+    status_code=202,
+    responses=schemas.a_new_task(400, 413, 422, 503),
+    openapi_extra=openapi.IDEMPOTENCY_KEY,
+)
 async def submit_task(
     request: Request,
-    submission: Annotated[AnySubmission, Body(openapi_examples=openapi.EXAMPLES)],
+    submission: Annotated[AnySubmission, Body(openapi_examples=schemas.EXAMPLES)],
 ) -> Response:
-    """Queue a task. Poll it at `Location`; `Retry-After` tells when it
-    can be expected to finish.
+    """Queue a task.
+
+    Poll it at `Location`; `Retry-After` tells when it can be expected
+    to finish.
     """
-    manager: TaskManager = request.app.state.manager
-    # as a parameter of the route it would take a quarter longer
     keys = request.headers.getlist("idempotency-key")
-    if keys and (len(keys) > 1 or not openapi.KEY.fullmatch(keys[0])):
+    if len(keys) > 1 or not all(map(openapi.KEY.fullmatch, keys)):
         return problems.invalid(
             {
                 "detail": "Send 1 to 255 characters in double quotes",
                 "parameter": "Idempotency-Key",
             }
         )
-    key = (
-        client_key(request.client.host if request.client else None) + keys[0]
-        if keys
-        else None
-    )
+    # A key is the client's own: it means nothing from another.
+    client = client_key(address_of(request.scope))
+    key = client + keys[0] if keys else None
+
+    manager: TaskManager = request.app.state.manager
     task = manager.submit(submission, key)
-    where = f"{request.scope.get('root_path', '')}/tasks/{task.task_id}"
-    return _answer(
-        manager,
-        task,
-        202,
-        {"Location": where, "Retry-After": str(manager.retry_after(task))},
-    )
+    root_path = request.scope.get("root_path", "")
+    headers = {
+        "Location": f"{root_path}/tasks/{task.task_id}",
+        "Retry-After": str(manager.retry_after(task)),
+    }
+    return _answer(manager, task, 202, headers)
 
 
+@router.get("/tasks", responses=schemas.all_tasks(400))
+async def list_tasks(
+    request: Request,
+    status: TaskStatus | None = None,
+    limit: Annotated[int | None, Query(ge=1, le=10_000)] = None,
+) -> Response:
+    """Stream the tasks in the order submitted.
+
+    They come as a JSON array or, if you accept that, as NDJSON.
+    """
+    manager: TaskManager = request.app.state.manager
+    pages = manager.list_tasks(status)
+    records = _records(manager, pages, limit or sys.maxsize)
+    if _accepts_ndjson(request):
+        return StreamingResponse(_as_lines(records), media_type=schemas.NDJSON)
+    return StreamingResponse(_as_array(records), media_type=JSON)
+
+
+@router.get("/tasks/{task_id}", responses=schemas.a_task(400, 404))
 async def get_task(
     request: Request,
     task_id: UUID,
@@ -154,81 +179,98 @@ async def get_task(
     """Read a task: now, or with `wait=true` as soon as there is news."""
     manager: TaskManager = request.app.state.manager
     task = manager.get(str(task_id))
-    if wait and not task.news_since(task.version if since is None else since):
-        # No longer than the client is there; nothing else tells a
-        # handler that it has gone.
-        watch = asyncio.create_task(
-            _cancel_at_disconnect(asyncio.current_task(), request)  # type: ignore[arg-type]
-        )
+    seen = task.version if since is None else since
+    if wait and not task.news_since(seen):
+        waiting = asyncio.ensure_future(manager.wait(task.task_id, seen))
+        leaving = asyncio.ensure_future(_disconnected(request))
         try:
-            await manager.wait(task.task_id, since)
-        except asyncio.CancelledError:
-            if not watch.done():
-                raise  # somebody else cancelled this
+            # No longer than the client is there; nothing else tells a
+            # handler that it has gone.
+            await asyncio.wait([waiting, leaving], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            watch.cancel()
+            waiting.cancel()
+            leaving.cancel()
     return _answer(manager, task)
 
 
-async def list_tasks(
-    request: Request,
-    status: TaskStatus | None = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] | None = None,
-) -> Response:
-    """Stream the tasks in the order submitted, as a JSON array or, if
-    you accept that, as NDJSON.
-    """
-    manager: TaskManager = request.app.state.manager
-    accepted = request.headers.get("accept", "").lower().split(",")
-    ndjson = NDJSON in (item.split(";")[0].strip() for item in accepted)
-    stream = _stream(manager, manager.list_tasks(status), limit or sys.maxsize, ndjson)
-    return StreamingResponse(stream, media_type=NDJSON if ndjson else JSON)
-
-
+@router.delete("/tasks/{task_id}", responses=schemas.a_task(400, 404, 409))
 async def cancel_task(request: Request, task_id: UUID) -> Response:
-    """Cancel a task that is queued or processing. Cancelling it again
-    changes nothing.
+    """Cancel a task that is queued or processing.
+
+    Cancelling it again changes nothing.
     """
     manager: TaskManager = request.app.state.manager
     return _answer(manager, manager.cancel(str(task_id)))
 
 
+@router.get("/health", responses=schemas.HEALTH)
 async def health(request: Request) -> Response:
     """The live counts; 503 while a background loop is dead, or the
     executor lost.
     """
-    stats = request.app.state.manager.stats()
-    return Response(
-        to_json(stats), 200 if stats["status"] == "ok" else 503, media_type=JSON
-    )
+    manager: TaskManager = request.app.state.manager
+    stats = manager.stats()
+    status = 200 if stats["status"] == "ok" else 503
+    return Response(to_json(stats), status, media_type=JSON)
 
 
+@router.get("/", include_in_schema=False)
 async def to_docs(request: Request) -> Response:
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
+    """Lead a browser to the documentation."""
+    root_path = request.scope.get("root_path", "")
+    return RedirectResponse(f"{root_path}/docs")
 
 
-async def _cancel_at_disconnect(waiting: "asyncio.Task[Any]", request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass  # the body, which nobody reads
-    waiting.cancel()
+def _answer(
+    manager: TaskManager,
+    task: Task,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    # Encoded here, not returned for FastAPI to validate and encode: the
+    # engine made it, so it is valid.
+    return Response(to_json(manager.describe(task)), status, headers, JSON)
 
 
-async def _stream(
-    manager: TaskManager, pages: Iterator[list[Task]], left: int, ndjson: bool
-) -> AsyncIterator[bytes]:
-    before = b"["
+async def _disconnected(request: Request) -> None:
+    """Return once the client has gone."""
+    message = await request.receive()
+    while message["type"] != "http.disconnect":
+        message = await request.receive()  # the body, which nobody reads
+
+
+def _accepts_ndjson(request: Request) -> bool:
+    accepted = request.headers.get("accept", "").lower().split(",")
+    return any(item.partition(";")[0].strip() == schemas.NDJSON for item in accepted)
+
+
+async def _records(
+    manager: TaskManager, pages: Iterator[list[Task]], limit: int
+) -> AsyncIterator[list[bytes]]:
+    """The first ``limit`` tasks as JSON, a page at a time."""
+    left = limit
     for page in pages:
         records = [to_json(manager.describe(task)) for task in page[:left]]
-        if records and ndjson:
-            yield b"\n".join([*records, b""])
-        elif records:
-            yield before + b",".join(records)
-            before = b","
+        if records:
+            yield records
         left -= len(records)
         if left == 0:
-            break
-        # others run between two pages, even where sending one does not
-        # wait
+            return
+        # Others run between two pages, even where sending one does not
+        # wait.
         await asyncio.sleep(0)
-    if not ndjson:
-        yield b"]" if before == b"," else b"[]"
+
+
+async def _as_lines(pages: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
+    async for records in pages:
+        yield b"\n".join(records) + b"\n"
+
+
+async def _as_array(pages: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
+    before = b"["
+    async for records in pages:
+        yield before + b",".join(records)
+        before = b","
+    if before == b"[":
+        yield b"["
+    yield b"]"

@@ -1,7 +1,7 @@
 """Cleanup: forgets what has been finished, or idle, for long enough.
 
 Rule: it goes by the order of finishing, so it reads nothing that stays,
-and yields every BATCH, so that a million that expire at once do not
+and it yields every BATCH, so that a million that expire at once do not
 stall the event loop. Notebook: 07-cleanup-and-frozen-time.
 """
 
@@ -12,31 +12,35 @@ from taskmanager.ratelimit import SlidingWindow
 from taskmanager.settings import Settings
 from taskmanager.store import TaskStore
 
-BATCH = 500  # removals between two pauses: less than a millisecond
+# Removals between two pauses: less than a millisecond.
+BATCH = 500
 
 
-def sweep(
-    store: TaskStore, limiter: SlidingWindow | None, now: float, retention: float
-) -> bool:
-    """Forget up to BATCH tasks finished for ``retention`` seconds, and
-    idle clients; says if more may be due.
+def sweep(store: TaskStore, now: float, retention: float) -> bool:
+    """Forget up to BATCH tasks; says whether more may be due.
+
+    Those are due that finished ``retention`` seconds before ``now``.
     """
-    tasks = 0
-    while (
-        tasks < BATCH
-        and store.finished
-        and store.finished[0].changed_clock + retention <= now
-    ):
+    for _ in range(BATCH):
+        if not store.finished:
+            return False
+        if store.finished[0].status_since + retention > now:
+            return False
         store.forget_oldest()
-        tasks += 1
-    clients = 0 if limiter is None else limiter.forget_idle(now, BATCH)
-    return BATCH in (tasks, clients)
+    return True
 
 
-async def sweep_regularly(
-    store: TaskStore, limiter: SlidingWindow | None, settings: Settings
-) -> None:
+async def sweep_tasks(store: TaskStore, settings: Settings) -> None:
+    """Forget tasks that are due, every CLEANUP_INTERVAL."""
     while True:
         await asyncio.sleep(settings.cleanup_interval)
-        while sweep(store, limiter, time.monotonic(), settings.retention):  # noqa: ASYNC110 - not polling, but yielding
+        while sweep(store, time.monotonic(), settings.retention):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def sweep_clients(limiter: SlidingWindow, settings: Settings) -> None:
+    """Forget clients that are idle, every CLEANUP_INTERVAL."""
+    while True:
+        await asyncio.sleep(settings.cleanup_interval)
+        while limiter.forget_idle(time.monotonic(), BATCH) == BATCH:  # noqa: ASYNC110
             await asyncio.sleep(0)

@@ -8,55 +8,68 @@ Notebook: 06-cancellation-and-failure.
 
 import asyncio
 from concurrent.futures import BrokenExecutor
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
-# the error of a failed task
+# The error of a failed task.
 TaskError: TypeAlias = dict[Literal["code", "message"], str]
 
 
 class TaskManagerError(Exception):
-    """Base of what the engine refuses. Its text is for the client;
-    ``retry_after`` is in whole seconds, if any.
+    """Base of what the engine refuses; its text is for the client.
+
+    ``retry_after`` is in whole seconds, if there is any point in
+    waiting.
     """
 
-    status, code = 500, "internal_error"
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
 
     def __init__(self, detail: str, retry_after: int | None = None) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
 
 
-class TaskNotFoundError(TaskManagerError):  # unknown, or cleaned up after it finished
-    status, code = 404, "task_not_found"
+class TaskNotFoundError(TaskManagerError):
+    """No task has this id, or it was cleaned up after it finished."""
+
+    status = 404
+    code = "task_not_found"
 
 
-# completed or failed, so it cannot be cancelled
 class TaskFinishedError(TaskManagerError):
-    status, code = 409, "task_finished"
+    """The task has completed or failed, so it cannot be cancelled."""
+
+    status = 409
+    code = "task_finished"
 
 
-class KeyReusedError(TaskManagerError):  # an Idempotency-Key stands for one submission
-    status, code = 422, "idempotency_key_reused"
+class KeyReusedError(TaskManagerError):
+    """An Idempotency-Key came with another submission before."""
+
+    status = 422
+    code = "idempotency_key_reused"
 
 
-class QueueFullError(TaskManagerError):  # backpressure: refused rather than remembered
-    status, code = 503, "queue_full"
+class QueueFullError(TaskManagerError):
+    """There is no room for the task: refused rather than remembered."""
+
+    status = 503
+    code = "queue_full"
 
 
-class ShuttingDownError(TaskManagerError):  # no new work
-    status, code = 503, "shutting_down"
+class ShuttingDownError(TaskManagerError):
+    """The engine is stopping, and takes no new work."""
+
+    status = 503
+    code = "shutting_down"
 
 
 class IllegalTransitionError(Exception):
-    """A status was to follow one that it may not follow: a bug, not a
-    user's mistake.
-    """
+    """A status was to follow one that it may not follow: a bug of ours."""
 
 
 class TaskFailedError(Exception):
-    """Raised by a handler whose work failed for a reason that its user
-    should read.
-    """
+    """A handler's work failed for a reason that its user should read."""
 
 
 INTERNAL: TaskError = {
@@ -70,16 +83,12 @@ def classify_failure(error: Exception) -> TaskError:
     match error:
         case TaskFailedError():
             return {"code": "task_failed", "message": str(error)}
-        # on Python 3.10 these are two classes
         case asyncio.TimeoutError() | TimeoutError():
-            return {
-                "code": "timeout",
-                "message": str(error) or "The task ran out of time.",
-            }
+            # On Python 3.10 these are two classes.
+            message = str(error) or "The task ran out of time."
+            return {"code": "timeout", "message": message}
         case BrokenExecutor():
-            return {
-                "code": "executor_lost",
-                "message": "Whoever did the work is gone; submit the task again.",
-            }
+            message = "Whoever did the work is gone; submit the task again."
+            return {"code": "executor_lost", "message": message}
         case _:
             return INTERNAL

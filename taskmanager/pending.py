@@ -26,26 +26,29 @@ _place = attrgetter("place")
 
 class PendingQueue(asyncio.Queue[Task]):
     """An asyncio.Queue whose tasks are kept sorted by ``task.place``.
+
     Why a subclass: waiting, waking and the bound are asyncio.Queue's;
     only the container differs, and ``_init``, ``_put`` and ``_get`` are
     what its source marks as overridable for that. Why a sorted list,
     not a heap: a task can leave from the middle, and its queue position
-    is its index. Closing a gap of 100 tasks takes 0.05 µs.
+    is its index.
     """
 
     _queue: list[Task]
 
     def _init(self, maxsize: int) -> None:
         self._queue = []
-        self.expected_seconds = 0.0  # of all that wait, together
+        # Of all that wait, together.
+        self.expected_seconds = 0.0
 
     def _put(self, item: Task) -> None:
-        # as most are
-        behind_all = not self._queue or self._queue[-1].place < item.place
-        insort(self._queue, item, lo=len(self._queue) if behind_all else 0, key=_place)
+        insort(self._queue, item, key=_place)
         self.expected_seconds += item.expected_seconds
 
-    def _get(self, index: int = 0) -> Task:
+    def _get(self) -> Task:
+        return self._take(0)
+
+    def _take(self, index: int) -> Task:
         task = self._queue.pop(index)
         self.expected_seconds -= task.expected_seconds
         return task
@@ -54,21 +57,18 @@ class PendingQueue(asyncio.Queue[Task]):
         """Take a waiting task out. Raises ValueError if it is not
         waiting.
         """
-        self._get(self.position(task))
-        # putting it in counted it as unfinished, and nobody else will
-        # get it
+        self._take(self.position(task))
+        # Putting it in counted it as unfinished, and nobody will get
+        # it.
         self.task_done()
 
     def position(self, task: Task) -> int:
-        """How many tasks would run before this one. Raises ValueError
-        if it is not waiting.
+        """How many tasks would run before this one, if nothing else
+        came.
+
+        Raises ValueError if it is not waiting.
         """
-        just_put_in = self._queue[-1:] == [task]
-        index = (
-            len(self._queue) - 1
-            if just_put_in
-            else bisect_left(self._queue, task.place, key=_place)
-        )
-        if self._queue[index : index + 1] != [task]:
+        index = bisect_left(self._queue, task.place, key=_place)
+        if index == len(self._queue) or self._queue[index] is not task:
             raise ValueError(f"task {task.task_id} is not waiting")
         return index

@@ -16,6 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from taskmanager.errors import TaskManagerError
+from taskmanager.schemas import PROBLEM
+
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+# Nobody mends ten thousand faults of one request.
+MOST_FAULTS = 100
 
 
 def problem(
@@ -26,130 +31,132 @@ def problem(
     retry_after: int | None = None,
     **members: Any,
 ) -> Response:
-    """A problem document; ``members`` are added to the standard ones,
-    or replace them.
+    """A problem document.
+
+    ``members`` are added to the standard ones, or replace them;
+    ``retry_after`` is in whole seconds.
     """
-    title = HTTPStatus(status).phrase
-    body = {
+    document = {
         "type": "about:blank",
-        "title": title,
+        "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "code": code,
-    } | members
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return Response(
-        to_json(body), status, headers, media_type="application/problem+json"
-    )
+    }
+    headers = {}
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    return Response(to_json(document | members), status, headers, PROBLEM)
 
 
 def invalid(*faults: dict[str, str]) -> Response:
-    return problem(
-        400, "invalid_request", "The request is not valid; see errors.", errors=faults
-    )
+    """400, with what is wrong and where."""
+    detail = "The request is not valid; see errors."
+    return problem(400, "invalid_request", detail, errors=faults)
 
 
 def rate_limited(reset: int) -> Response:
-    kind = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    """429, where the next request is accepted in ``reset`` whole
+    seconds.
+    """
     members = {
-        "type": kind,
+        "type": QUOTA_EXCEEDED,
         "title": "Quota exceeded",
         "violated-policies": ["default"],
     }
-    return problem(
-        429,
-        "rate_limited",
-        f"The next request is accepted in {reset} s.",
-        retry_after=reset,
-        **members,
-    )
+    detail = f"The next request is accepted in {reset} s."
+    return problem(429, "rate_limited", detail, retry_after=reset, **members)
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """The response to an error, whether the engine, pydantic, FastAPI
-    or the middleware raised it.
+    """The response to an error.
+
+    It may come from the engine, pydantic, FastAPI or the middleware.
     """
     match error:
         case TaskManagerError():
             return problem(
-                error.status, error.code, str(error), retry_after=error.retry_after
+                error.status,
+                error.code,
+                str(error),
+                retry_after=error.retry_after,
             )
         case RequestValidationError():
-            # nobody mends ten thousand
-            return invalid(*(_fault(each, error.body) for each in error.errors()[:100]))
-        # what FastAPI makes of bad UTF-8, overlong integers and deep
-        # nesting
+            faults = error.errors()[:MOST_FAULTS]
+            return invalid(*[_fault(fault, error.body) for fault in faults])
         case HTTPException(status_code=400):
-            return invalid(
-                {"detail": "The body cannot be read as JSON.", "pointer": "#"}
-            )
+            # What FastAPI makes of bad UTF-8, overlong integers and
+            # deep nesting.
+            detail = "The body cannot be read as JSON."
+            return invalid({"detail": detail, "pointer": "#"})
         case HTTPException(status_code=404):
             return problem(404, "not_found", "There is nothing at this path.")
         case HTTPException(status_code=405):
-            # Starlette's own Allow names the methods of the first route
-            # with this path, not of all.
-            routes = [
-                route
-                for route in request.app.routes
-                if route.matches(request.scope)[0] is not Match.NONE
-            ]
-            response = problem(
-                405, "method_not_allowed", "This path has other methods; see Allow."
-            )
-            methods = {
-                method for route in routes for method in getattr(route, "methods", ())
-            } or {"GET", "HEAD"}
-            response.headers["Allow"] = ", ".join(sorted(methods))
+            detail = "This path has other methods; see Allow."
+            response = problem(405, "method_not_allowed", detail)
+            response.headers["Allow"] = ", ".join(_methods(request))
             return response
         case HTTPException(status_code=413):
             return problem(413, "body_too_large", error.detail)
         case HTTPException(status_code=503):
             return problem(503, "shutting_down", error.detail, retry_after=5)
         case _:
-            return problem(
-                500,
-                "internal_error",
-                "Something went wrong on our side; the log has the details.",
-            )
+            detail = "Something went wrong on our side; the log has the details."
+            return problem(500, "internal_error", detail)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of the request's path.
+
+    Starlette's own Allow names those of the first route with this path.
+    """
+    methods: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= route.methods
+    # A mounted folder of files is no route of this path.
+    return sorted(methods or {"GET", "HEAD"})
 
 
 def _fault(error: dict[str, Any], body: Any) -> dict[str, str]:
-    """What is wrong and where, without the input, which may not even be
-    encodable.
+    """What is wrong and where.
+
+    The input is left out, since it may not even be encodable.
     """
     where, *path = error["loc"]
     if where != "body":
         return {"detail": error["msg"], "parameter": str(path[0])}
+    if isinstance(body, bytes):
+        detail = "Send JSON, with Content-Type: application/json."
+        return {"detail": detail, "pointer": "#"}
+
     match error["type"]:
         case "json_invalid":
-            return {
-                "detail": f"Not valid JSON: {error['ctx']['error']} at character {path[0]}.",
-                "pointer": "#",
-            }
-        # pydantic's own text repeats the input
+            reason = error["ctx"]["error"]
+            detail = f"Not valid JSON: {reason} at character {path[0]}."
+            return {"detail": detail, "pointer": "#"}
         case "union_tag_invalid" | "union_tag_not_found":
+            # Pydantic's own text repeats the input.
             expected = error["ctx"].get("expected_tags", "one of the task types")
             return {"detail": f"Input should be {expected}", "pointer": "#/task_type"}
-        case _ if isinstance(body, bytes):
-            return {
-                "detail": "Send JSON, with Content-Type: application/json.",
-                "pointer": "#",
-            }
+        case "string_pattern_mismatch":
+            # Pydantic's own text shows the pattern.
+            detail = "Input should have no control characters"
         case _:
-            # The first step is the task type, by which pydantic tells
-            # its models apart; the rest is the pointer, as a URI
-            # fragment (RFC 6901, section 6).
-            steps = (
-                str(step).replace("~", "~0").replace("/", "~1") for step in path[1:]
-            )
-            pointer = "".join(
-                "/" + quote(step, safe="~!$&'()*+,;=:@") for step in steps
-            )
-            # pydantic shows the pattern
-            plain = {
-                "string_pattern_mismatch": "Input should have no control characters"
-            }
-            return {
-                "detail": plain.get(error["type"], error["msg"]),
-                "pointer": "#" + pointer,
-            }
+            detail = error["msg"]
+
+    # The first step is the task type, by which pydantic tells its
+    # models apart.
+    return {"detail": detail, "pointer": "#" + _pointer(path[1:])}
+
+
+def _pointer(path: list[str | int]) -> str:
+    """A JSON pointer as a URI fragment, without its ``#`` (RFC 6901,
+    section 6).
+    """
+    pointer = ""
+    for step in path:
+        escaped = str(step).replace("~", "~0").replace("/", "~1")
+        pointer += "/" + quote(escaped, safe="~!$&'()*+,;=:@")
+    return pointer

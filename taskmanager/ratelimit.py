@@ -10,31 +10,38 @@ Notebook: 05-rate-limiting.
 import asyncio
 import math
 from collections import OrderedDict, deque
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from typing import NamedTuple
 
 
 class Decision(NamedTuple):
-    """What the limiter says to one request, with r and t of
-    draft-ietf-httpapi-ratelimit-headers.
+    """What the limiter says to one request.
+
+    ``remaining`` and ``reset`` are r and t of the RateLimit field
+    (draft-ietf-httpapi-ratelimit-headers).
     """
 
     allowed: bool
-    remaining: int  # requests left
-    # whole seconds, rounded up, until the oldest counted request
-    # leaves: waiting that long is enough
+    # Requests left.
+    remaining: int
+    # Whole seconds, rounded up, until the oldest counted request leaves
+    # the window: waiting that long is enough.
     reset: int
 
 
 class SlidingWindow:
-    """Exact, at the price of ``limit`` floats a client: the times of
+    """At most ``limit`` requests of a client in any ``window`` seconds.
+
+    It is exact, at the price of ``limit`` floats a client: the times of
     its requests in the last ``window`` seconds.
     """
 
     def __init__(self, limit: int, window: int, max_clients: int) -> None:
-        self.limit, self.window, self._max_clients = limit, window, max_clients
-        # In the order of the last accepted request: whom to forget,
-        # idle or beyond max_clients, is in front.
+        self.limit = limit
+        self.window = window
+        self._max_clients = max_clients
+        # Whoever was accepted least recently is in front. That is whom
+        # to forget, when idle for a window or beyond max_clients.
         self._accepted: OrderedDict[str, deque[float]] = OrderedDict()
         # What the lock protects, honestly: nothing today, since no
         # await stands between looking and counting, and the event loop
@@ -43,47 +50,72 @@ class SlidingWindow:
         self._lock = asyncio.Lock()
 
     async def hit(self, client: str, now: float) -> Decision:
-        """Decide on a request of ``client`` at ``now``, in monotonic
-        seconds, and count it if it is allowed.
+        """Decide on a request of ``client``, and count it if it is
+        allowed.
+
+        ``now`` is in monotonic seconds.
         """
         async with self._lock:
-            clients, window = self._accepted, self.window
-            if (times := clients.get(client)) is None:
-                clients[client] = times = deque()
-                if len(clients) > self._max_clients:
-                    clients.popitem(last=False)
-            while times and times[0] + window <= now:
+            times = self._times_of(client)
+            while times and times[0] + self.window <= now:
                 times.popleft()
-            if allowed := len(times) < self.limit:
+
+            allowed = len(times) < self.limit
+            if allowed:
                 times.append(now)
-                clients.move_to_end(client)
-            reset = math.ceil(window - (now - times[0]))
-            # the difference was rounded down: waiting would not be
-            # enough
-            if times[0] + window > now + reset:
-                reset += 1
-            return Decision(allowed, self.limit - len(times), reset)
+                self._accepted.move_to_end(client)
+
+            remaining = self.limit - len(times)
+            return Decision(allowed, remaining, self._reset(times[0], now))
+
+    def _times_of(self, client: str) -> deque[float]:
+        times = self._accepted.get(client)
+        if times is None:
+            times = deque()
+            self._accepted[client] = times
+            if len(self._accepted) > self._max_clients:
+                self._accepted.popitem(last=False)
+        return times
+
+    def _reset(self, oldest: float, now: float) -> int:
+        seconds = math.ceil(self.window - (now - oldest))
+        if oldest + self.window > now + seconds:
+            # The difference was rounded down: waiting would not be
+            # enough.
+            seconds += 1
+        return seconds
 
     def forget_idle(self, now: float, at_most: int) -> int:
-        """Forget up to ``at_most`` clients whose requests have all left
-        the window; says how many.
+        """Forget clients whose requests have all left the window.
+
+        It forgets ``at_most`` of them, and says how many.
         """
         for forgotten in range(at_most):
             client = next(iter(self._accepted), None)
-            if client is None or self._accepted[client][-1] + self.window > now:
+            if client is None:
+                return forgotten
+            last = self._accepted[client][-1]
+            if last + self.window > now:
                 return forgotten
             del self._accepted[client]
         return at_most
 
 
 def client_key(host: str | None) -> str:
-    """Whom the peer address ``host`` counts as: IPv6 its /64, which any
-    household has; no address as one client.
+    """Whom the peer address ``host`` counts as.
+
+    IPv6 counts by its /64, which any household has, and an IPv4-mapped
+    address as that IPv4. All requests without an address are one
+    client.
     """
-    if host is None or ":" not in host:
-        return host or ""
+    if host is None:
+        return ""
+    if ":" not in host:
+        return host
     try:
         address = IPv6Address(host)
     except ValueError:
         return host
-    return str(address.ipv4_mapped or f"{IPv6Address(int(address) >> 64 << 64)}/64")
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address), 64), strict=False))

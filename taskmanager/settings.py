@@ -8,111 +8,156 @@ to check again.
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationError, create_model
 
 PREFIX = "TASKMANAGER_"
-_ABOVE_0 = 1e-9
+MOST = 10**9  # of whatever is counted
+LEAST = 1e-9  # seconds, where there have to be some
+
+logger = logging.getLogger(__name__)
 
 
 class SettingsError(ValueError):
-    """A setting has a value that cannot be used; the message is one
-    line and names its variable.
-    """
+    """A setting cannot be used; the message is one line that names it."""
 
 
-def _setting(default: float, low: float = 1, high: float = 10**9) -> Any:
-    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+# What a field may be: a check for pydantic, and words for the error.
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+def _whole_number(most: int = MOST, *, or_off: bool = False) -> Any:
+    words = f"a whole number from 1 to {most}"
+    if or_off:
+        words += ", or 'off'"
+    return Field(strict=True, ge=1, le=most, description=words)
+
+
+def _number(*, may_be_zero: bool = False) -> Any:
+    least = 0.0 if may_be_zero else LEAST
+    words = f"a number from {least:g} to {MOST}"
+    return Field(strict=True, allow_inf_nan=False, ge=least, le=MOST, description=words)
+
+
+def _check_address(text: str | None) -> str | None:
+    if text is not None:
+        url = urlsplit(text)
+        whole = text == f"tcp://{url.netloc}"
+        if not whole or not url.hostname or not url.port:
+            raise ValueError
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What can be tuned; times are in seconds. Raises SettingsError for
-    a value out of bounds.
+    """What can be tuned; times are in seconds.
+
+    Raises SettingsError for a value out of bounds.
     """
 
-    # tasks processed in parallel: the exercise's five
-    workers: int = _setting(5, high=10_000)
-    # tasks that may be queued at once: the exercise's hundred
-    queue_size: int = _setting(100)
-    # requests per window per client: the exercise's ten; None: no limit
-    rate_limit: int | None = _setting(10)
-    # the exercise's minute; whole seconds, as the header has it
-    rate_window: int = _setting(60)
-    max_clients: int = _setting(100_000)  # clients the limiter remembers: about 120 MB
-    # longest long poll: the exercise's ten seconds
-    wait_timeout: float = _setting(10.0, _ABOVE_0)
-    # how long a finished task can be read: the exercise's ten minutes
-    retention: float = _setting(600.0, 0)
-    # how late the cleanup may come: 5 % of retention
-    cleanup_interval: float = _setting(30.0, _ABOVE_0)
-    # task records kept, which bounds memory between two cleanups
-    max_tasks: int = _setting(10_000)
-    # real seconds a task may process: twice the longest
-    task_timeout: float = _setting(60.0, _ABOVE_0)
-    # multiplies every simulated duration: 0 makes it instant
-    work_scale: float = _setting(1.0, 0)
-    # bytes of a request body: room for 10,000 numbers of 25 digits
-    max_body: int = _setting(262_144)
+    # Tasks processed in parallel: the exercise's five.
+    workers: Annotated[int, _whole_number(10_000)] = 5
+    # Tasks that may be queued at once: the exercise's hundred.
+    queue_size: Annotated[int, _whole_number()] = 100
+    # Requests in a window for each client: the exercise's ten. None: no
+    # limit.
+    rate_limit: Annotated[int | None, _whole_number(or_off=True)] = 10
+    # The exercise's minute; whole seconds, as the header has it.
+    rate_window: Annotated[int, _whole_number()] = 60
+    # Clients that the limiter remembers: about 120 MB.
+    max_clients: Annotated[int, _whole_number()] = 100_000
+    # The longest long poll: the exercise's ten seconds.
+    wait_timeout: Annotated[float, _number()] = 10.0
+    # How long a finished task can be read: the exercise's ten minutes.
+    retention: Annotated[float, _number(may_be_zero=True)] = 600.0
+    # How late the cleanup may come: 5 % of the retention.
+    cleanup_interval: Annotated[float, _number()] = 30.0
+    # Task records kept, which bounds memory between two cleanups.
+    max_tasks: Annotated[int, _whole_number()] = 10_000
+    # Real seconds that a task may process: twice the longest.
+    task_timeout: Annotated[float, _number()] = 60.0
+    # Multiplies every simulated duration: 0 makes it instant.
+    work_scale: Annotated[float, _number(may_be_zero=True)] = 1.0
+    # Bytes of a request body: room for 10,000 numbers of 25 digits.
+    max_body: Annotated[int, _whole_number()] = 262_144
+    # Where CPU-bound work is done: in own processes, which use all
+    # cores.
+    executor: Annotated[
+        Literal["process", "thread", "dask"],
+        Field(description="process, thread or dask"),
+    ] = "process"
+    # The scheduler of a Dask cluster. None: a cluster on this machine.
+    dask_scheduler: Annotated[
+        str | None,
+        AfterValidator(_check_address),
+        Field(description="tcp://host:port"),
+    ] = None
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, low, high = (
-                getattr(self, field.name),
-                field.metadata["low"],
-                field.metadata["high"],
-            )
-            kind, kinds = (
-                ("whole number", int)
-                if isinstance(field.default, int)
-                else ("number", (int, float))
-            )
-            # NaN does not
-            fits = (
-                isinstance(value, kinds)
-                and not isinstance(value, bool)
-                and low <= value <= high
-            )
-            if not fits and (field.name, value) != ("rate_limit", None):
-                bounds = f"a {kind} from {low} to {high}" + (
-                    ", or 'off'" if field.name == "rate_limit" else ""
-                )
-                raise SettingsError(
-                    f"{PREFIX}{field.name.upper()} must be {bounds}; got {value!r:.40}"
-                )
+        values = {field.name: getattr(self, field.name) for field in _fields()}
+        try:
+            _Checked(**values)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            name = str(fault["loc"][0])
+            words = _Checked.model_fields[name].description
+            raise SettingsError(
+                f"{_variable(name)} must be {words}; got {values[name]!r:.40}"
+            ) from None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Settings from TASKMANAGER_<NAME>, where an empty value counts
-        as unset. Raises SettingsError.
+        """Settings from TASKMANAGER_<NAME>; an empty value counts as
+        unset.
+
+        Raises SettingsError.
         """
-        fields = {
-            PREFIX + field.name.upper(): field for field in dataclasses.fields(cls)
-        }
-        given = {name: text.strip() for name, text in environ.items() if text.strip()}
-        settings = cls(
-            **{
-                field.name: _parse(field, given[name])
-                for name, field in fields.items()
-                if name in given
-            }
-        )
-        # main.py reads these two
-        known = {*fields, PREFIX + "EXECUTOR", PREFIX + "DASK_SCHEDULER"}
-        for name in sorted(
-            name for name in environ if name.startswith(PREFIX) and name not in known
-        ):
-            logging.getLogger(__name__).warning("unknown setting %s is ignored", name)
-        if given.get("WEB_CONCURRENCY", "1") != "1":
-            logging.getLogger(__name__).warning(
+        variables = {_variable(field.name): field for field in _fields()}
+        values = {}
+        for variable, field in variables.items():
+            text = environ.get(variable, "").strip()
+            if text:
+                values[field.name] = _parse(field, text)
+        settings = cls(**values)
+
+        for name in sorted(environ):
+            if name.startswith(PREFIX) and name not in variables:
+                logger.warning("unknown setting %s is ignored", name)
+        if environ.get("WEB_CONCURRENCY", "").strip() not in ("", "1"):
+            logger.warning(
                 "WEB_CONCURRENCY starts processes that share no tasks and no limits"
             )
         return settings
 
 
+# The same fields, as a model that checks them.
+_Checked: Any = create_model(
+    "_Checked", **get_type_hints(Settings, include_extras=True)
+)
+
+
+def _fields() -> tuple["dataclasses.Field[Any]", ...]:
+    return dataclasses.fields(Settings)
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
 def _parse(field: "dataclasses.Field[Any]", text: str) -> Any:
+    """The value; or the text, which no field of another kind takes."""
     if field.name == "rate_limit" and text.lower() == "off":
         return None
     try:
-        return int(text) if isinstance(field.default, int) else float(text)
+        match field.default:
+            case int():
+                return int(text)
+            case float():
+                return float(text)
     except ValueError:
-        return text  # which no field takes
+        return text
+    if field.name == "executor":
+        return text.lower()
+    return text

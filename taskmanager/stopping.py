@@ -15,8 +15,8 @@ from types import FrameType
 
 import uvicorn
 
-# seconds to read the rest of a response, where uvicorn was not given
-# --timeout-graceful-shutdown
+# Seconds to read the rest of a response, where uvicorn was not given
+# --timeout-graceful-shutdown.
 GRACE = 1
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -24,23 +24,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @asynccontextmanager
 async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
     """Call ``stop()`` in the running loop at the signal that stops
-    uvicorn; under another server, never.
+    uvicorn.
+
+    Under another server it is never called.
     """
     loop = asyncio.get_running_loop()
-    # uvicorn has set its signal handlers before the lifespan starts, so
-    # this can put one in front of them.
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    if (
-        not isinstance(server, uvicorn.Server)
-        or threading.current_thread() is not threading.main_thread()
-    ):
+    server = _server()
+    if server is None:
         yield
         return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        server.config.timeout_graceful_shutdown = (
-            server.config.timeout_graceful_shutdown or GRACE
-        )
+        if not server.config.timeout_graceful_shutdown:
+            server.config.timeout_graceful_shutdown = GRACE
         loop.call_soon_threadsafe(stop)
         server.handle_exit(number, frame)
 
@@ -49,3 +45,17 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
     yield
     for number in SIGNALS:
         signal.signal(number, server.handle_exit)
+
+
+def _server() -> uvicorn.Server | None:
+    """The uvicorn that runs here, if any.
+
+    uvicorn has set its signal handlers before the lifespan starts, so
+    they tell which server they belong to. Only a main thread can set
+    others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    handler = signal.getsignal(signal.SIGTERM)
+    server = getattr(handler, "__self__", None)
+    return server if isinstance(server, uvicorn.Server) else None

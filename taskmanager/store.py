@@ -11,63 +11,80 @@ from collections.abc import Iterator
 
 from taskmanager.task import Task, TaskStatus
 
-PAGE = 128  # tasks a page; a listing holds two: one that is being sent, and the next
+# Tasks on a page; a listing holds two: one that is being sent, and the
+# next.
+PAGE = 128
 
 
 class TaskStore:
-    """The records. All but reading pages takes the same time, however
-    many are kept.
+    """The records.
+
+    All but reading pages takes the same time, however many are kept.
     """
 
     def __init__(self, max_tasks: int) -> None:
-        self.next_number, self._max_tasks = 0, max_tasks
+        self._max_tasks = max_tasks
+        self.next_number = 0
         self.by_id: dict[str, Task] = {}
-        self.by_key: dict[str | None, Task] = {}  # of those that came with a key
-        self.finished: deque[Task] = deque()  # in the order finished
+        # Those that were submitted with an Idempotency-Key.
+        self.by_key: dict[str | None, Task] = {}
+        # In the order finished.
+        self.finished: deque[Task] = deque()
         # Task number n is on page n // PAGE: a reader's page number
         # stays good while tasks come and go.
         self._pages: dict[int, dict[int, Task]] = {}
 
     @property
-    def full(self) -> bool:
-        return len(self.by_id) >= self._max_tasks and not self.finished
+    def has_room(self) -> bool:
+        """Whether a task can be added; for it, a finished one may have
+        to go.
+        """
+        return len(self.by_id) < self._max_tasks or bool(self.finished)
 
     def add(self, task: Task) -> None:
-        """Keep a new task; over the limit, the task that finished first
-        is forgotten.
+        """Keep a new task; over the limit, forget the one that finished
+        first.
         """
         if len(self.by_id) >= self._max_tasks:
             self.forget_oldest()
+
         self.next_number = task.number + 1
         self.by_id[task.task_id] = task
-        if task.key is not None:
-            self.by_key[task.key] = task
-        self._pages.setdefault(task.number // PAGE, {})[task.number] = task
+        if task.idempotency_key is not None:
+            self.by_key[task.idempotency_key] = task
+        page = self._pages.setdefault(task.number // PAGE, {})
+        page[task.number] = task
 
     def forget_oldest(self) -> None:
-        """Remove the task that finished first. Raises IndexError where
-        none is finished.
+        """Remove the task that finished first.
+
+        Raises IndexError where none is finished.
         """
         task = self.finished.popleft()
         del self.by_id[task.task_id]
-        self.by_key.pop(task.key, None)
-        page = self._pages[task.number // PAGE]
+        self.by_key.pop(task.idempotency_key, None)
+
+        number = task.number // PAGE
+        page = self._pages[number]
         del page[task.number]
         if not page:
-            del self._pages[task.number // PAGE]
+            del self._pages[number]
 
     def pages(self, status: TaskStatus | None = None) -> Iterator[list[Task]]:
-        """The tasks submitted until now, in that order, in lists of up
-        to PAGE, each as it is when it is reached.
+        """The tasks submitted until now, in that order, PAGE at a time
+        at most.
+
+        With ``status``, only those that have it when their page is
+        reached.
         """
-        end = self.next_number
-        numbers = range(next(iter(self._pages), 0), -(-end // PAGE))
-        pages = (self._pages.get(number, {}).values() for number in numbers)
-        return (
-            [
+        return self._read_pages(self.next_number, status)
+
+    def _read_pages(self, end: int, status: TaskStatus | None) -> Iterator[list[Task]]:
+        first = next(iter(self._pages), 0)
+        for number in range(first, end // PAGE + 1):
+            page = self._pages.get(number, {})
+            yield [
                 task
-                for task in page
+                for task in page.values()
                 if task.number < end and status in (None, task.status)
             ]
-            for page in pages
-        )

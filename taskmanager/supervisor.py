@@ -11,7 +11,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds
+FIRST_PAUSE = 1.0  # seconds
+LONGEST_PAUSE = 30.0  # seconds
+
+logger = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -20,21 +23,24 @@ class Supervisor:
     """
 
     def __init__(self) -> None:
-        self.dead, self.restarts = set[str](), 0
+        self.dead: set[str] = set()
+        self.restarts = 0
 
-    async def keep_alive(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run ``loop()`` for ever; after a death wait 1 s, then 2, 4,
-        ... 30 s, until it has lived for 30 s.
+    async def keep_alive(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run the loop ``run()`` for ever, under this name in the log.
+
+        After a death it waits 1 s, then 2, 4, ... 30 s, until the loop
+        has lived for 30 s.
         """
-        pause, clock = FIRST_PAUSE, asyncio.get_running_loop().time
+        clock = asyncio.get_running_loop().time
+        pause = FIRST_PAUSE
         while True:
             started = clock()
             try:
-                await loop()
+                await run()
             except Exception:
-                logging.getLogger(__name__).exception(
-                    "%(loop)s has died", {"loop": name}
-                )
+                logger.exception("%(loop)s has died", {"loop": name})
+
             if clock() - started >= LONGEST_PAUSE:
                 pause = FIRST_PAUSE
             self.dead.add(name)

@@ -1,8 +1,9 @@
-"""The task types: for each, side by side, what it accepts and what it does.
+"""The task types: for each, side by side, what it accepts and what it
+does.
 
 Rules: parameters are checked when a task is submitted, never first in a
-worker; ``true`` is no number, and neither is ``"5"``. A handler returns a
-result or raises; at each ``await`` it can be cancelled, and it lets
+worker; ``true`` is no number, and neither is ``"5"``. A handler returns
+a result or raises; at each ``await`` it can be cancelled, and it lets
 CancelledError pass. Notebook: 00-tour.
 """
 
@@ -97,7 +98,9 @@ class Tools(NamedTuple):
 
 
 class ComputeSum(Parameters):
-    """Add numbers: exactly where all are integers, else as ``math.fsum``."""
+    """Add numbers: exactly where all are integers, else as
+    ``math.fsum``.
+    """
 
     task_type = "compute_sum"
     example = {"numbers": [1, 2, 3]}
@@ -147,7 +150,9 @@ def report(title: str, sections: int) -> str:
 
 
 class CountPrimes(Parameters):
-    """Count the primes up to ``limit``: real CPU work, beside the event loop."""
+    """Count the primes up to ``limit``: real CPU work, beside the event
+    loop.
+    """
 
     task_type = "count_primes"
     example = {"limit": 1_000_000}
@@ -162,8 +167,8 @@ class CountPrimes(Parameters):
 
 async def count_primes(limit: int, tools: Tools) -> int:
     """The number of primes up to ``limit``."""
-    # One segment at a time: when this is cancelled no other is submitted,
-    # and tasks take turns on the executor.
+    # One segment at a time: when this is cancelled no other is
+    # submitted, and tasks take turns on the executor.
     count = 0
     segments = limit // sieve.SEGMENT + 1
     for index in range(segments):
@@ -196,10 +201,11 @@ FAILURES: dict[str, type[Exception]] = {
 
 
 async def run(task_type: str, parameters: Parameters, tools: Tools) -> Result:
-    """Take the simulated time, with progress at each second; do the work.
+    """Take the simulated time, with progress at each second; do the
+    work.
 
-    Raises TaskFailedError where that fails for a reason to be read by its
-    user, and NotImplementedError for a type that has no case here.
+    Raises TaskFailedError where that fails for a reason to be read by
+    its user, and NotImplementedError for a type that has no case here.
     """
     seconds = parameters.simulated_seconds
     for second in range(1, seconds + 1):
@@ -226,7 +232,9 @@ TASK_TYPES = Parameters.__subclasses__()
 
 
 class Submission(BaseModel, extra="forbid"):
-    """A task as a client submits it; each task type has a model of its own."""
+    """A task as a client submits it; each task type has a model of its
+    own.
+    """
 
     task_type: str
     parameters: Parameters

@@ -1,11 +1,12 @@
-"""For tests, notebooks and benchmarks: virtual time, and applications in
-this process.
+"""For tests, notebooks and benchmarks: virtual time, and applications
+in this process.
 
 Rule: a sleep of ten minutes takes no time, and exactly ten minutes by
 every clock. Time stands still while an executor works for the loop;
 threads and processes of other kinds, and sockets, do not hold it back.
 It is a pytest plugin: ``pytest_plugins = ["taskmanager.testing"]``.
-Nothing of the engine is imported here. Notebook: 07-cleanup-and-frozen-time.
+Nothing of the engine is imported here. Notebook:
+07-cleanup-and-frozen-time.
 """
 
 import asyncio
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Real seconds that a job in an executor may hold time back: it may itself
-# be waiting for the loop.
+# Real seconds that a job in an executor may hold time back: it may
+# itself be waiting for the loop.
 PATIENCE = 0.3
-# What the wall clock shows when a VirtualLoop is new: 2026-01-01T00:00:00Z.
+# What the wall clock shows when a VirtualLoop is new:
+# 2026-01-01T00:00:00Z.
 EPOCH = 1_767_225_600.0
 DAY = 86_400.0  # seconds
 JSON = (b"content-type", b"application/json")
@@ -46,7 +48,8 @@ COLOURS = [
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose ``time()`` starts at 0, in seconds, and jumps.
+    """An event loop whose ``time()`` starts at 0, in seconds, and
+    jumps.
 
     It moves only when all that could run has run.
     """
@@ -100,7 +103,8 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 @contextlib.contextmanager
 def clocks_of(loop: VirtualLoop) -> Iterator[None]:
-    """Let ``time.time()`` and ``time.monotonic()`` show the loop's time.
+    """Let ``time.time()`` and ``time.monotonic()`` show the loop's
+    time.
 
     That holds for whoever calls them by these names.
     """
@@ -181,7 +185,9 @@ def scope_of(
 
 
 def receive_from(body: bytes, gone: asyncio.Event) -> Callable[[], Awaitable[Any]]:
-    """The ``receive`` of a client that sends ``body``, and stays until ``gone``."""
+    """The ``receive`` of a client that sends ``body``, and stays until
+    ``gone``.
+    """
     to_receive = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
@@ -202,11 +208,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-# Whoever runs pytest has imported it by now; nobody else needs to wait for it.
+# Whoever runs pytest has imported it by now; nobody else needs to wait
+# for it.
 if "pytest" in sys.modules:
     import pytest
 
     @pytest.fixture
     def virtual_time() -> Callable[[Coroutine[Any, Any, Any]], Any]:
-        """``run_in_virtual_time``: the test hands it what it wants to await."""
+        """``run_in_virtual_time``: the test hands it what it wants to
+        await.
+        """
         return run_in_virtual_time

@@ -3,8 +3,8 @@ asyncio.Task of its own.
 
 Rules: ``asyncio.gather`` runs the loops, not batches, which idle until
 their slowest task is done (head-of-line blocking). Cancelling a task
-cancels its asyncio.Task, stopping a worker the loop. Notebook:
-02-queue-and-workers.
+cancels its asyncio.Task, stopping a worker the loop.
+Notebook: 02-queue-and-workers.
 """
 
 import asyncio
@@ -18,118 +18,81 @@ from taskmanager.supervisor import Supervisor
 from taskmanager.task import Task, TaskStatus
 from taskmanager.task_types import Result
 
-Handle = Callable[[Task], Awaitable[Result]]
-ChangeStatus = Callable[..., None]  # of a task, a TaskStatus, and its result or error
-UNWIND = 1.0  # seconds that a cancelled handler gets before the log calls it stubborn
+# Seconds that a cancelled handler gets before the log calls it
+# stubborn.
+UNWIND = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """Gives each task of ``queue`` to ``handle``: WORKERS at a time,
-    and TASK_TIMEOUT seconds each at most.
+    """Gives each task of ``queue`` to ``handle``.
+
+    WORKERS are processed at a time, for TASK_TIMEOUT seconds at most.
+    ``change_status`` is called with a task, its new TaskStatus, and
+    ``result`` or ``error``.
     """
 
     def __init__(
         self,
         queue: PendingQueue,
-        handle: Handle,
-        change_status: ChangeStatus,
+        handle: Callable[[Task], Awaitable[Result]],
+        change_status: Callable[..., None],
         settings: Settings,
     ) -> None:
-        # In the order begun: the loop's time at which it times out, and
-        # what its worker waits for.
-        self.processing: dict[Task, tuple[float, asyncio.Future[None]]] = {}
-        self._queue, self._handle, self._change_status, self._settings = (
-            queue,
-            handle,
-            change_status,
-            settings,
-        )
-        # handlers that have not ended yet
+        self._queue = queue
+        self._handle = handle
+        self._change_status = change_status
+        self._settings = settings
+        self.processing: set[Task] = set()
+        # Handlers that were cancelled and have not ended yet. The event
+        # loop itself keeps only weak references.
         self.interrupted: set[asyncio.Task[None]] = set()
 
     async def run(self, supervisor: Supervisor) -> None:
         """Run the workers until this is cancelled."""
-        workers = (
-            supervisor.keep_alive(f"worker-{n}", self._work)
-            for n in range(1, self._settings.workers + 1)
-        )
-        await asyncio.gather(
-            *workers, supervisor.keep_alive("timeouts", self._time_out)
-        )
+        numbers = range(1, self._settings.workers + 1)
+        loops = [supervisor.keep_alive(f"worker-{n}", self._work) for n in numbers]
+        await asyncio.gather(*loops)
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            task, run, freed = await self._queue.get(), None, loop.create_future()
-            self.processing[task] = loop.time() + self._settings.task_timeout, freed
+            task = await self._queue.get()
+            self.processing.add(task)
             try:
-                self._change_status(task, TaskStatus.PROCESSING)
-                run = asyncio.create_task(self._run_handler(task))
-                # Not for the handler, which may ignore its
-                # cancellation: whoever finishes the task, be it the
-                # handler, a DELETE or the timeout, frees this worker at
-                # once.
-                await freed
+                await self._process(task)
             finally:
-                del self.processing[task]
+                self.processing.discard(task)
                 self._queue.task_done()
-                if run is not None and not run.done():
-                    self._interrupt(task, run)
-                # something unforeseen ends this worker: its task must
-                # not stay "processing"
-                if not task.finished:
-                    self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
 
-    def free(self, task: Task) -> None:
-        """Let the worker of a task that has just finished take the next
-        one.
-        """
-        if task in self.processing:
-            self.processing[task][1].set_result(None)
-
-    async def _time_out(self) -> None:
-        """Fail what has processed for TASK_TIMEOUT: one loop for all,
-        since a timer a task would cost 1.6 µs each.
-        """
-        loop, timeout = asyncio.get_running_loop(), self._settings.task_timeout
-        error = classify_failure(
-            asyncio.TimeoutError(f"The task took longer than {timeout:g} seconds.")
-        )
-        while True:
-            now = loop.time()
-            for task in [
-                task
-                for task, (end, freed) in self.processing.items()
-                if end <= now and not freed.done()
-            ]:
-                self._change_status(task, TaskStatus.FAILED, error=error)
-            # Until the oldest times out; a task that begins meanwhile
-            # does so later.
-            first = min(
-                (end for end, _ in self.processing.values()), default=now + timeout
-            )
-            await asyncio.sleep(max(0.001, first - now))
-
-    def _interrupt(self, task: Task, run: "asyncio.Task[None]") -> None:
-        run.cancel()
-        self.interrupted.add(run)  # the event loop itself keeps only weak references
-        run.add_done_callback(self.interrupted.discard)
-        text, fields = (
-            "task %(task_id)s: its handler ignores its cancellation",
-            {"task_id": task.task_id},
-        )
-        warning = asyncio.get_running_loop().call_later(
-            UNWIND, logger.warning, text, fields
-        )
-        run.add_done_callback(lambda _: warning.cancel())
+    async def _process(self, task: Task) -> None:
+        """Return when the task is finished, by whatever way."""
+        loop = asyncio.get_running_loop()
+        timeout = self._settings.task_timeout
+        timer = loop.call_later(timeout, self._time_out, task)
+        handler: asyncio.Task[None] | None = None
+        try:
+            self._change_status(task, TaskStatus.PROCESSING)
+            handler = asyncio.create_task(self._run_handler(task))
+            # A worker waits as a long poll does, for the task and not
+            # for its handler, which may ignore its cancellation:
+            # whoever finishes the task, be it the handler, a DELETE or
+            # the timeout, wakes it.
+            while not task.finished:
+                await task.next_change().wait()
+        finally:
+            timer.cancel()
+            if handler is not None and not handler.done():
+                self._interrupt(task, handler)
+            if not task.finished:
+                # Something unforeseen ends this worker: its task must
+                # not stay "processing" for ever.
+                self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
 
     async def _run_handler(self, task: Task) -> None:
         try:
-            self._change_status(
-                task, TaskStatus.COMPLETED, result=await self._handle(task)
-            )
+            result = await self._handle(task)
+            self._change_status(task, TaskStatus.COMPLETED, result=result)
         except asyncio.CancelledError:
             # A BaseException: "except Exception" would miss it and
             # leave the task "processing" for ever. A cancelled task is
@@ -141,7 +104,28 @@ class WorkerPool:
         except Exception as error:
             failure = classify_failure(error)
             if failure is INTERNAL:
-                logger.exception(
-                    "task %(task_id)s: its handler crashed", {"task_id": task.task_id}
-                )
+                fields = {"task_id": task.task_id}
+                logger.exception("task %(task_id)s: its handler crashed", fields)
             self._change_status(task, TaskStatus.FAILED, error=failure)
+
+    def _time_out(self, task: Task) -> None:
+        if task.finished:
+            return  # in this very turn of the loop
+        timeout = self._settings.task_timeout
+        text = f"The task took longer than {timeout:g} seconds."
+        error = classify_failure(asyncio.TimeoutError(text))
+        self._change_status(task, TaskStatus.FAILED, error=error)
+
+    def _interrupt(self, task: Task, handler: "asyncio.Task[None]") -> None:
+        handler.cancel()
+        self.interrupted.add(handler)
+        handler.add_done_callback(self.interrupted.discard)
+
+        # The warning is called off when the handler ends in time.
+        loop = asyncio.get_running_loop()
+        warning = loop.call_later(UNWIND, self._warn_of_stubborn, task)
+        handler.add_done_callback(lambda _: warning.cancel())
+
+    def _warn_of_stubborn(self, task: Task) -> None:
+        fields = {"task_id": task.task_id}
+        logger.warning("task %(task_id)s: its handler ignores its cancellation", fields)

@@ -138,7 +138,7 @@ def new_task(number: int = 0, place: float = 0.0) -> Task:
         place=(place, number),
         expected_seconds=5.0,
         created_at="2026-01-01T00:00:00.000Z",
-        changed_clock=0.0,
+        status_since=0.0,
     )
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(taskmanager.__file__).parent
 # What stands apart: the engine never imports it, unless it is asked for.
 APART = ["client.py", "dask_executor.py", "testing.py"]
 FILES = [path for path in PACKAGE.glob("*.py") if path.name not in APART]
-WEB_ONLY = ["problems", "middleware", "openapi", "stopping", "api"]
+WEB_ONLY = ["schemas", "problems", "middleware", "openapi", "stopping", "api"]
 
 
 NO_CODE = {
@@ -66,4 +66,4 @@ def imported(module: str) -> set[str]:
 
 def order() -> list[str]:
     assert taskmanager.__doc__ is not None
-    return re.findall(r"^(\w+)  +\w", taskmanager.__doc__, re.MULTILINE) + WEB_ONLY
+    return re.findall(r"^(\w+)  +\w", taskmanager.__doc__, re.MULTILINE)

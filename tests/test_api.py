@@ -407,11 +407,11 @@ async def test_a_key_is_forgotten_with_its_task_by_the_cleanup() -> None:
         ]
         await client.delete(where)
         now = time.monotonic()
-        sweep(app.state.manager._store, None, now + 599, 600)
+        sweep(app.state.manager._store, now + 599, 600)
         assert (
             await client.post("/tasks", json=REPORT, headers=key())
         ).status_code == 422
-        sweep(app.state.manager._store, None, now + 601, 600)
+        sweep(app.state.manager._store, now + 601, 600)
         assert (await client.get(where)).status_code == 404
         answer = await client.post("/tasks", json=REPORT, headers=key())
         assert (answer.status_code, answer.json()["task_type"]) == (

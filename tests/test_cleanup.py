@@ -10,10 +10,17 @@ from freezegun import freeze_time
 from taskmanager import cleanup
 from taskmanager.cleanup import sweep
 from taskmanager.errors import TaskNotFoundError
-from taskmanager.ratelimit import SlidingWindow
 from taskmanager.store import TaskStore
 from taskmanager.task import TaskStatus
-from tests.helpers import SUM, Gate, managing, new_task, settle
+from tests.helpers import (
+    SUM,
+    Gate,
+    client_of,
+    managing,
+    new_task,
+    running,
+    settle,
+)
 
 
 def store_finished_at(*times: float) -> TaskStore:
@@ -29,33 +36,76 @@ def store_finished_at(*times: float) -> TaskStore:
 @pytest.mark.parametrize(("now", "kept"), [(609.999, 1), (610.0, 0), (610.001, 0)])
 def test_a_task_goes_exactly_retention_after_its_finish(now: float, kept: int) -> None:
     store = store_finished_at(10.0)
-    sweep(store, None, now, 600)
+    sweep(store, now, 600)
     assert len(store.by_id) == kept
 
 
 def test_an_unfinished_task_never_goes() -> None:
     store = TaskStore(10)
     store.add(new_task())
-    sweep(store, None, 1e9, 0)
+    sweep(store, 1e9, 0)
     assert len(store.by_id) == 1
 
 
 def test_a_sweep_removes_a_batch_and_says_whether_more_may_be_due() -> None:
     store = store_finished_at(*[0.0] * (cleanup.BATCH + 1))
-    assert sweep(store, None, 600.0, 600) is True
+    assert sweep(store, 600.0, 600) is True
     assert len(store.by_id) == 1
-    assert sweep(store, None, 600.0, 600) is False
+    assert sweep(store, 600.0, 600) is False
     assert len(store.by_id) == 0
 
 
 async def test_idle_clients_are_swept_too() -> None:
-    limiter = SlidingWindow(10, 60, 1000)
-    for number in range(cleanup.BATCH + 1):
-        await limiter.hit(str(number), 0.0)
-    assert sweep(TaskStore(1), limiter, 59.0, 600) is False
-    assert sweep(TaskStore(1), limiter, 60.0, 600) is True
-    assert sweep(TaskStore(1), limiter, 60.0, 600) is False
-    assert limiter.forget_idle(1e9, 1) == 0
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        async with running(rate_limit=10, cleanup_interval=0.001) as app:
+            limiter = app.state.limiter
+            for number in range(cleanup.BATCH + 1):
+                await limiter.hit(str(number), time.monotonic())
+            frozen.tick(60)
+            while len(limiter._accepted):
+                await asyncio.sleep(0.001)
+
+
+async def test_others_run_between_two_batches_of_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cleanup, "BATCH", 1)
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        async with running(rate_limit=10, cleanup_interval=0.001) as app:
+            limiter = app.state.limiter
+            for number in range(3):
+                await limiter.hit(str(number), time.monotonic())
+            frozen.tick(60)
+            seen = {len(limiter._accepted)}
+            while len(limiter._accepted):
+                await asyncio.sleep(0)
+                seen.add(len(limiter._accepted))
+            assert seen == {3, 2, 1, 0}
+
+
+async def test_a_sweep_of_clients_that_dies_is_told_and_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("taskmanager.supervisor.FIRST_PAUSE", 0.05)
+
+    def fault(now: float, at_most: int) -> int:
+        raise RuntimeError("a fault in the limiter")
+
+    async with running(rate_limit=10, cleanup_interval=0.001) as app:
+        limiter = app.state.limiter
+        limiter.forget_idle = fault
+        client = client_of(app)
+        while (await client.get("/health")).json()["status"] == "ok":
+            await asyncio.sleep(0)
+        health = await client.get("/health")
+        assert health.status_code == 503
+        assert "rate limit has died" in caplog.text
+        assert "RuntimeError: a fault in the limiter" in caplog.text
+
+        del limiter.forget_idle
+        while (await client.get("/health")).json()["status"] == "degraded":
+            await asyncio.sleep(0)
+        assert (await client.get("/health")).json()["restarts"] >= 1
 
 
 async def test_the_loop_goes_on_until_nothing_is_due(
@@ -70,19 +120,6 @@ async def test_the_loop_goes_on_until_nothing_is_due(
             await asyncio.sleep(0)
         await settle()
         assert manager.stats()["tasks"] == 0
-
-
-async def test_the_loop_sweeps_tasks_and_clients() -> None:
-    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
-        async with managing(rate_limit=10, cleanup_interval=0.001) as manager:
-            assert manager.limiter is not None
-            await manager.limiter.hit("10.0.0.1", time.monotonic())
-            task = manager.submit(SUM)
-            await manager.wait(task.task_id, since=2)
-            frozen.tick(600)
-            while manager.stats()["tasks"]:
-                await asyncio.sleep(0.001)
-            assert manager.limiter.forget_idle(time.monotonic(), 1) == 0
 
 
 async def test_ten_minutes_count_from_the_finish_not_from_the_submission(

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
@@ -25,18 +25,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from benchmarks.load import environment
-from taskmanager import executors, sieve
-from taskmanager.executors import from_env
-from taskmanager.settings import SettingsError
+from taskmanager import api, manager, sieve
+from taskmanager.executors import ProcessExecutor, new_executor
+from taskmanager.settings import Settings, SettingsError
 from tests.helpers import PRIMES, SUM, Server, managing, project_root, serving
 
 LOST = {
     "code": "executor_lost",
     "message": "Whoever did the work is gone; submit the task again.",
 }
+
+
+def from_env(environ: dict[str, str]) -> Executor:
+    return new_executor(Settings.from_env(environ))
 
 
 def primes(limit: int) -> dict[str, Any]:
@@ -59,11 +62,10 @@ async def until(holds: Callable[[], object], seconds: float = 20) -> float:
 
 @pytest.mark.parametrize("text", ["", " ", "process", " Process "])
 def test_by_default_the_engine_has_its_own_processes(text: str) -> None:
-    assert from_env({}) is None
-    assert (
-        from_env({"TASKMANAGER_EXECUTOR": text, "TASKMANAGER_DASK_SCHEDULER": "unused"})
-        is None
-    )
+    assert isinstance(from_env({}), ProcessExecutor)
+    unused = {"TASKMANAGER_DASK_SCHEDULER": "tcp://unused:1"}
+    executor = from_env({"TASKMANAGER_EXECUTOR": text} | unused)
+    assert isinstance(executor, ProcessExecutor)
 
 
 async def test_threads_do_the_work() -> None:
@@ -160,34 +162,53 @@ async def test_health_is_degraded_while_the_executor_is_lost() -> None:
             assert (answer.status_code, answer.json()["status"]) == expected
 
 
-async def test_the_executor_is_there_before_the_application_and_until_after_it() -> (
-    None
-):
+class Noting(ThreadPoolExecutor):
+    """Notes its start and its end."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__(1)
+        self.log = log
+
+    def __enter__(self) -> "Noting":
+        self.log.append("executor starts")
+        return self
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        self.log.append("executor ends")
+        super().shutdown(*args, **kwargs)
+
+
+async def test_the_application_starts_and_ends_the_executor_of_its_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     log: list[str] = []
+    monkeypatch.setattr(manager.executors, "new_executor", lambda settings: Noting(log))
+    app = api.create_app(Settings(executor="thread"))
+    assert log == []
+    async with app.router.lifespan_context(app):
+        task = app.state.manager.submit(PRIMES)
+        await app.state.manager.wait(task.task_id, since=2)
+        assert task.result == {"count": 25}
+        assert log == ["executor starts"]
+    assert log == ["executor starts", "executor ends"]
 
-    class Noting(ThreadPoolExecutor):
-        def __enter__(self) -> "Noting":
-            log.append("executor starts")
-            return self
 
-        def shutdown(self, *args: Any, **kwargs: Any) -> None:
-            log.append("executor ends")
-            super().shutdown(*args, **kwargs)
+async def test_an_executor_that_was_handed_in_stays_the_callers() -> None:
+    log: list[str] = []
+    executor = Noting(log)
+    async with serving(executor) as client:
+        assert (await client.get("/health")).status_code == 200
+    assert log == []
+    executor.shutdown()
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[str]:
-        log.append("application starts")
-        yield "state"
-        log.append("application ends")
 
-    async with executors.around(Noting(1), lifespan)(FastAPI()) as state:
-        assert state == "state"
-    assert log == [
-        "executor starts",
-        "application starts",
-        "application ends",
-        "executor ends",
-    ]
+def test_an_application_that_lacks_its_executor_is_not_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "taskmanager.dask_executor", raising=False)
+    with pytest.raises(SettingsError, match="needs distributed"):
+        api.create_app(Settings(executor="dask"))
 
 
 # Dask

@@ -1,110 +1,13 @@
-"""main.py: the application, its log, and its command line."""
+"""main.py: the application and its command line."""
 
-import io
-import json
-import logging
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-import main
 from benchmarks.load import environment
 from tests.helpers import project_root
-
-ENGINE = logging.getLogger("taskmanager")
-
-
-@pytest.fixture
-def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The engine's logger as it is in a fresh program."""
-    monkeypatch.setattr(ENGINE, "handlers", [])
-    before = ENGINE.level, ENGINE.propagate
-    yield
-    ENGINE.level, ENGINE.propagate = before
-
-
-def formatted(message: str, *args: object, exc_info: object = None) -> str:
-    record = logging.LogRecord(
-        "taskmanager.test", logging.INFO, "", 1, message, args, exc_info
-    )  # type: ignore[arg-type]
-    return main.JsonFormatter().format(record)
-
-
-def test_a_line_of_the_log_is_one_json_object_with_the_fields_of_the_event() -> None:
-    line = json.loads(
-        formatted(
-            "task %(task_id)s: %(from)s -> %(to)s",
-            {"task_id": "7", "from": "a", "to": "b"},
-        )
-    )
-    assert line.pop("time").endswith("Z")
-    assert line == {
-        "level": "info",
-        "logger": "taskmanager.test",
-        "message": "task 7: a -> b",
-        "task_id": "7",
-        "from": "a",
-        "to": "b",
-    }
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'a\n{"level": "forged"}',
-        "\r",
-        "\x00\x1b[31m",
-        "\x7f",
-        "\x85",
-        "\u2028",
-        "\ud800",
-        '"',
-    ],
-)
-def test_nobody_can_forge_a_line(text: str) -> None:
-    line = formatted("said %(text)s", {"text": text})
-    assert line.isascii()
-    assert line.isprintable()
-    assert json.loads(line)["text"] == text
-
-
-def test_a_traceback_stays_in_its_line() -> None:
-    try:
-        raise ValueError("a\nb")
-    except ValueError:
-        line = formatted("failed", exc_info=sys.exc_info())
-    assert line.isprintable()
-    assert "ValueError: a\nb" in json.loads(line)["traceback"]
-
-
-def test_a_record_with_ordinary_arguments_is_formatted_too() -> None:
-    assert (
-        json.loads(formatted("unknown setting %s is ignored", "X"))["message"]
-        == "unknown setting X is ignored"
-    )
-
-
-@pytest.mark.usefixtures("unconfigured")
-def test_the_log_goes_to_stderr_where_nothing_else_was_set_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # pytest's own, which are there during a test only
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    main.configure_logging()
-    main.configure_logging()  # a second call adds nothing
-    logging.getLogger("taskmanager.manager").info("hello")
-    assert json.loads(sys.stderr.getvalue())["message"] == "hello"  # type: ignore[attr-defined]
-
-
-@pytest.mark.usefixtures("unconfigured")
-def test_a_log_that_was_set_up_already_is_left_alone() -> None:
-    assert logging.getLogger().handlers
-    main.configure_logging()
-    assert ENGINE.handlers == []
 
 
 def test_a_worker_process_makes_no_application() -> None:

@@ -22,6 +22,7 @@ from taskmanager.errors import (
     TaskFinishedError,
     TaskNotFoundError,
 )
+from taskmanager.executors import KillablePool
 from taskmanager.manager import TaskManager
 from tests.helpers import PRIMES, REPORT, SUM, Gate, managing, settings, settle
 
@@ -416,7 +417,7 @@ async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_m
     assert not multiprocessing.active_children()
 
 
-class ForgetfulPool(Executor):
+class ForgetfulPool(KillablePool):
     """A pool that broke while it started a process, which CPython's own
     then neither ends nor waits for.
     """
@@ -440,7 +441,7 @@ async def test_a_process_that_starts_while_the_pool_breaks_is_not_left_behind(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pools = ForgetfulPool.made = []
-    monkeypatch.setattr("taskmanager.manager.ProcessPoolExecutor", ForgetfulPool)
+    monkeypatch.setattr("taskmanager.executors.KillablePool", ForgetfulPool)
     async with managing() as manager:
         task = manager.submit(PRIMES)
         await manager.wait(task.task_id, since=2)
@@ -462,7 +463,7 @@ async def test_a_pool_of_the_caller_that_breaks_stays_the_callers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ForgetfulPool.made = []
-    monkeypatch.setattr("taskmanager.manager.ProcessPoolExecutor", ForgetfulPool)
+    monkeypatch.setattr("taskmanager.executors.KillablePool", ForgetfulPool)
     pool = ForgetfulPool()
     async with managing(pool) as manager:
         task = manager.submit(PRIMES)

@@ -198,7 +198,7 @@ async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(
 
         request = asyncio.create_task(app(scope_of("POST", "/tasks"), receive, send))
         await settle()
-        app.state.manager.begin_stop()
+        app.state.stop()
         await request
         assert sent[0]["status"] == 503
         assert json.loads(sent[1]["body"])["detail"] == "The server is shutting down."

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskmanager.api import create_app
-from taskmanager.openapi import EXAMPLES
+from taskmanager.schemas import EXAMPLES
 from tests.helpers import project_root, serving, settings
 
 DOCUMENT = create_app(settings()).openapi()

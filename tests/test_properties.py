@@ -147,11 +147,14 @@ class Records(RuleBasedStateMachine):
             if key in self.store.by_key:
                 continue  # the manager answers the task that has it
             assert self.queue.full() == (len(self.waiting) == self.queue_size)
-            assert self.store.full == self.full()
-            if self.queue.full() or self.store.full:
+            assert self.store.has_room != self.full()
+            if self.queue.full() or not self.store.has_room:
                 return
             task = new_task(self.store.next_number, self.clock + HEAD_START[priority])
-            task.expected_seconds, task.key = HEAD_START[priority] + 0.1, key
+            task.expected_seconds, task.idempotency_key = (
+                HEAD_START[priority] + 0.1,
+                key,
+            )
             if len(self.kept) == self.max_tasks:
                 self.forget_oldest()
             self.store.add(task)
@@ -185,11 +188,11 @@ class Records(RuleBasedStateMachine):
         edges = [
             now
             for task in self.finished
-            for now in around(task.changed_clock + self.retention)
+            for now in around(task.status_since + self.retention)
         ]
         now = [self.clock + seconds, *edges][pick % (1 + len(edges))]
-        due = sum(task.changed_clock + self.retention <= now for task in self.finished)
-        assert cleanup.sweep(self.store, None, now, self.retention) == (due >= FEW)
+        due = sum(task.status_since + self.retention <= now for task in self.finished)
+        assert cleanup.sweep(self.store, now, self.retention) == (due >= FEW)
         for _ in range(min(due, FEW)):
             self.forget_oldest()
 
@@ -235,9 +238,11 @@ class Records(RuleBasedStateMachine):
     @invariant()
     def the_store_keeps_what_the_model_keeps(self) -> None:
         assert self.store.by_id == {task.task_id: task for task in self.kept}
-        assert self.store.by_key == {task.key: task for task in self.kept if task.key}
+        assert self.store.by_key == {
+            task.idempotency_key: task for task in self.kept if task.idempotency_key
+        }
         assert list(self.store.finished) == self.finished
-        assert self.store.full == self.full()
+        assert self.store.has_room != self.full()
         for status in [None, *TaskStatus]:
             listed = [task for page in self.store.pages(status) for task in page]
             assert listed == [

@@ -60,7 +60,9 @@ def test_the_table_of_modules_is_up_to_date() -> None:
 def test_the_table_of_settings_has_every_default() -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", TEXT, re.MULTILINE))
     assert {name: float(value) for name, value in rows.items()} == {
-        field.name.upper(): field.default for field in dataclasses.fields(Settings)
+        field.name.upper(): field.default
+        for field in dataclasses.fields(Settings)
+        if isinstance(field.default, int | float)
     }
 
 
@@ -92,7 +94,7 @@ def test_the_steps_that_add_a_task_type_add_one(tmp_path: Path) -> None:
     program = """
 import asyncio
 from taskmanager import Settings, TaskManager
-from taskmanager.openapi import EXAMPLES
+from taskmanager.schemas import EXAMPLES
 
 async def main():
     async with TaskManager(Settings(work_scale=0)) as manager:

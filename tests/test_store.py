@@ -96,7 +96,7 @@ def test_over_the_limit_those_that_finished_first_go_first() -> None:
     assert numbers(store) == [0, 1, 3]
     store.add(new_task(4))
     assert numbers(store) == [1, 3, 4]
-    assert store.full
+    assert not store.has_room
     # nothing is finished: room is not made from the unfinished
     with pytest.raises(IndexError):
         store.add(new_task(5))
@@ -104,9 +104,9 @@ def test_over_the_limit_those_that_finished_first_go_first() -> None:
 
 def test_a_store_with_a_finished_task_is_not_full() -> None:
     store, tasks = filled(1, max_tasks=1)
-    assert store.full
+    assert not store.has_room
     finish(store, tasks[0])
-    assert not store.full
+    assert store.has_room
 
 
 def test_a_forgotten_task_is_gone_from_everywhere() -> None:

@@ -54,7 +54,7 @@ def test_a_legal_change_raises_the_version_by_one(old: str, new: str) -> None:
     task = task_in(old)
     version = task.version
     task.change_status(TaskStatus(new), "2026-01-01T00:00:02.000Z", 2.0)
-    assert (task.status.value, task.version, task.changed_clock) == (
+    assert (task.status.value, task.version, task.status_since) == (
         new,
         version + 1,
         2.0,
@@ -64,7 +64,7 @@ def test_a_legal_change_raises_the_version_by_one(old: str, new: str) -> None:
 @pytest.mark.parametrize(("old", "new"), sorted(set(product(ROUTES, ROUTES)) - LEGAL))
 def test_an_illegal_change_changes_nothing(old: str, new: str) -> None:
     task = task_in(old)
-    before, clock, change = task.to_dict(None), task.changed_clock, task.next_change()
+    before, clock, change = task.to_dict(None), task.status_since, task.next_change()
     with pytest.raises(IllegalTransitionError, match=f"{old} -> {new}"):
         task.change_status(
             TaskStatus(new),
@@ -73,7 +73,7 @@ def test_an_illegal_change_changes_nothing(old: str, new: str) -> None:
             {"sum": 1},
             {"code": "x", "message": "x"},
         )
-    assert (task.to_dict(None), task.changed_clock) == (before, clock)
+    assert (task.to_dict(None), task.status_since) == (before, clock)
     assert not change.is_set()  # nobody is woken for nothing
 
 
@@ -166,5 +166,5 @@ def test_an_id_is_a_uuid_of_version_4_and_no_other_task_has_it() -> None:
 
 
 def test_timestamps_are_utc_with_milliseconds() -> None:
-    assert timestamp(999) == "1970-01-01T00:00:00.999Z"
-    assert timestamp(1767225600250) == "2026-01-01T00:00:00.250Z"
+    assert timestamp(0.999) == "1970-01-01T00:00:00.999Z"
+    assert timestamp(1767225600.25) == "2026-01-01T00:00:00.250Z"

@@ -215,13 +215,12 @@ async def test_each_loop_has_a_name(
 
     monkeypatch.setattr(workers.WorkerPool, "_work", fault)
     monkeypatch.setattr(workers.WorkerPool, "_time_out", fault)
-    monkeypatch.setattr("taskmanager.cleanup.sweep_regularly", fault)
+    monkeypatch.setattr("taskmanager.cleanup.sweep_tasks", fault)
     async with managing(workers=2) as manager:
         await settle()
         assert manager._supervisor.dead == {
             "worker-1",
             "worker-2",
-            "timeouts",
             "cleanup",
         }
 

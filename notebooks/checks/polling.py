@@ -155,6 +155,6 @@ def _attempt(
         assert task.get("status") == "completed", (
             f"the task that it returns is still {task.get('status')!r}{when}."
         )
-        return told, known - app.state.manager.get(task["task_id"]).changed_clock
+        return told, known - app.state.manager.get(task["task_id"]).status_since
     finally:
         lab.stop(app)

@@ -102,9 +102,7 @@ class _Day:
             traffic = Traffic(self._rng, requests, model, sabotage)
             async with app.router.lifespan_context(app):
                 with model.noticing():
-                    await self._until_the_stop(
-                        app.state.manager.limiter, requests, traffic
-                    )
+                    await self._until_the_stop(app.state.limiter, requests, traffic)
                 model.stopping = True
             if model.broken is None:
                 await traffic.rush()

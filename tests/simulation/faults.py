@@ -161,7 +161,7 @@ _ALL = (
         "TASK_TIMEOUT counts from the submission",
         "workers.WorkerPool._work",
         "loop.time() + self._settings.task_timeout",
-        "task.changed_clock + self._settings.task_timeout",
+        "task.status_since + self._settings.task_timeout",
     ),
     Fault(
         "stop-leaves-tasks",
@@ -261,7 +261,7 @@ _ALL = (
         "retention-from-submission",
         "RETENTION counts from the submission",
         "cleanup.sweep",
-        "store.finished[0].changed_clock",
+        "store.finished[0].status_since",
         "store.finished[0].place[0] - 30",
     ),
     Fault(
