@@ -133,9 +133,10 @@ async def submit_task(
                 "parameter": "Idempotency-Key",
             }
         )
-    # A key is the client's own: it means nothing from another.
-    client = client_key(address_of(request.scope))
-    key = client + keys[0] if keys else None
+    key = None
+    if keys:
+        # A key is the client's own: it means nothing from another.
+        key = client_key(address_of(request.scope)) + keys[0]
 
     manager: TaskManager = request.app.state.manager
     task = manager.submit(submission, key)

@@ -11,12 +11,12 @@ import asyncio
 import logging
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskmanager import problems
+from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 
@@ -32,7 +32,8 @@ class TasksMiddleware:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self.max_body = settings.max_body
-        self.policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
+        policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
+        self.policy = (b"ratelimit-policy", policy.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,7 +51,8 @@ class TasksMiddleware:
             # waits for a body is cancelled, and answered here; and the
             # server cuts off a response that nobody reads, which is no
             # error of ours.
-            if not _is_stopping(scope):
+            manager: TaskManager = scope["app"].state.manager
+            if not manager.stopping:
                 raise
             if not response.started:
                 error = HTTPException(503, "The server is shutting down.")
@@ -64,15 +66,14 @@ class TasksMiddleware:
     async def _limited(
         self, scope: Scope, receive: Receive, response: "_Response"
     ) -> None:
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.append((b"cache-control", b"no-store"))
         limiter: SlidingWindow | None = scope["app"].state.limiter
         if limiter is not None:
             client = client_key(address_of(scope))
             decision = await limiter.hit(client, time.monotonic())
-            response.headers["RateLimit-Policy"] = self.policy
-            response.headers["RateLimit"] = (
-                f'"default";r={decision.remaining};t={decision.reset}'
-            )
+            response.headers.append(self.policy)
+            left = f'"default";r={decision.remaining};t={decision.reset}'
+            response.headers.append((b"ratelimit", left.encode()))
             if not decision.allowed:
                 refusal = problems.rate_limited(decision.reset)
                 await refusal(scope, receive, response)
@@ -97,11 +98,6 @@ def _is_about_tasks(scope: Scope) -> bool:
     return path == "/tasks" or path.startswith("/tasks/")
 
 
-def _is_stopping(scope: Scope) -> bool:
-    stopping: bool = scope["app"].state.manager.stopping
-    return stopping
-
-
 async def _answer(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     response = await problems.answer(Request(scope), error)
     await response(scope, receive, send)
@@ -113,12 +109,12 @@ class _Response:
     def __init__(self, send: Send) -> None:
         self.send = send
         self.started = False
-        self.headers = MutableHeaders()
+        self.headers: list[tuple[bytes, bytes]] = []
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            message["headers"] += self.headers.raw
+            message["headers"] += self.headers
         await self.send(message)
 
 
@@ -126,33 +122,32 @@ class _LimitedBody:
     """A ``receive`` that raises 413 over MAX_BODY, and 503 at the stop."""
 
     def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
-        self.scope = scope
+        state = scope["app"].state
+        self.manager: TaskManager = state.manager
+        self.readers: set[asyncio.Task[object] | None] = state.body_readers
         self.receive = receive
         self.limit = limit
         self.received = 0
-        declared = Headers(scope=scope).get("content-length", "")
-        self.declared = int(declared) if declared.isdecimal() else 0
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        self.declared = int(declared) if declared.isdigit() else 0
 
     async def __call__(self) -> Message:
         # Before a byte is read.
         self._check(self.declared)
-        message = await self._receive_until_the_stop()
+
+        # The stop cancels whoever waits for a body.
+        request = asyncio.current_task()
+        self.readers.add(request)
+        try:
+            message = await self.receive()
+        finally:
+            self.readers.discard(request)
+
         self.received += len(message.get("body", b""))
         self._check(self.received)
-        if _is_stopping(self.scope):
+        if self.manager.stopping:
             raise HTTPException(503, "The server is shutting down.")
         return message
-
-    async def _receive_until_the_stop(self) -> Message:
-        # The stop cancels whoever waits for a body.
-        readers: set[asyncio.Task[object] | None]
-        readers = self.scope["app"].state.body_readers
-        request = asyncio.current_task()
-        readers.add(request)
-        try:
-            return await self.receive()
-        finally:
-            readers.discard(request)
 
     def _check(self, size: int) -> None:
         if size > self.limit:

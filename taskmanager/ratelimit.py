@@ -56,34 +56,27 @@ class SlidingWindow:
         ``now`` is in monotonic seconds.
         """
         async with self._lock:
-            times = self._times_of(client)
+            times = self._accepted.get(client)
+            if times is None:
+                times = deque()
+                self._accepted[client] = times
+                if len(self._accepted) > self._max_clients:
+                    self._accepted.popitem(last=False)
+
             while times and times[0] + self.window <= now:
                 times.popleft()
-
             allowed = len(times) < self.limit
             if allowed:
                 times.append(now)
                 self._accepted.move_to_end(client)
 
-            remaining = self.limit - len(times)
-            return Decision(allowed, remaining, self._reset(times[0], now))
-
-    def _times_of(self, client: str) -> deque[float]:
-        times = self._accepted.get(client)
-        if times is None:
-            times = deque()
-            self._accepted[client] = times
-            if len(self._accepted) > self._max_clients:
-                self._accepted.popitem(last=False)
-        return times
-
-    def _reset(self, oldest: float, now: float) -> int:
-        seconds = math.ceil(self.window - (now - oldest))
-        if oldest + self.window > now + seconds:
-            # The difference was rounded down: waiting would not be
-            # enough.
-            seconds += 1
-        return seconds
+            oldest = times[0]
+            reset = math.ceil(self.window - (now - oldest))
+            if oldest + self.window > now + reset:
+                # The difference was rounded down: waiting that long would
+                # not be enough.
+                reset += 1
+            return Decision(allowed, self.limit - len(times), reset)
 
     def forget_idle(self, now: float, at_most: int) -> int:
         """Forget clients whose requests have all left the window.

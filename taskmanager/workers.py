@@ -44,7 +44,8 @@ class WorkerPool:
         self._handle = handle
         self._change_status = change_status
         self._settings = settings
-        self.processing: set[Task] = set()
+        # In the order begun; the loop's time at which each times out.
+        self.processing: dict[Task, float] = {}
         # Handlers that were cancelled and have not ended yet. The event
         # loop itself keeps only weak references.
         self.interrupted: set[asyncio.Task[None]] = set()
@@ -53,41 +54,33 @@ class WorkerPool:
         """Run the workers until this is cancelled."""
         numbers = range(1, self._settings.workers + 1)
         loops = [supervisor.keep_alive(f"worker-{n}", self._work) for n in numbers]
-        await asyncio.gather(*loops)
+        timeouts = supervisor.keep_alive("timeouts", self._time_out)
+        await asyncio.gather(*loops, timeouts)
 
     async def _work(self) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
             task = await self._queue.get()
-            self.processing.add(task)
+            handler: asyncio.Task[None] | None = None
+            self.processing[task] = clock() + self._settings.task_timeout
             try:
-                await self._process(task)
+                self._change_status(task, TaskStatus.PROCESSING)
+                handler = asyncio.create_task(self._run_handler(task))
+                # A worker waits as a long poll does, for the task and not
+                # for its handler, which may ignore its cancellation: whoever
+                # finishes the task, be it the handler, a DELETE or the
+                # timeout, wakes it.
+                while not task.finished:
+                    await task.next_change().wait()
             finally:
-                self.processing.discard(task)
+                del self.processing[task]
                 self._queue.task_done()
-
-    async def _process(self, task: Task) -> None:
-        """Return when the task is finished, by whatever way."""
-        loop = asyncio.get_running_loop()
-        timeout = self._settings.task_timeout
-        timer = loop.call_later(timeout, self._time_out, task)
-        handler: asyncio.Task[None] | None = None
-        try:
-            self._change_status(task, TaskStatus.PROCESSING)
-            handler = asyncio.create_task(self._run_handler(task))
-            # A worker waits as a long poll does, for the task and not
-            # for its handler, which may ignore its cancellation:
-            # whoever finishes the task, be it the handler, a DELETE or
-            # the timeout, wakes it.
-            while not task.finished:
-                await task.next_change().wait()
-        finally:
-            timer.cancel()
-            if handler is not None and not handler.done():
-                self._interrupt(task, handler)
-            if not task.finished:
-                # Something unforeseen ends this worker: its task must
-                # not stay "processing" for ever.
-                self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
+                if handler is not None and not handler.done():
+                    self._interrupt(task, handler)
+                if not task.finished:
+                    # Something unforeseen ends this worker: its task must
+                    # not stay "processing" for ever.
+                    self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
 
     async def _run_handler(self, task: Task) -> None:
         try:
@@ -108,13 +101,25 @@ class WorkerPool:
                 logger.exception("task %(task_id)s: its handler crashed", fields)
             self._change_status(task, TaskStatus.FAILED, error=failure)
 
-    def _time_out(self, task: Task) -> None:
-        if task.finished:
-            return  # in this very turn of the loop
+    async def _time_out(self) -> None:
+        """Fail what has processed for TASK_TIMEOUT.
+
+        One loop does it for all: a timer for each task costs more
+        (benchmarks: shortcuts).
+        """
+        clock = asyncio.get_running_loop().time
         timeout = self._settings.task_timeout
         text = f"The task took longer than {timeout:g} seconds."
         error = classify_failure(asyncio.TimeoutError(text))
-        self._change_status(task, TaskStatus.FAILED, error=error)
+        while True:
+            now = clock()
+            for task, end in list(self.processing.items()):
+                if end <= now and not task.finished:
+                    self._change_status(task, TaskStatus.FAILED, error=error)
+
+            # Until the first times out; what begins meanwhile does so later.
+            first = min(self.processing.values(), default=now + timeout)
+            await asyncio.sleep(max(0.001, first - now))
 
     def _interrupt(self, task: Task, handler: "asyncio.Task[None]") -> None:
         handler.cancel()
