@@ -14,6 +14,7 @@ import random
 import sys
 import threading
 import traceback
+import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +50,7 @@ def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
 
 
 def _listen_to_warnings(heard: list[str]) -> None:
-    def hear(message: Any, category: Any, file: str, line: int, *_: Any) -> None:
+    def hear(message: Any, category: Any, file: str, line: int, *more: Any) -> None:
         first_line, _, _ = str(message).strip().partition("\n")
         heard.append(f"{Path(file).name}:{line}: {category.__name__}: {first_line}")
 
@@ -171,8 +172,10 @@ def _hide_this_project() -> None:
     """Let the solution find nothing of this project.
 
     Its own packages may have the same names, and ``tests`` is likely.
-    What is in use here stays, as it was imported before.
+    What is in use here has been imported before, and stays.
     """
+    # A process that the solution spawns would run this program again.
+    sys.modules["__main__"] = types.ModuleType("__main__")
     sys.path[:] = [path for path in sys.path if Path(path).resolve() != ROOT]
     for name in list(sys.modules):
         if name.partition(".")[0] == "tests":

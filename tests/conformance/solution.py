@@ -13,12 +13,13 @@ from typing import Any
 
 try:
     import tomllib
-except ImportError:  # Python 3.10, where pytest brings it
+except ImportError:
+    # Python 3.10, where pytest brings it.
     import tomli as tomllib
 
 
 ROOT = Path(__file__).parent.parent.parent
-KINDS = {str: "text", dict: "table", list: "list"}
+KINDS: dict[type, str] = {str: "text", dict: "table", list: "list"}
 # Fields that hold no name of a field or state.
 NO_NAMES = (
     "app",
@@ -200,8 +201,9 @@ class Solution:
 
         That is the solution's last line that led to it.
         """
-        text = failure
-        if not isinstance(text, str):
+        if isinstance(failure, str):
+            text = failure
+        else:
             text = "".join(traceback.format_exception(failure))
 
         # The error stands below the last of the frames.
