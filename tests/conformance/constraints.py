@@ -282,28 +282,29 @@ def lines_are_short(source: Source) -> None:
     expect(
         not too_long,
         f"lines of at most {COLUMNS} characters, and none over {AGREED_COLUMNS}",
-        f"longer than {AGREED_COLUMNS} are {_some(too_long)}",
+        f"{len(too_long)} have over {AGREED_COLUMNS}: {', '.join(too_long[:5])}",
     )
 
     long = [line.place for line in lines if line.length > COLUMNS]
     if not long:
         return
+
+    happened = (
+        f"{len(long)} have {COLUMNS + 1} to {AGREED_COLUMNS}: {', '.join(long[:5])}"
+    )
     prose = [
         line.place for line in lines if line.is_prose and line.length > PROSE_COLUMNS
     ]
-    happened = f"from {COLUMNS + 1} to {AGREED_COLUMNS} have {_some(long)}"
     if prose:
-        happened += f"; of comments and docstrings, over {PROSE_COLUMNS} {_some(prose)}"
+        happened += (
+            f"; of comments and docstrings, {len(prose)} have over {PROSE_COLUMNS}: "
+            f"{', '.join(prose[:5])}"
+        )
     raise LeftOpenError(
         f"lines of at most {COLUMNS} characters; a team may agree on up to "
         f"{AGREED_COLUMNS}, with comments and docstrings of at most {PROSE_COLUMNS}",
         happened,
     )
-
-
-def _some(places: list[str]) -> str:
-    """How many, and where the first of them are."""
-    return f"{len(places)}: {', '.join(places[:5])}"
 
 
 @tool("A README with setup and assumptions", "README.md")

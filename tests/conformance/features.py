@@ -69,7 +69,7 @@ async def progress_is_shown(api: Api) -> None:
 
 @feature(
     "A completed task shows a progress of 100 %",
-    "taskmanager/task_types.py: run",
+    "taskmanager/task.py: change_status",
     open=True,
 )
 async def progress_ends_at_100(api: Api) -> None:
