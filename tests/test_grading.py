@@ -1398,5 +1398,6 @@ def test_what_is_kept_of_removed_tasks_is_found_wherever_it_is(
     source = source.replace("KEPT", kept).replace("KEEP", keep)
     kind = "int" if "next" in identity else "uuid.UUID"
     [verdict] = played(tmp_path, source.replace("TYPE", kind), "store_forgets")
-    assert verdict.mark == ("failed" if left else "passed")
+    expected = "failed" if left else "passed"
+    assert verdict.mark == expected
     assert left in verdict.happened
