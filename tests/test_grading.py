@@ -1,7 +1,10 @@
-"""The grading itself: the map has no hole, foreign code may be odd, and
-what is wrong with a command is said.
+"""The grading itself: foreign code may be odd, and the map has no hole.
+
+What is wrong with a command is said.
 """
 
+import ast
+import json
 import re
 import subprocess
 import sys
@@ -13,68 +16,126 @@ import pytest
 from tests.conformance import bodies, card
 from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
 from tests.conformance.preflight import PREFLIGHT
-from tests.conformance.requirement import REQUIREMENTS, Verdict, load_all
+from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, load_all
 from tests.conformance.solution import Solution, SolutionError, tomllib
 from tests.helpers import project_root
 
 load_all()
 pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
+CONFORMANCE = project_root() / "tests" / "conformance"
 
 
-def played(
-    folder: Path, source: str, *names: str, app: str = "solution:app", **named: Any
-) -> list[Verdict]:
-    """The verdicts on an application whose source this is; ``named`` is
-    what its TOML file would say.
+# How the tests grade
+
+
+def saved(folder: Path, source: str, **named: Any) -> Solution:
+    """The solution whose source this is.
+
+    ``named`` is what its TOML file would say.
     """
     (folder / "solution.py").write_text(source, encoding="utf-8")
-    jobs = [
-        (Solution(app=app, app_dir=str(folder), **named), REQUIREMENTS[name])
-        for name in names
-    ]
-    verdicts = dict(grade(jobs))
-    return [verdicts[index] for index in range(len(jobs))]
+    chosen = {"app": "solution:app", "app_dir": str(folder)} | named
+    return Solution(**chosen)
+
+
+def verdicts_on(solution: Solution, requirements: list[Requirement]) -> list[Verdict]:
+    """The verdicts on these requirements, in their order."""
+    verdicts = dict(grade([(solution, requirement) for requirement in requirements]))
+    return [verdicts[index] for index in range(len(requirements))]
+
+
+def played(folder: Path, source: str, *names: str, **named: Any) -> list[Verdict]:
+    """The verdicts on requirements of these names."""
+    requirements = [REQUIREMENTS[name] for name in names]
+    return verdicts_on(saved(folder, source, **named), requirements)
+
+
+def preflight(folder: Path, source: str, **named: Any) -> Verdict:
+    [verdict] = verdicts_on(saved(folder, source, **named), [PREFLIGHT])
+    return verdict
+
+
+def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the grading's own command."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/conformance", *arguments],
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+# The map, and what a requirement points to
 
 
 def test_the_map_of_the_exercise_has_no_hole() -> None:
-    text = (project_root() / "tests" / "conformance" / "README.md").read_text(
-        encoding="utf-8"
-    )
+    text = (CONFORMANCE / "README.md").read_text(encoding="utf-8")
+    _, _, table = text.partition("<!-- map -->")
     rows = re.findall(
-        r"^\| (?!the exercise says|---)(.+) \| (.+) \|$",
-        text.partition("<!-- map -->")[2],
-        re.MULTILINE,
+        r"^\| (?!the exercise says|---)(.+) \| (.+) \|$", table, re.MULTILINE
     )
     mapped = [name for _, names in rows for name in re.findall(r"`(\w+)`", names)]
     assert sorted(mapped) == sorted(REQUIREMENTS)
 
 
-def test_what_explains_a_requirement_exists() -> None:
+def names_defined_in(path: Path) -> set[str]:
+    """The functions, methods, classes and constants of a module."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.Assign():
+                names |= {ast.unparse(target) for target in node.targets}
+            case ast.AnnAssign():
+                names.add(ast.unparse(node.target))
+    return names
+
+
+@pytest.mark.parametrize(
+    "requirement", [PREFLIGHT, *load_all()], ids=lambda requirement: requirement.name
+)
+def test_what_explains_a_requirement_exists(requirement: Requirement) -> None:
     root = project_root()
-    for requirement in REQUIREMENTS.values():
-        for notebook in re.findall(r"notebook (\d\d-[\w-]+)", requirement.learn):
-            assert (root / "notebooks" / f"{notebook}.ipynb").exists(), requirement.name
-        for path in re.findall(
-            r"\w+/\w+\.py|README\.md|pyproject\.toml", requirement.learn
-        ):
-            assert (root / path).exists(), requirement.name
+    learn = requirement.learn
+    notebooks = re.findall(r"notebook (\d\d-[\w-]+)", learn)
+    for notebook in notebooks:
+        assert (root / "notebooks" / f"{notebook}.ipynb").exists()
+
+    paths = re.findall(r"\w+/(?:\w+\.py)?|README\.md|pyproject\.toml", learn)
+    for path in paths:
+        assert (root / path).exists()
+
+    for path, name in re.findall(r"(\w+/\w+\.py): (\w+)", learn):
+        assert name in names_defined_in(root / path)
+
+    sections = re.findall(r"README, on (\w+)", learn)
+    headings = re.findall(
+        r"^#+ (.+)$", (root / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    for section in sections:
+        assert any(section in heading.lower() for heading in headings)
+
+    assert notebooks or paths or sections
+
+
+# The TOML file and the command line
 
 
 def test_the_readme_explains_each_key_of_the_toml_file_with_its_default(
     tmp_path: Path,
 ) -> None:
-    text = (project_root() / "tests" / "conformance" / "README.md").read_text(
-        encoding="utf-8"
-    )
+    text = (CONFORMANCE / "README.md").read_text(encoding="utf-8")
+    example, *_ = re.findall(r"```toml\n(.+?)```", text, re.DOTALL)
     file = tmp_path / "solution.toml"
-    file.write_text(
-        re.findall(r"```toml\n(.+?)```", text, re.DOTALL)[0], encoding="utf-8"
-    )
-    shown, default = Solution.read(file), Solution()
-    assert (shown.app, shown.app_dir) == (
-        "your.module:app",
-        str(tmp_path / "path/to/your/project"),
-    )
+    file.write_text(example, encoding="utf-8")
+
+    shown = Solution.read(file)
+    assert shown.app == "your.module:app"
+    assert shown.app_dir == str(tmp_path / "path/to/your/project")
+
+    default = Solution()
     for field in vars(default):
         if field not in ("app", "app_dir"):
             assert getattr(shown, field) == getattr(default, field), field
@@ -82,78 +143,341 @@ def test_the_readme_explains_each_key_of_the_toml_file_with_its_default(
 
 def test_a_toml_file_that_cannot_be_used(tmp_path: Path) -> None:
     file = tmp_path / "solution.toml"
+
     file.write_text("quik = 1")
-    with pytest.raises(
-        SolutionError, match="unknown key 'quik'; there are app, app_dir, "
-    ):
+    unknown = "unknown key 'quik'; there are app, app_dir, "
+    with pytest.raises(SolutionError, match=unknown):
         Solution.read(file)
+
     file.write_text("quick = ")
     with pytest.raises(SolutionError, match=re.escape(str(file))):
         Solution.read(file)
+
     with pytest.raises(SolutionError, match="No such file"):
         Solution.read(tmp_path / "missing.toml")
+
     file.write_text('path = "tasks"')
-    with pytest.raises(
-        SolutionError, match="path is to begin with a slash, not 'tasks'"
-    ):
+    no_slash = "path is to begin with a slash, not 'tasks'"
+    with pytest.raises(SolutionError, match=no_slash):
         Solution.read(file)
-    for app in ("", "main", "main:", ":app"):
-        with pytest.raises(
-            SolutionError, match=f"MODULE:NAME, such as main:app, not '{app}'"
-        ):
-            Solution.read(None, app=app)
+
     file.write_text('app = "a:b"')
     assert Solution.read(file, app="c:d").app == "c:d"
 
 
-def test_an_application_that_cannot_be_imported(tmp_path: Path) -> None:
-    broken, missing, nothing = (
-        played(tmp_path, source, "submit_answers_202")[0]
-        for source in ("import no_such_module", "x = 1", "raise SystemExit(3)")
-    )
-    assert broken.mark == missing.mark == nothing.mark == "failed"
-    assert (
-        "ModuleNotFoundError: No module named 'no_such_module' (solution.py, line 1)"
-        in broken.happened
-    )
-    assert "no 'app'; its applications are: none" in missing.happened
-    assert "SystemExit: 3" in nothing.happened
+@pytest.mark.parametrize("app", ["", "main", "main:", ":app"])
+def test_an_application_that_is_not_named_as_it_should_be(app: str) -> None:
+    with pytest.raises(
+        SolutionError, match=f"MODULE:NAME, such as main:app, not '{app}'"
+    ):
+        Solution.read(None, app=app)
 
 
-def test_a_solution_that_blocks_or_waits_for_ever_fails_and_hangs_nobody(
+def test_a_file_in_place_of_a_module_is_told_how_to_be_named() -> None:
+    told = "not its file: main:app, and its folder with --app-dir"
+    with pytest.raises(SolutionError, match=re.escape(told)):
+        Solution.read(None, app="src/main.py:app")
+
+
+def test_another_quick_task_may_have_any_result(tmp_path: Path) -> None:
+    file = tmp_path / "solution.toml"
+    file.write_text('quick = { task_type = "send_email" }')
+    assert Solution.read(file).result is None
+
+    file.write_text('quick = { task_type = "send_email" }\nresult = "sent"')
+    assert Solution.read(file).result == "sent"
+
+
+# What cannot be played
+
+
+@pytest.mark.parametrize(
+    ("source", "happened"),
+    [
+        (
+            "import no_such_module",
+            "ModuleNotFoundError: No module named 'no_such_module' "
+            "(solution.py, line 1)",
+        ),
+        ("x = 1", "no 'app'; its applications are: none"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_an_application_that_cannot_be_imported(
+    tmp_path: Path, source: str, happened: str
+) -> None:
+    [verdict] = played(tmp_path, source, "submit_answers_202")
+    assert verdict.mark == "failed"
+    assert happened in verdict.happened
+
+
+HANGING = """
+from fastapi import FastAPI
+app = FastAPI()
+@app.post('/tasks')
+async def submit():
+    HANG
+"""
+
+
+def hanging(how: str) -> str:
+    return HANGING.strip().replace("HANG", how)
+
+
+@pytest.mark.parametrize(
+    ("how", "happened"),
+    [
+        ("while True: pass", "came to no rest within 1 real seconds"),
+        (
+            "import asyncio; await asyncio.Event().wait()",
+            "still waiting after a virtual day",
+        ),
+        ("import os; os._exit(7)", "its process ended with exit code 7"),
+    ],
+)
+def test_a_solution_that_spins_waits_for_ever_or_dies_hangs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, happened: str
+) -> None:
+    monkeypatch.setenv("CONFORMANCE_REAL_SECONDS", "1")
+    [verdict] = played(tmp_path, hanging(how), "submit_answers_202")
+    assert happened in verdict.happened
+
+
+def test_a_solution_that_blocks_is_told_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONFORMANCE_REAL_SECONDS", "1")
-    spins = "from fastapi import FastAPI\napp = FastAPI()\n@app.post('/tasks')\nasync def submit():\n    while True: pass"
-    waits = spins.replace(
-        "while True: pass", "import asyncio; await asyncio.Event().wait()"
-    )
-    dies = spins.replace("while True: pass", "import os; os._exit(7)")
-    assert (
-        "came to no rest within 1 real seconds"
-        in played(tmp_path, spins, "submit_answers_202")[0].happened
-    )
-    assert (
-        "still waiting after a virtual day"
-        in played(tmp_path, waits, "submit_answers_202")[0].happened
-    )
-    assert (
-        "its process ended with exit code 7"
-        in played(tmp_path, dies, "submit_answers_202")[0].happened
-    )
-    blocks = spins.replace(
-        "while True: pass", "import threading; threading.Event().wait()"
-    )
+    blocks = hanging("import threading; threading.Event().wait()")
     hung, remark = played(
         tmp_path, blocks, "submit_answers_202", "processing_takes_no_place"
     )
-    assert (
-        "It is at solution.py:5: import threading; threading.Event().wait()"
-        in hung.happened
-    )
-    # what the exercise leaves open is no failure, however it went
+    told = "It is at solution.py:5: import threading; threading.Event().wait()"
+    assert told in hung.happened
+    # What the exercise leaves open is no failure, however it went.
     assert remark.mark == "remark"
 
+
+STARTING = """
+from fastapi import FastAPI
+async def start():
+    raise RuntimeError('no disk')
+app = FastAPI(on_startup=[start])
+"""
+
+
+def test_a_startup_that_fails_is_told_with_its_line(tmp_path: Path) -> None:
+    verdict = preflight(tmp_path, STARTING.strip())
+    assert "RuntimeError: no disk (solution.py, line 3)" in verdict.happened
+
+
+DYING = """
+import asyncio
+from fastapi import FastAPI
+async def clean():
+    await asyncio.sleep(1)
+    raise KeyError("finished_at")
+async def start():
+    app.state.cleaner = asyncio.create_task(clean())
+app = FastAPI(on_startup=[start])
+@app.post("/tasks", status_code=202)
+async def submit():
+    await asyncio.sleep(2)
+    return {"task_id": "1", "status": "queued"}
+"""
+
+
+def test_what_a_background_task_died_of_is_told(tmp_path: Path) -> None:
+    [verdict] = played(tmp_path, DYING, "submit_does_not_wait")
+    told = (
+        "it came after 2.0 s; "
+        "before that, clean died: KeyError: 'finished_at' (solution.py, line 6)"
+    )
+    assert told in verdict.happened
+
+
+def test_a_module_that_this_python_cannot_read_is_not_graded(tmp_path: Path) -> None:
+    [verdict] = played(tmp_path, "def f(:", "uses_sleep")
+    assert verdict.mark == "not graded"
+    assert "this Python cannot read solution.py: invalid syntax" in verdict.happened
+
+
+def test_the_source_of_what_cannot_be_imported_is_not_graded(tmp_path: Path) -> None:
+    [verdict] = played(tmp_path, "import no_such_module", "uses_queue")
+    assert verdict.mark == "not graded"
+    assert "no_such_module" in verdict.happened
+
+
+# The solution's packages, and this project's
+
+
+def test_this_project_is_not_taken_for_one_that_is_missing(tmp_path: Path) -> None:
+    solution = Solution(app="main:app", app_dir=str(tmp_path))
+    [verdict] = verdicts_on(solution, [PREFLIGHT])
+    assert verdict.mark == "failed"
+    assert "No module named 'main'" in verdict.happened
+
+
+def test_its_own_tests_package_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "clock.py").write_text("SECONDS = 5")
+    source = "from tests.clock import SECONDS\n" + wayward()
+    assert preflight(tmp_path, source, failed="broken").mark == "passed"
+
+
+# Added to a solution's source: as it stops, it writes down where the
+# modules of its process come from.
+TELLING = """
+import json
+import sys
+from typing import Any
+
+
+def tell_modules() -> None:
+    files = {}
+    for name, module in sys.modules.items():
+        files[name] = str(getattr(module, "__file__", None))
+    with open("modules.json", "w") as told:
+        json.dump(files, told)
+"""
+
+STOPPING = """
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+
+@asynccontextmanager
+async def lifespan(app):
+    yield
+    tell_modules()
+
+app = FastAPI(lifespan=lifespan)
+"""
+
+
+def files_of_modules(folder: Path) -> dict[str, str]:
+    """The file of each module that was there when it stopped."""
+    told = (folder / "modules.json").read_text(encoding="utf-8")
+    return dict(json.loads(told))
+
+
+def test_the_process_that_plays_has_imported_nothing_of_the_engine(
+    tmp_path: Path,
+) -> None:
+    [verdict] = played(tmp_path, TELLING + STOPPING, "stops_with_work_under_way")
+    assert verdict.mark == "passed"
+
+    files = files_of_modules(tmp_path)
+    packages = {name.partition(".")[0] for name in files}
+    assert "solution" in packages
+    assert not packages & {"taskmanager", "tests", "main", "benchmarks", "notebooks"}
+    ours = {
+        name for name, file in files.items() if file.startswith(f"{project_root()}/")
+    }
+    # The program that plays, under the name that nobody asks for. Under
+    # the other, a process that the solution spawns would run it again.
+    assert ours <= {"__mp_main__"}
+
+
+MAIN = """
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from taskmanager.api import Wrong
+from taskmanager.testing import tell_modules
+from tests.helpers import PATCHED
+
+assert PATCHED == "time.monotonic"
+
+
+class Telling(Wrong):
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        async with super().lifespan(app):
+            yield
+        tell_modules()
+
+
+app = Telling().app
+"""
+
+
+def write_namesake(folder: Path) -> None:
+    """A submission with this project's names, and a planted bug.
+
+    It is the honest solution, in a package ``taskmanager``, but for a
+    cancelled task that keeps its slot.
+    """
+    gallery = CONFORMANCE / "wrong_turns"
+    honest = (gallery / "honest.py").read_text(encoding="utf-8")
+    wrong = (gallery / "cancelled_keeps_its_slot.py").read_text(encoding="utf-8")
+    files = {
+        "taskmanager/__init__.py": "",
+        "taskmanager/testing.py": TELLING,
+        "taskmanager/task.py": honest,
+        "taskmanager/api.py": wrong.replace(
+            "tests.conformance.wrong_turns.honest", "taskmanager.task"
+        ),
+        "tests/__init__.py": "",
+        "tests/helpers.py": "PATCHED = 'time.monotonic'\n",
+        "tests/test_api.py": (
+            "from tests.helpers import PATCHED\n"
+            "async def test_api(monkeypatch) -> None:\n"
+            "    monkeypatch.setattr(PATCHED, lambda: 0)\n"
+        ),
+        "main.py": MAIN,
+        "README.md": "pip install fastapi; uvicorn main:app. Assumptions: none.\n",
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def test_a_bug_is_found_in_a_submission_that_has_the_names_of_this_project(
+    tmp_path: Path,
+) -> None:
+    write_namesake(tmp_path)
+    solution = Solution(app="main:app", app_dir=str(tmp_path))
+    requirements = [PREFLIGHT, *load_all()]
+    verdicts = verdicts_on(solution, requirements)
+
+    found = {
+        requirement.name: verdict.mark
+        for requirement, verdict in zip(requirements, verdicts, strict=True)
+        if verdict.mark != "passed"
+    }
+    # Its lines are of up to 88 characters, as this project's are.
+    assert found == {"cancel_frees_place": "failed", "lines_are_short": "remark"}
+
+
+def test_a_submission_that_has_the_names_of_this_project_is_given_its_own(
+    tmp_path: Path,
+) -> None:
+    write_namesake(tmp_path)
+    solution = Solution(app="main:app", app_dir=str(tmp_path))
+    [verdict] = verdicts_on(solution, [REQUIREMENTS["stops_with_work_under_way"]])
+    assert verdict.mark == "passed"
+
+    files = files_of_modules(tmp_path)
+    theirs = {
+        name: file
+        for name, file in files.items()
+        if name.partition(".")[0] in ("taskmanager", "tests", "main")
+    }
+    assert sorted(theirs) == [
+        "main",
+        "taskmanager",
+        "taskmanager.api",
+        "taskmanager.task",
+        "taskmanager.testing",
+        "tests",
+        "tests.helpers",
+    ]
+    assert all(file.startswith(f"{tmp_path}/") for file in theirs.values())
+
+
+# Virtual time
 
 ODD = """
 import asyncio, time, uuid, warnings
@@ -181,16 +505,22 @@ async def work():
 
 @app.post("/tasks", status_code=202)
 def submit(request: dict):
-    task = {"task_id": str(uuid.uuid4()), "status": "queued", "result": None, "error": None, "at": started()}
+    task = {"task_id": str(uuid.uuid4()), "status": "queued"}
+    task |= {"result": None, "error": None, "at": started()}
     tasks[task["task_id"]] = task
     queue.put_nowait(task)
     return {**task, "status": "queued"}
 
 @app.get("/tasks/{task_id}")
 def read(task_id: str):
-    if task_id in tasks and datetime.now() - tasks[task_id]["at"] > timedelta(minutes=10):
+    if task_id in tasks and is_old(tasks[task_id]):
         del tasks[task_id]
-    return tasks[task_id] if task_id in tasks else JSONResponse({"detail": "no such task"}, 404)
+    if task_id in tasks:
+        return tasks[task_id]
+    return JSONResponse({"detail": "no such task"}, 404)
+
+def is_old(task):
+    return datetime.now() - task["at"] > timedelta(minutes=10)
 
 @app.get("/tasks")
 def read_all():
@@ -201,73 +531,84 @@ def read_all():
 def test_threads_startup_events_globals_and_captured_clocks_run_on_virtual_time(
     tmp_path: Path,
 ) -> None:
-    names = [
-        "submit_answers_202",
-        "completed_shows_result",
-        "unknown_is_404",
-        "five_in_parallel",
-        "has_type_hints",
-    ]
-    verdicts = dict(zip(names, played(tmp_path, ODD, *names), strict=True))
-    assert {name: verdict.mark for name, verdict in verdicts.items()} == dict.fromkeys(
-        names[:3], "passed"
-    ) | {
+    marks = {
+        "submit_answers_202": "passed",
+        "completed_shows_result": "passed",
+        "unknown_is_404": "passed",
         "five_in_parallel": "failed",
         "has_type_hints": "failed",
     }
-    assert any(
-        "this is old-fashioned" in warning
-        for warning in verdicts["submit_answers_202"].warnings
+    verdicts = played(tmp_path, ODD, *marks)
+    assert [verdict.mark for verdict in verdicts] == list(marks.values())
+
+    submitted, *_ = verdicts
+    assert any("this is old-fashioned" in warning for warning in submitted.warnings)
+
+
+def test_a_captured_clock_runs_on_virtual_time_for_ten_minutes(tmp_path: Path) -> None:
+    source = ODD.replace("return list(tasks.values())", "return []")
+    [removed] = played(tmp_path, source, "removed_after_ten_minutes")
+    assert removed.mark == "passed"
+
+
+def test_threads_of_the_solution_may_sleep(tmp_path: Path) -> None:
+    sleeps = (
+        "import threading, time\n"
+        "def sleep(): time.sleep(60)\n"
+        "threading.Thread(target=sleep, daemon=True).start()\n"
     )
-    removed = played(
-        tmp_path,
-        ODD.replace("return list(tasks.values())", "return []"),
-        "removed_after_ten_minutes",
-    )
-    assert removed[0].mark == "passed"
+    [verdict] = played(tmp_path, sleeps + ODD, "submit_answers_202")
+    assert verdict.mark == "passed"
+
+
+# The command and its card
 
 
 def test_the_command_writes_reports_and_explains_a_failing_line(tmp_path: Path) -> None:
     (tmp_path / "solution.py").write_text(ODD, encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "tests/conformance",
-        "--app",
-        "solution:app",
-        "--app-dir",
-        str(tmp_path),
-    ]
+    graded = ("-q", "--app", "solution:app", "--app-dir", str(tmp_path))
     report = tmp_path / "card.html"
-    done = subprocess.run(
-        [
-            *command,
-            "-k",
-            "five_in_parallel or submit_answers_202",
-            "--report",
-            str(report),
-        ],
-        cwd=project_root(),
-        capture_output=True,
-        text=True,
-        timeout=60,
+
+    done = command(
+        *graded,
+        "-k",
+        "five_in_parallel or submit_answers_202",
+        "--report",
+        str(report),
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "✗ Five tasks are processed in parallel" in done.stdout
     assert "happened: 1 were" in done.stdout
     assert "solution:app: 1 passed, 1 failed" in done.stdout
     assert "Five tasks are processed in parallel" in report.read_text(encoding="utf-8")
-    wrong = subprocess.run(
-        [*command, "--report", "card.pdf"],
-        cwd=project_root(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+
+    wrong = command(*graded, "--report", "card.pdf")
     assert wrong.returncode == pytest.ExitCode.USAGE_ERROR
     assert "the ending is to be .md or .html" in wrong.stderr
+
+
+def test_a_report_that_cannot_be_written_costs_one_line(tmp_path: Path) -> None:
+    report = tmp_path / "card.md"
+    report.mkdir()
+    done = command("-k", "submit_answers_202", "--report", str(report))
+    assert done.returncode == 0
+    assert "the report could not be written: " in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_what_cannot_be_played_has_a_card_all_the_same(tmp_path: Path) -> None:
+    report = tmp_path / "card.md"
+    done = command(
+        "--app",
+        "missing:app",
+        "--app-dir",
+        str(tmp_path),
+        "--report",
+        str(report),
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "No module named 'missing'\nmissing:app: 1 failed" in done.stdout
+    assert "It starts and takes a task" in report.read_text(encoding="utf-8")
 
 
 def test_a_card_escapes_what_a_solution_says() -> None:
@@ -275,17 +616,24 @@ def test_a_card_escapes_what_a_solution_says() -> None:
     graded = [(requirement, Verdict("failed", "a | b", "<script>", ["Warning: <b>"]))]
     assert "<script>" not in card.page(graded, Solution(app="<script>"))
     assert "a \\| b" in card.markdown(graded, Solution())
-    assert (
-        card.summary(
-            [
-                *graded,
-                (requirement, Verdict("remark")),
-                (requirement, Verdict("remark")),
-            ]
-        )
-        == "1 failed, 2 remarks"
-    )
 
+    graded += [(requirement, Verdict("remark"))] * 2
+    assert card.summary(graded) == "1 failed, 2 remarks"
+
+
+def test_what_many_lines_have_in_common_is_said_once_at_the_end() -> None:
+    requirement = REQUIREMENTS["submit_answers_202"]
+    graded = [(requirement, Verdict("failed", "a start", "none came"))] * 5
+    graded.append((requirement, Verdict("failed", "b", "c")))
+    assert card.same_reason(graded) == [
+        "Mend this first: 5 lines say “expected a start; none came”."
+    ]
+    assert card.same_reason(graded[1:]) == []
+    assert "Mend this first" in card.page(graded, Solution())
+    assert "Mend this first" in card.markdown(graded, Solution())
+
+
+# Names and routes
 
 BACKGROUND = """
 import asyncio, uuid
@@ -321,24 +669,15 @@ def test_work_after_the_answer_and_200_in_place_of_202_are_seen_for_what_they_ar
     at_once, status = played(
         tmp_path, BACKGROUND, "submit_does_not_wait", "submit_answers_202"
     )
-    assert (at_once.mark, status.mark) == ("passed", "failed")
+    assert at_once.mark == "passed"
+    assert status.mark == "failed"
     assert "was answered 200" in status.happened
 
 
 def test_other_spellings_of_the_ends_are_found_out(tmp_path: Path) -> None:
-    (tmp_path / "solution.py").write_text(BACKGROUND, encoding="utf-8")
-    ((_, verdict),) = grade(
-        [(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)]
-    )
-    assert (verdict.mark, verdict.found["cancelled"]) == ("passed", "CANCELED")
-
-
-def test_this_project_is_not_taken_for_one_that_is_missing(tmp_path: Path) -> None:
-    (verdict,) = dict(
-        grade([(Solution(app="main:app", app_dir=str(tmp_path)), PREFLIGHT)])
-    ).values()
-    assert verdict.mark == "failed"
-    assert "No module named 'main'" in verdict.happened
+    verdict = preflight(tmp_path, BACKGROUND)
+    assert verdict.mark == "passed"
+    assert verdict.found["cancelled"] == "CANCELED"
 
 
 WAYWARD = """
@@ -375,32 +714,25 @@ def make_app():
 
 
 def wayward(prefix: str = "/tasks", slash: str = "", luck: str = "False") -> str:
-    return (
-        WAYWARD.replace("PREFIX", prefix).replace("SLASH", slash).replace("LUCK", luck)
-    )
-
-
-def preflight(folder: Path, source: str, app: str = "solution:app") -> Verdict:
-    (folder / "solution.py").write_text(source, encoding="utf-8")
-    ((_, verdict),) = grade(
-        [(Solution(app=app, app_dir=str(folder), failed="broken"), PREFLIGHT)]
-    )
-    return verdict
+    source = WAYWARD
+    for word, value in (("PREFIX", prefix), ("SLASH", slash), ("LUCK", luck)):
+        source = source.replace(word, value)
+    return source
 
 
 @pytest.mark.parametrize(
     ("prefix", "slash", "path"),
     [
-        ("/tasks", "", None),
-        ("/tasks", "/", "/tasks/"),
-        ("/api/tasks", "", "/api/tasks"),
-        ("/jobs", "", "/jobs"),
+        ("/tasks", "", {}),
+        ("/tasks", "/", {"path": "/tasks/"}),
+        ("/api/tasks", "", {"path": "/api/tasks"}),
+        ("/jobs", "", {"path": "/jobs"}),
     ],
 )
 def test_names_and_routes_are_found_out(
-    tmp_path: Path, prefix: str, slash: str, path: str | None
+    tmp_path: Path, prefix: str, slash: str, path: dict[str, str]
 ) -> None:
-    verdict = preflight(tmp_path, wayward(prefix, slash))
+    verdict = preflight(tmp_path, wayward(prefix, slash), failed="broken")
     names = {
         "task_id": "id",
         "status": "state",
@@ -408,122 +740,140 @@ def test_names_and_routes_are_found_out(
         "processing": "running",
         "completed": "done",
     }
-    # since any task type is accepted, and none does what it says
+    # Any task type is accepted, and none does what it says.
     taken = {"result": None, "failing": None}
-    assert verdict.found == names | taken | ({} if path is None else {"path": path})
+    assert verdict.found == names | taken | path
 
 
 def test_one_odd_habit_costs_one_line(tmp_path: Path) -> None:
     source = wayward(slash="/")
-    found = preflight(tmp_path, source).found
-    names = [
-        "submit_answers_202",
-        "names_are_as_given",
-        "get_shows_fields",
-        "unknown_is_404",
-        "works_unasked",
-    ]
-    verdicts = dict(zip(names, played(tmp_path, source, *names, **found), strict=True))
-    assert [verdicts[name].mark for name in names] == [
-        "failed",
-        "remark",
-        "passed",
-        "passed",
-        "passed",
-    ]
-    assert "task_id is called 'id'" in verdicts["names_are_as_given"].happened
-    assert "but inside of 'task'" in verdicts["names_are_as_given"].happened
+    found = preflight(tmp_path, source, failed="broken").found
+    marks = {
+        "submit_answers_202": "failed",
+        "names_are_as_given": "remark",
+        "get_shows_fields": "passed",
+        "unknown_is_404": "passed",
+        "works_unasked": "passed",
+    }
+    verdicts = played(tmp_path, source, *marks, **found)
+    assert [verdict.mark for verdict in verdicts] == list(marks.values())
+
+    _, names, *_ = verdicts
+    assert "task_id is called 'id'" in names.happened
+    assert "but inside of 'task'" in names.happened
 
 
 def test_a_route_that_is_nowhere_is_named(tmp_path: Path) -> None:
-    verdict = preflight(
-        tmp_path, wayward(prefix="/jobs").replace('get("/{id}")', 'get("/state/{id}")')
-    )
-    assert (
-        "a route POST /tasks (called otherwise? set `path` in a TOML file)"
-        in verdict.expected
-    )
+    elsewhere = wayward(prefix="/jobs").replace('get("/{id}")', 'get("/state/{id}")')
+    verdict = preflight(tmp_path, elsewhere, failed="broken")
+    expected = "a route POST /tasks (called otherwise? set `path` in a TOML file)"
+    assert expected in verdict.expected
     assert "there is POST /jobs in /openapi.json" in verdict.happened
-    verdict = preflight(
-        tmp_path, wayward().replace('get("/{id}")', 'get("/state/{id}")')
-    )
-    assert (
-        "200 from GET /tasks/{task_id} for the task just accepted" in verdict.expected
-    )
+
+
+def test_a_task_that_cannot_be_read_where_it_should_be_is_told(tmp_path: Path) -> None:
+    elsewhere = wayward().replace('get("/{id}")', 'get("/state/{id}")')
+    verdict = preflight(tmp_path, elsewhere, failed="broken")
+    expected = "200 from GET /tasks/{task_id} for the task just accepted"
+    assert expected in verdict.expected
     assert "there is GET /tasks/state/{id} in /openapi.json" in verdict.happened
 
 
 def test_a_factory_is_called(tmp_path: Path) -> None:
-    assert preflight(tmp_path, wayward(), app="solution:make_app").mark == "passed"
+    verdict = preflight(tmp_path, wayward(), app="solution:make_app", failed="broken")
+    assert verdict.mark == "passed"
 
 
-def test_a_startup_that_fails_is_told_with_its_line(tmp_path: Path) -> None:
-    source = "from fastapi import FastAPI\nasync def start():\n    raise RuntimeError('no disk')\n"
-    source += "app = FastAPI(on_startup=[start])"
-    assert (
-        "RuntimeError: no disk (solution.py, line 3)"
-        in preflight(tmp_path, source).happened
+def test_names_in_the_file_and_names_found_out_go_together(tmp_path: Path) -> None:
+    named = {"failed": "broken", "queued": "pending", "task_id": "id"}
+    verdict = preflight(tmp_path, wayward(), **named)
+    found = {name: value for name, value in verdict.found.items() if value is not None}
+    assert found == {"status": "state", "processing": "running", "completed": "done"}
+
+
+def test_a_long_poll_or_a_delete_that_there_is_not_is_no_success(
+    tmp_path: Path,
+) -> None:
+    names = [
+        "cancel_frees_worker",
+        "cancel_wakes_waiters",
+        "wait_holds_up_nobody",
+        "wait_is_not_busy",
+    ]
+    found = preflight(tmp_path, wayward(), failed="broken").found
+    verdicts = played(tmp_path, wayward(), *names, failed="broken", **found)
+    assert [verdict.mark for verdict in verdicts] == ["not graded"] * 4
+
+    deleting, polling, *_ = verdicts
+    assert "DELETE /tasks/" in deleting.happened
+    assert "answered at once" in polling.happened
+
+
+@pytest.mark.parametrize(
+    ("progress", "mark"),
+    [
+        ("100", "passed"),
+        ("1.0", "passed"),
+        ("'7/7'", "passed"),
+        ("'done'", "passed"),
+        ("99", "remark"),
+    ],
+)
+def test_progress_at_the_end_may_be_written_in_several_ways(
+    tmp_path: Path, progress: str, mark: str
+) -> None:
+    source = wayward().replace(
+        'else "done"', f'else "done"\n    task["progress"] = {progress}'
     )
+    found = preflight(tmp_path, source, failed="broken").found
+    [verdict] = played(
+        tmp_path, source, "progress_ends_at_100", failed="broken", **found
+    )
+    assert verdict.mark == mark
+    assert mark == "passed" or "it was 99" in verdict.happened
 
 
-def test_its_own_tests_package_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "clock.py").write_text("SECONDS = 5")
-    source = "from tests.clock import SECONDS\n" + wayward()
-    assert preflight(tmp_path, source).mark == "passed"
+def test_logging_through_a_logger_of_uvicorn_counts(tmp_path: Path) -> None:
+    running = '    task["state"] = "running"'
+    told = '    logging.getLogger("uvicorn.error").info("it runs")'
+    source = wayward().replace("import asyncio,", "import logging, asyncio,")
+    source = source.replace(running, f"{running}\n{told}")
+
+    found = preflight(tmp_path, source, failed="broken").found
+    [verdict] = played(tmp_path, source, "tasks_are_logged", **found)
+    assert verdict.mark == "passed"
+
+
+# Tasks that fail
 
 
 def test_tasks_that_fail_by_chance_are_played_again(tmp_path: Path) -> None:
     lucky = wayward(luck="random.random() < 0.5")
-    found = preflight(tmp_path, lucky).found
+    found = preflight(tmp_path, lucky, failed="broken").found
     assert found["completed"] == "done"
+
     names = ["works_unasked"] * 6 + ["nothing_is_lost"]
-    assert {
-        verdict.mark
-        for verdict in played(tmp_path, lucky, *names, failed="broken", **found)
-    } == {"passed"}
-    for never in ("True", "random.random() < 2"):  # and what always fails, fails
-        (verdict,) = played(
-            tmp_path, wayward(luck=never), "works_unasked", failed="broken", **found
-        )
+    verdicts = played(tmp_path, lucky, *names, failed="broken", **found)
+    assert {verdict.mark for verdict in verdicts} == {"passed"}
+
+    # What always fails, fails.
+    for never in ("True", "random.random() < 2"):
+        unlucky = wayward(luck=never)
+        [verdict] = played(tmp_path, unlucky, "works_unasked", failed="broken", **found)
         assert "its status was 'broken'" in verdict.happened
 
 
-def test_what_cannot_be_played_has_a_card_all_the_same(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "tests/conformance",
-        "--app",
-        "missing:app",
-        "--app-dir",
-        str(tmp_path),
-    ]
-    report = tmp_path / "card.md"
-    done = subprocess.run(
-        [*command, "--report", str(report)],
-        cwd=project_root(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "No module named 'missing'\nmissing:app: 1 failed" in done.stdout
-    assert "It starts and takes a task" in report.read_text(encoding="utf-8")
+def test_where_any_task_type_is_accepted_the_default_ones_promise_nothing(
+    tmp_path: Path,
+) -> None:
+    found = preflight(tmp_path, wayward(), failed="broken").found
+    source = wayward().replace('"done"', '"done"\n    task["result"] = "any"')
+    names = ["completed_shows_result", "failure_is_shown", "invalid_is_400"]
+    verdicts = played(tmp_path, source, *names, **found)
+    assert [verdict.mark for verdict in verdicts] == ["passed", "not graded", "failed"]
 
 
-def test_what_many_lines_have_in_common_is_said_once_at_the_end() -> None:
-    requirement = REQUIREMENTS["submit_answers_202"]
-    graded = [(requirement, Verdict("failed", "a start", "none came"))] * 5 + [
-        (requirement, Verdict("failed", "b", "c"))
-    ]
-    assert card.same_reason(graded) == [
-        "Mend this first: 5 lines say “expected a start; none came”."
-    ]
-    assert card.same_reason(graded[1:]) == []
-    assert "Mend this first" in card.page(graded, Solution())
-    assert "Mend this first" in card.markdown(graded, Solution())
+# Priorities
 
 
 def test_a_priority_that_is_refused_is_not_graded(tmp_path: Path) -> None:
@@ -531,8 +881,8 @@ def test_a_priority_that_is_refused_is_not_graded(tmp_path: Path) -> None:
         "(body: dict):",
         "(body: dict):\n    if 'priority' in body: raise HTTPException(400, 'eh')",
     )
-    found = preflight(tmp_path, refusing).found
-    (verdict,) = played(tmp_path, refusing, "high_goes_first", failed="broken", **found)
+    found = preflight(tmp_path, refusing, failed="broken").found
+    [verdict] = played(tmp_path, refusing, "high_goes_first", failed="broken", **found)
     assert verdict.mark == "not graded"
     assert "a submission with 'priority': 'high' is refused" in verdict.happened
 
@@ -583,52 +933,56 @@ async def cancel(task_id: str):
     if "run" in tasks[task_id]:
         tasks[task_id]["run"].cancel()
 """
+UP = "{level: number for number, level in enumerate(Level)}[body.priority]"
 
 
+@pytest.mark.parametrize(
+    ("levels", "rank", "high_first", "in_order"),
+    [
+        ("1, 2, 3", UP, "passed", "passed"),
+        ("1, 2, 3", f"-{UP}", "passed", "passed"),
+        ("'HIGH', 'MEDIUM', 'LOW'", UP, "passed", "passed"),
+        ("'HIGH', 'MEDIUM', 'LOW'", f"-{UP}", "failed", "passed"),
+        ("1, 2, 3", "0", "failed", "passed"),
+        ("'a', 'b', 'c'", UP, "not graded", "not graded"),
+    ],
+)
 def test_priorities_may_be_numbers_that_go_either_way_or_words_in_capitals(
+    tmp_path: Path, levels: str, rank: str, high_first: str, in_order: str
+) -> None:
+    source = NUMBERED.replace("LEVELS", levels).replace("RANK", rank)
+    high, equal = played(
+        tmp_path, source, "high_goes_first", "equal_priorities_keep_their_order"
+    )
+    assert high.mark == high_first
+    assert equal.mark == in_order
+    if levels == "1, 2, 3" and high_first != "passed":
+        assert "or the other way round" in high.expected
+
+
+LENIENT = """class Level(Enum):
+    @classmethod
+    def _missing_(cls, value):
+        return cls.second
+"""
+
+
+def test_priorities_that_are_documented_go_before_those_that_happen_to_be_accepted(
     tmp_path: Path,
 ) -> None:
-    up = "{level: number for number, level in enumerate(Level)}[body.priority]"
-    for levels, rank, mark in (
-        ("1, 2, 3", up, "passed"),
-        ("1, 2, 3", f"-{up}", "passed"),
-        ("'HIGH', 'MEDIUM', 'LOW'", up, "passed"),
-        ("'HIGH', 'MEDIUM', 'LOW'", f"-{up}", "failed"),
-        ("1, 2, 3", "0", "failed"),
-        ("'a', 'b', 'c'", up, "not graded"),
-    ):
-        source = NUMBERED.replace("LEVELS", levels).replace("RANK", rank)
-        verdict, equal = played(
-            tmp_path, source, "high_goes_first", "equal_priorities_keep_their_order"
-        )
-        assert (verdict.mark, equal.mark) == (
-            mark,
-            "passed" if mark != "not graded" else mark,
-        ), (levels, rank)
-        assert (
-            levels != "1, 2, 3"
-            or mark == "passed"
-            or "or the other way round" in verdict.expected
-        )
+    source = NUMBERED.replace("LEVELS", "'HIGH', 'MEDIUM', 'LOW'")
+    source = source.replace("class Level(Enum):", LENIENT)
+    source = source.replace("RANK", "list(Level).index(body.priority)")
+    high, unknown = played(
+        tmp_path, source, "high_goes_first", "unknown_priority_is_400"
+    )
+    assert high.mark == "passed"
+    assert unknown.mark == "remark"
 
 
-def test_a_list_may_come_in_other_shapes(tmp_path: Path) -> None:
-    shapes = {
-        "events": (
-            "'data: ' + json.dumps(a) + '\\n\\n: still there\\n\\n' + 'data: ' + json.dumps(b) + '\\n\\n'",
-            "text/event-stream",
-        ),
-        "lines": (
-            "json.dumps(a) + '\\n' + json.dumps(b) + '\\n'",
-            "application/x-ndjson",
-        ),
-        "by id": (
-            "json.dumps({t['task_id']: {'status': 'queued'} for t in (a, b)})",
-            "application/json",
-        ),
-        "inside": ("json.dumps({'count': 2, 'tasks': [a, b]})", "application/json"),
-    }
-    source = """
+# What comes back
+
+LISTING = """
 import json
 from fastapi import FastAPI, Response
 app, count = FastAPI(), 0
@@ -642,87 +996,40 @@ async def submit():
 async def read_all():
     return Response(BODY, media_type="KIND")
 """
-    for name, (body, kind) in shapes.items():
-        verdict = played(
-            tmp_path, source.replace("BODY", body).replace("KIND", kind), "list_has_all"
-        )[0]
-        assert "there were 2" in verdict.happened, name  # of seven: it has read both
-
-
-def test_what_a_background_task_died_of_is_told(tmp_path: Path) -> None:
-    source = """
-import asyncio
-from fastapi import FastAPI
-async def clean():
-    await asyncio.sleep(1)
-    raise KeyError("finished_at")
-async def start():
-    app.state.cleaner = asyncio.create_task(clean())
-app = FastAPI(on_startup=[start])
-@app.post("/tasks", status_code=202)
-async def submit():
-    await asyncio.sleep(2)
-    return {"task_id": "1", "status": "queued"}
-"""
-    (verdict,) = played(tmp_path, source, "submit_does_not_wait")
-    assert (
-        "it came after 2.0 s; before that, clean died: KeyError: 'finished_at' (solution.py, line 6)"
-        in verdict.happened
-    )
-
-
-def test_blocking_sleep_is_found_under_any_name(tmp_path: Path) -> None:
-    honest = "import asyncio\nasync def work():\n    await asyncio.sleep(5)\n"
-    blocking = "from time import sleep as nap\n" + honest + "    nap(5)\n"
-    assert played(tmp_path, honest, "uses_sleep")[0].mark == "passed"
-    assert "there is nap(5)" in played(tmp_path, blocking, "uses_sleep")[0].happened
-
-
-def test_errors_classified_with_match_are_found_by_what_they_are(
-    tmp_path: Path,
-) -> None:
-    own = "import asyncio\nclass Trouble(asyncio.QueueFull, RuntimeError): pass\nclass Worse(Trouble): pass\n"
-    match = "def kind(x):\n    match x:\n        case CASE: raise ValueError('eh')\n"
-    for case, mark in (
-        ("Worse()", "passed"),
-        ("KeyError()", "passed"),
-        ("'sum' | 'mean'", "remark"),
-    ):
-        (verdict,) = played(
-            tmp_path, own + match.replace("CASE", case), "classifies_with_match"
-        )
-        assert verdict.mark == mark, case
-    coded = match.replace("match x", "match error.code").replace("CASE", "404")
-    assert played(tmp_path, coded, "classifies_with_match")[0].mark == "passed"
-    assert played(tmp_path, own, "has_custom_exceptions")[0].mark == "passed"
-    assert (
-        played(tmp_path, match.replace("CASE", "1"), "has_custom_exceptions")[0].mark
-        == "failed"
-    )
 
 
 @pytest.mark.parametrize(
-    ("progress", "mark"),
+    ("body", "kind", "count"),
     [
-        ("100", "passed"),
-        ("1.0", "passed"),
-        ("'7/7'", "passed"),
-        ("'done'", "passed"),
-        ("99", "remark"),
+        (
+            r"f'data: {json.dumps(a)}\n\n: still there\n\ndata: {json.dumps(b)}\n\n'",
+            "text/event-stream",
+            2,
+        ),
+        (
+            r"json.dumps(a) + '\n' + json.dumps(b) + '\n'",
+            "application/x-ndjson",
+            2,
+        ),
+        # A single line is a list of one.
+        ("json.dumps(a)", "application/x-ndjson", 1),
+        # By id.
+        (
+            "json.dumps({t['task_id']: {'status': 'queued'} for t in (a, b)})",
+            "application/json",
+            2,
+        ),
+        ("json.dumps({'count': 2, 'tasks': [a, b]})", "application/json", 2),
     ],
+    ids=["events", "lines", "one line", "by id", "inside"],
 )
-def test_progress_at_the_end_may_be_written_in_several_ways(
-    tmp_path: Path, progress: str, mark: str
+def test_a_list_may_come_in_other_shapes(
+    tmp_path: Path, body: str, kind: str, count: int
 ) -> None:
-    source = wayward().replace(
-        'else "done"', f'else "done"\n    task["progress"] = {progress}'
-    )
-    found = preflight(tmp_path, source).found
-    (verdict,) = played(
-        tmp_path, source, "progress_ends_at_100", failed="broken", **found
-    )
-    assert verdict.mark == mark
-    assert mark == "passed" or "it was 99" in verdict.happened
+    source = LISTING.replace("BODY", body).replace("KIND", kind)
+    [verdict] = played(tmp_path, source, "list_has_all")
+    # Of seven: it has read them.
+    assert f"there were {count}" in verdict.happened
 
 
 ECHO = """
@@ -731,7 +1038,8 @@ from fastapi import FastAPI, Request, Response
 app, tasks = FastAPI(), []
 @app.post("/tasks")
 async def submit(request: Request):
-    tasks.append({"task_id": str(len(tasks)), "status": "completed", "body": await request.json()})
+    task = {"task_id": str(len(tasks)), "status": "completed"}
+    tasks.append({**task, "body": await request.json()})
     return Response(json.dumps({**tasks[-1], "status": "queued"}))
 @app.get("/tasks/{n}")
 async def show(n: int):
@@ -745,129 +1053,204 @@ async def show_all():
 def test_infinity_and_half_a_character_are_to_be_answered_as_json(
     tmp_path: Path,
 ) -> None:
-    (infinity,) = played(
-        tmp_path, ECHO.replace("ASCII", "True"), "odd_values_are_no_crash"
-    )
-    assert (infinity.mark, "the body was" in infinity.happened) == ("remark", True)
+    name = "odd_values_are_no_crash"
+    [infinity] = played(tmp_path, ECHO.replace("ASCII", "True"), name)
+    assert infinity.mark == "remark"
+    assert "the body was" in infinity.happened
+
     finite = ECHO.replace(
         "await request.json()",
         "json.loads((await request.body()).replace(b'1e999', b'0'))",
     )
-    assert (
-        played(tmp_path, finite.replace("ASCII", "True"), "odd_values_are_no_crash")[
-            0
-        ].mark
-        == "passed"
+    [escaped] = played(tmp_path, finite.replace("ASCII", "True"), name)
+    assert escaped.mark == "passed"
+
+    [half] = played(tmp_path, finite.replace("ASCII", "False"), name)
+    assert half.mark == "remark"
+    assert "\\ud800" in half.expected
+
+
+# The source
+
+
+def test_blocking_sleep_is_found_under_any_name(tmp_path: Path) -> None:
+    honest = "import asyncio\nasync def work():\n    await asyncio.sleep(5)\n"
+    [passed] = played(tmp_path, honest, "uses_sleep")
+    assert passed.mark == "passed"
+
+    blocking = f"from time import sleep as nap\n{honest}    nap(5)\n"
+    [failed] = played(tmp_path, blocking, "uses_sleep")
+    assert "there is nap(5)" in failed.happened
+
+
+CLASSIFYING = """
+import asyncio
+class Trouble(asyncio.QueueFull, RuntimeError): pass
+class Worse(Trouble): pass
+def kind(x, error):
+    match SUBJECT:
+        case CASE: raise ValueError('eh')
+"""
+
+
+@pytest.mark.parametrize(
+    ("subject", "case", "mark"),
+    [
+        ("x", "Worse()", "passed"),
+        ("x", "KeyError()", "passed"),
+        ("x", "'sum' | 'mean'", "remark"),
+        ("error.code", "404", "passed"),
+    ],
+)
+def test_errors_classified_with_match_are_found_by_what_they_are(
+    tmp_path: Path, subject: str, case: str, mark: str
+) -> None:
+    source = CLASSIFYING.replace("SUBJECT", subject).replace("CASE", case)
+    [verdict] = played(tmp_path, source, "classifies_with_match")
+    assert verdict.mark == mark
+
+
+def test_custom_exceptions_are_found_by_what_they_stand_on(tmp_path: Path) -> None:
+    own = (
+        "import asyncio\n"
+        "class Trouble(asyncio.QueueFull, RuntimeError): pass\n"
+        "class Worse(Trouble): pass\n"
     )
-    (half,) = played(
-        tmp_path, finite.replace("ASCII", "False"), "odd_values_are_no_crash"
-    )
-    assert (half.mark, "\\ud800" in half.expected) == ("remark", True)
+    [passed] = played(tmp_path, own, "has_custom_exceptions")
+    assert passed.mark == "passed"
+
+    none = "def kind(x):\n    match x:\n        case 1: raise ValueError('eh')\n"
+    [failed] = played(tmp_path, none, "has_custom_exceptions")
+    assert failed.mark == "failed"
 
 
-def test_a_module_that_this_python_cannot_read_is_not_graded(tmp_path: Path) -> None:
-    (verdict,) = played(tmp_path, "def f(:", "uses_sleep")
-    assert verdict.mark == "not graded"
-    assert "this Python cannot read solution.py: invalid syntax" in verdict.happened
+TOOLS = """
+import asyncio as aio, threading
+from collections import deque as D
+class Event: pass
+lock, queue, times = threading.Lock(), aio.Queue(), D()
+app = 'Queue deque Lock gather'
+Event()
+"""
 
 
-def test_names_in_the_file_and_names_found_out_go_together(tmp_path: Path) -> None:
-    (tmp_path / "solution.py").write_text(wayward(), encoding="utf-8")
-    solution = Solution(
-        app="solution:app",
-        app_dir=str(tmp_path),
-        failed="broken",
-        queued="pending",
-        task_id="id",
-    )
-    ((_, verdict),) = grade([(solution, PREFLIGHT)])
-    found = {name: value for name, value in verdict.found.items() if value is not None}
-    assert found == {"status": "state", "processing": "running", "completed": "done"}
+def test_a_tool_counts_where_it_is_the_one_that_the_exercise_names(
+    tmp_path: Path,
+) -> None:
+    marks = {
+        "uses_queue": "passed",
+        "uses_deque": "passed",
+        "uses_lock": "failed",
+        "uses_event": "failed",
+        "uses_gather": "failed",
+    }
+    verdicts = played(tmp_path, TOOLS, *marks)
+    assert [verdict.mark for verdict in verdicts] == list(marks.values())
 
 
-def test_another_quick_task_may_have_any_result(tmp_path: Path) -> None:
-    file = tmp_path / "solution.toml"
-    file.write_text('quick = { task_type = "send_email" }')
-    assert Solution.read(file).result is None
-    file.write_text('quick = { task_type = "send_email" }\nresult = "sent"')
-    assert Solution.read(file).result == "sent"
+def test_a_lock_that_is_made_anew_each_time_is_no_lock(tmp_path: Path) -> None:
+    anew = "import asyncio\nasync def allow():\n    async with asyncio.Lock(): pass\n"
+    [verdict] = played(tmp_path, anew, "uses_lock")
+    assert "makes a new one each time" in verdict.happened
 
 
-def test_logging_through_a_logger_of_uvicorn_counts(tmp_path: Path) -> None:
-    source = (
-        wayward()
-        .replace("import asyncio,", "import logging, asyncio,")
-        .replace(
-            '    task["state"] = "running"',
-            '    task["state"] = "running"\n    logging.getLogger("uvicorn.error").info("it runs")',
-        )
-    )
-    found = preflight(tmp_path, source).found
-    (verdict,) = played(tmp_path, source, "tasks_are_logged", **found)
-    assert verdict.mark == "passed"
+@pytest.mark.parametrize(
+    ("columns", "mark"),
+    [
+        (79, "passed"),
+        (80, "remark"),
+        (99, "remark"),
+        (100, "failed"),
+    ],
+)
+def test_lines_may_be_as_long_as_pep_8_says(
+    tmp_path: Path, columns: int, mark: str
+) -> None:
+    line = "x = 1".ljust(columns, "1")
+    [verdict] = played(tmp_path, f"{line}\n", "lines_are_short")
+    assert verdict.mark == mark
+    assert mark == "passed" or ": solution.py:1" in verdict.happened
+    assert mark != "remark" or "of comments and docstrings" not in verdict.happened
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        f"# {'x' * 71}",
+        f'def f() -> None:\n    """{"x" * 66}"""',
+    ],
+    ids=["comment", "docstring"],
+)
+def test_lines_of_up_to_99_go_with_comments_and_docstrings_of_up_to_72(
+    tmp_path: Path, prose: str
+) -> None:
+    [alone] = played(tmp_path, f"{prose}\n", "lines_are_short")
+    assert alone.mark == "passed"
+
+    source = f"x = {'1' * 90}\n{prose}\n"
+    [verdict] = played(tmp_path, source, "lines_are_short")
+    assert verdict.mark == "remark"
+    assert "1 have 80 to 99: solution.py:1" in verdict.happened
+    told = "of comments and docstrings, 1 have over 72: solution.py"
+    assert told in verdict.happened
+
+
+# Bodies from the OpenAPI document
 
 
 def test_task_types_that_sound_alike_are_found_out(tmp_path: Path) -> None:
-    kinds = "from enum import Enum\nfrom pydantic import BaseModel\nclass Kind(str, Enum):\n    a = 'SUM_NUMBERS'\n"
-    kinds += "    b = 'REPORT'\nclass Body(BaseModel):\n    task_type: Kind\n    parameters: dict\n"
-    verdict = preflight(tmp_path, kinds + wayward().replace("body: dict", "body: Body"))
-    assert verdict.found["quick"] == {
+    kinds = (
+        "from enum import Enum\n"
+        "from pydantic import BaseModel\n"
+        "class Kind(str, Enum):\n"
+        "    a = 'SUM_NUMBERS'\n"
+        "    b = 'REPORT'\n"
+        "class Body(BaseModel):\n"
+        "    task_type: Kind\n"
+        "    parameters: dict\n"
+    )
+    source = kinds + wayward().replace("body: dict", "body: Body")
+    found = preflight(tmp_path, source, failed="broken").found
+
+    assert found["quick"] == {
         "task_type": "SUM_NUMBERS",
         "parameters": {"numbers": [1, 2, 3]},
     }
-    assert verdict.found["slow"]["task_type"] == "REPORT"
-    assert {body["task_type"] for body in verdict.found["bad_parameters"]} == {
-        "SUM_NUMBERS"
-    }
-    assert 'the slow task is {"task_type": "REPORT"' in card.adopted(
-        Solution(**verdict.found)
-    )
+    assert found["slow"]["task_type"] == "REPORT"
+    assert {body["task_type"] for body in found["bad_parameters"]} == {"SUM_NUMBERS"}
+    told = card.adopted(Solution(**found))
+    assert 'the slow task is {"task_type": "REPORT"' in told
 
 
-SCHEMA = {
-    "paths": {
-        "/jobs": {
-            "post": {
-                "requestBody": {
-                    "content": {
-                        "application/json": {
-                            "schema": {"$ref": "#/components/schemas/Job"}
-                        }
-                    }
-                }
-            }
-        }
+JOB = {
+    "type": "object",
+    "required": [
+        "job_type",
+        "payload",
+        "idempotency_key",
+        "retries",
+        "tags",
+    ],
+    "properties": {
+        "job_type": {"$ref": "#/components/schemas/Kind"},
+        "payload": {
+            "type": "object",
+            "required": ["to"],
+            "properties": {"to": {"format": "email"}},
+        },
+        "idempotency_key": {"type": "string"},
+        "retries": {"type": "integer", "minimum": 3},
+        "tags": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 6},
+        },
+        "comment": {"type": "string"},
     },
-    "components": {
-        "schemas": {
-            "Kind": {"enum": ["resize", "mail"]},
-            "Job": {
-                "type": "object",
-                "required": [
-                    "job_type",
-                    "payload",
-                    "idempotency_key",
-                    "retries",
-                    "tags",
-                ],
-                "properties": {
-                    "job_type": {"$ref": "#/components/schemas/Kind"},
-                    "payload": {
-                        "type": "object",
-                        "required": ["to"],
-                        "properties": {"to": {"format": "email"}},
-                    },
-                    "idempotency_key": {"type": "string"},
-                    "retries": {"type": "integer", "minimum": 3},
-                    "tags": {
-                        "type": "array",
-                        "items": {"type": "string", "minLength": 6},
-                    },
-                    "comment": {"type": "string"},
-                },
-            },
-        }
-    },
+}
+CONTENT = {"application/json": {"schema": {"$ref": "#/components/schemas/Job"}}}
+DOCUMENT = {
+    "paths": {"/jobs": {"post": {"requestBody": {"content": CONTENT}}}},
+    "components": {"schemas": {"Kind": {"enum": ["resize", "mail"]}, "Job": JOB}},
 }
 
 
@@ -878,15 +1261,15 @@ def test_bodies_are_made_from_the_openapi_document() -> None:
         "retries": 3,
         "tags": ["textxx"],
     }
-    assert bodies.bodies(SCHEMA, "/jobs") == [
-        {"job_type": kind, **common} for kind in ("resize", "mail")
-    ]
-    assert bodies.bodies(SCHEMA, "/tasks") == bodies.bodies({}, "/tasks") == []
-    quick = tomllib.loads(f"quick = {bodies.as_toml({'job_type': 'mail', **common})}")[
-        "quick"
-    ]
-    assert quick == {"job_type": "mail", **common}
-    assert bodies.invalid(quick)[2] == {**quick, "job_type": "no_such_type"}
+    resize = {"job_type": "resize", **common}
+    mail = {"job_type": "mail", **common}
+    assert bodies.bodies(DOCUMENT, "/jobs") == [resize, mail]
+    assert bodies.bodies(DOCUMENT, "/tasks") == []
+    assert bodies.bodies({}, "/tasks") == []
+
+    quick = tomllib.loads(f"quick = {bodies.as_toml(mail)}")["quick"]
+    assert quick == mail
+    assert bodies.invalid(quick) == [{}, [], {**quick, "job_type": "no_such_type"}]
     assert bodies.invalid({"name": "x"}) == [{}, []]
 
 
@@ -925,110 +1308,42 @@ async def show(job_id: str):
 
 
 def test_a_solution_with_bodies_of_its_own_needs_no_file(tmp_path: Path) -> None:
-    (tmp_path / "solution.py").write_text(OWN_BODIES, encoding="utf-8")
-    ((_, verdict),) = grade(
-        [(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)]
-    )
-    found = verdict.found
-    assert [found[name]["job_type"] for name in ("quick", "slow", "failing")] == [
-        "short",
-        "long",
-        "broken",
-    ]
+    found = preflight(tmp_path, OWN_BODIES).found
+    assert found["quick"]["job_type"] == "short"
+    assert found["slow"]["job_type"] == "long"
+    assert found["failing"]["job_type"] == "broken"
     assert found["quick"]["key"] == "{unique}"
     assert found["invalid"][2]["job_type"] == "no_such_type"
-    names = ("path", "task_id", "status", "queued", "processing", "completed")
-    assert [found[name] for name in names] == [
-        "/jobs",
-        "job_id",
-        "state",
-        "accepted",
-        "running",
-        "succeeded",
-    ]
-    names_now = dict(verdict.found)
-    verdicts = played(
-        tmp_path,
-        OWN_BODIES,
-        "ids_differ",
-        "works_unasked",
-        "cancel_processing",
-        **names_now,
-    )
-    assert [each.mark for each in verdicts] == ["passed", "passed", "failed"]
+
+    names = {
+        "path": "/jobs",
+        "task_id": "job_id",
+        "status": "state",
+        "queued": "accepted",
+        "processing": "running",
+        "completed": "succeeded",
+    }
+    assert {name: found[name] for name in names} == names
+
+    marks = {
+        "ids_differ": "passed",
+        "works_unasked": "passed",
+        "cancel_processing": "failed",
+    }
+    verdicts = played(tmp_path, OWN_BODIES, *marks, **found)
+    assert [verdict.mark for verdict in verdicts] == list(marks.values())
 
 
-def test_a_long_poll_or_a_delete_that_there_is_not_is_no_success(
+def test_a_task_that_fails_by_chance_is_not_taken_for_one_that_fails(
     tmp_path: Path,
 ) -> None:
-    names = [
-        "cancel_frees_worker",
-        "cancel_wakes_waiters",
-        "wait_holds_up_nobody",
-        "wait_is_not_busy",
-    ]
-    found = preflight(tmp_path, wayward()).found
-    verdicts = played(tmp_path, wayward(), *names, failed="broken", **found)
-    assert [verdict.mark for verdict in verdicts] == ["not graded"] * 4
-    assert "DELETE /tasks/" in verdicts[0].happened
-    assert "answered at once" in verdicts[1].happened
-
-
-def test_a_tool_counts_where_it_is_the_one_that_the_exercise_names(
-    tmp_path: Path,
-) -> None:
-    source = "import asyncio as aio, threading\nfrom collections import deque as D\nclass Event: pass\n"
-    source += "lock, queue, times = threading.Lock(), aio.Queue(), D()\napp = 'Queue deque Lock gather'\nEvent()\n"
-    names = ["uses_queue", "uses_deque", "uses_lock", "uses_event", "uses_gather"]
-    marks = [verdict.mark for verdict in played(tmp_path, source, *names)]
-    assert marks == ["passed", "passed", "failed", "failed", "failed"]
-    anew = "import asyncio\nasync def allow():\n    async with asyncio.Lock(): pass\n"
-    assert (
-        "makes a new one each time" in played(tmp_path, anew, "uses_lock")[0].happened
+    by_chance = OWN_BODIES.replace(
+        '"failed" if kind == "broken"', '"failed" if kind == "broken" and len(jobs) % 2'
     )
+    assert "failing" not in preflight(tmp_path, by_chance).found
 
 
-def test_the_source_of_what_cannot_be_imported_is_not_graded(tmp_path: Path) -> None:
-    (verdict,) = played(tmp_path, "import no_such_module", "uses_queue")
-    assert (verdict.mark, "no_such_module" in verdict.happened) == ("not graded", True)
-
-
-def test_threads_of_the_solution_may_sleep(tmp_path: Path) -> None:
-    sleeps = "import threading, time\nthreading.Thread(target=lambda: time.sleep(60), daemon=True).start()\n"
-    (verdict,) = played(tmp_path, sleeps + ODD, "submit_answers_202")
-    assert verdict.mark == "passed"
-
-
-def test_a_report_that_cannot_be_written_costs_one_line(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "tests/conformance",
-        "-k",
-        "submit_answers_202",
-        "--report",
-    ]
-    (tmp_path / "card.md").mkdir()
-    done = subprocess.run(
-        [*command, str(tmp_path / "card.md")],
-        cwd=project_root(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0
-    assert "the report could not be written: " in done.stdout
-    assert "Traceback" not in done.stdout
-
-
-def test_a_file_in_place_of_a_module_is_told_how_to_be_named() -> None:
-    with pytest.raises(
-        SolutionError,
-        match=re.escape("not its file: main:app, and its folder with --app-dir"),
-    ):
-        Solution.read(None, app="src/main.py:app")
-
+# Memory
 
 LEAKING = """
 import asyncio, itertools, uuid
@@ -1079,82 +1394,10 @@ async def show_all():
 def test_what_is_kept_of_removed_tasks_is_found_wherever_it_is(
     tmp_path: Path, identity: str, kept: str, keep: str, left: str
 ) -> None:
-    source = (
-        LEAKING.replace("IDENTITY", identity)
-        .replace("KEPT", kept)
-        .replace("KEEP", keep)
-    )
-    source = source.replace("TYPE", "int" if "next" in identity else "uuid.UUID")
-    (verdict,) = played(tmp_path, source, "store_forgets")
-    assert (verdict.mark, left in verdict.happened) == (
-        "failed" if left else "passed",
-        True,
-    )
-
-
-def test_a_single_line_of_ndjson_is_a_list_of_one(tmp_path: Path) -> None:
-    source = """
-import json
-from fastapi import FastAPI, Response
-app = FastAPI()
-@app.post("/tasks", status_code=202)
-async def submit():
-    return {"task_id": "1", "status": "queued"}
-@app.get("/tasks")
-async def read_all():
-    return Response(json.dumps({"task_id": "1", "status": "queued"}), media_type="application/x-ndjson")
-"""
-    # of seven
-    assert "there were 1" in played(tmp_path, source, "list_has_all")[0].happened
-
-
-def test_priorities_that_are_documented_go_before_those_that_happen_to_be_accepted(
-    tmp_path: Path,
-) -> None:
-    source = NUMBERED.replace("LEVELS", "'HIGH', 'MEDIUM', 'LOW'").replace(
-        "class Level(Enum):", LENIENT
-    )
-    source = source.replace("RANK", "list(Level).index(body.priority)")
-    assert [
-        each.mark
-        for each in played(
-            tmp_path, source, "high_goes_first", "unknown_priority_is_400"
-        )
-    ] == [
-        "passed",
-        "remark",
-    ]
-
-
-LENIENT = """class Level(Enum):
-    @classmethod
-    def _missing_(cls, value):
-        return cls.second
-"""
-
-
-def test_a_task_that_fails_by_chance_is_not_taken_for_one_that_fails(
-    tmp_path: Path,
-) -> None:
-    by_chance = OWN_BODIES.replace(
-        '"failed" if kind == "broken"', '"failed" if kind == "broken" and len(jobs) % 2'
-    )
-    (tmp_path / "solution.py").write_text(by_chance, encoding="utf-8")
-    ((_, verdict),) = grade(
-        [(Solution(app="solution:app", app_dir=str(tmp_path)), PREFLIGHT)]
-    )
-    assert "failing" not in verdict.found
-
-
-def test_where_any_task_type_is_accepted_the_default_ones_promise_nothing(
-    tmp_path: Path,
-) -> None:
-    found = preflight(tmp_path, wayward()).found
-    names = ["completed_shows_result", "failure_is_shown", "invalid_is_400"]
-    verdicts = played(
-        tmp_path,
-        wayward().replace('"done"', '"done"\n    task["result"] = "any"'),
-        *names,
-        **found,
-    )
-    assert [verdict.mark for verdict in verdicts] == ["passed", "not graded", "failed"]
+    source = LEAKING.replace("IDENTITY", identity)
+    source = source.replace("KEPT", kept).replace("KEEP", keep)
+    kind = "int" if "next" in identity else "uuid.UUID"
+    [verdict] = played(tmp_path, source.replace("TYPE", kind), "store_forgets")
+    expected = "failed" if left else "passed"
+    assert verdict.mark == expected
+    assert left in verdict.happened

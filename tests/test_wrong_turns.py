@@ -1,5 +1,6 @@
-"""Each wrong turn of the gallery is caught by the requirements that it
-names, and the honest solution passes all.
+"""The gallery: wrong turns are caught, the honest solution passes.
+
+A wrong turn names the requirements that catch it.
 """
 
 import importlib
@@ -12,50 +13,47 @@ from tests.conformance.solution import Solution
 from tests.helpers import project_root
 
 pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
+PACKAGE = "tests.conformance.wrong_turns"
 FOLDER = project_root() / "tests" / "conformance" / "wrong_turns"
 TURNS = sorted(
     path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "honest")
 )
 HONEST = [each for each in load_all() if not each.source]
 
-
-def app(name: str) -> str:
-    return f"tests.conformance.wrong_turns.{name}:app"
-
-
-@pytest.fixture(scope="module")
-def verdicts() -> dict[tuple[str, str], Verdict]:
-    """By name of the solution and of the requirement; all are played
-    together, as many at a time as there are cores.
-    """
-    named = [(turn, requirement) for turn in TURNS for requirement in caught_by(turn)]
-    plays = [("honest", requirement) for requirement in HONEST] + named
-    jobs = [
-        (Solution(app=app(name), app_dir=str(project_root())), requirement)
-        for name, requirement in plays
-    ]
-    return {
-        (plays[index][0], plays[index][1].name): verdict
-        for index, verdict in grade(jobs)
-    }
+# By name of the solution and of the requirement.
+Verdicts = dict[tuple[str, str], Verdict]
 
 
 def caught_by(turn: str) -> list[Requirement]:
-    return [
-        REQUIREMENTS[name]
-        for name in importlib.import_module(app(turn).partition(":")[0]).CAUGHT_BY
-    ]
+    module = importlib.import_module(f"{PACKAGE}.{turn}")
+    return [REQUIREMENTS[name] for name in module.CAUGHT_BY]
+
+
+@pytest.fixture(scope="module")
+def verdicts() -> Verdicts:
+    """All are played together, as many at a time as there are cores."""
+    plays = [("honest", requirement) for requirement in HONEST]
+    for turn in TURNS:
+        plays += [(turn, requirement) for requirement in caught_by(turn)]
+
+    jobs = []
+    for name, requirement in plays:
+        solution = Solution(app=f"{PACKAGE}.{name}:app", app_dir=str(project_root()))
+        jobs.append((solution, requirement))
+
+    found: Verdicts = {}
+    for index, verdict in grade(jobs):
+        name, requirement = plays[index]
+        found[name, requirement.name] = verdict
+    return found
 
 
 @pytest.mark.parametrize("turn", TURNS)
-def test_a_wrong_turn_is_caught(
-    turn: str, verdicts: dict[tuple[str, str], Verdict]
-) -> None:
+def test_a_wrong_turn_is_caught(turn: str, verdicts: Verdicts) -> None:
     for requirement in caught_by(turn):
         verdict = verdicts[turn, requirement.name]
-        assert verdict.mark == ("remark" if requirement.open else "failed"), (
-            requirement.name
-        )
+        expected = "remark" if requirement.open else "failed"
+        assert verdict.mark == expected, requirement.name
         assert "Traceback" not in verdict.happened
 
 
@@ -63,7 +61,7 @@ def test_a_wrong_turn_is_caught(
     "requirement", HONEST, ids=lambda requirement: requirement.name
 )
 def test_the_honest_solution_passes(
-    requirement: Requirement, verdicts: dict[tuple[str, str], Verdict]
+    requirement: Requirement, verdicts: Verdicts
 ) -> None:
     verdict = verdicts["honest", requirement.name]
     assert verdict.mark == "passed", f"expected {verdict.expected}; {verdict.happened}"

@@ -1,5 +1,6 @@
-"""Bodies: what a solution's OpenAPI document says that may be
-submitted, where the default tasks are refused.
+"""Bodies: what a solution's OpenAPI document says may be submitted.
+
+They are tried where the default tasks are refused.
 """
 
 import json
@@ -8,7 +9,7 @@ from typing import Any
 
 # What a field is called that chooses the work.
 TYPE = re.compile(r"(^|_)(type|kind|operation|job|action)$", re.IGNORECASE)
-# that has to be another one each time
+# What a field is called that has to be another one each time.
 KEY = re.compile(r"idempot|unique|(^|_)key$|request_id", re.IGNORECASE)
 FORMATS = {
     "email": "someone@example.org",
@@ -17,57 +18,59 @@ FORMATS = {
     "date": "2030-01-01",
     "date-time": "2030-01-01T00:00:00Z",
 }
-MOST = 8  # bodies that are tried
+# How many bodies are tried.
+MOST = 8
 
 
 def bodies(document: Any, path: str) -> list[Any]:
     """One for each task type that the document names, at most eight."""
-    content = (
-        document.get("paths", {})
-        .get(path, {})
-        .get("post", {})
-        .get("requestBody", {})
-        .get("content", {})
-    )
-    schema = resolved(content.get("application/json", {}).get("schema", {}), document)
+    schema = document
+    for key in ("paths", path, "post", "requestBody", "content"):
+        schema = schema.get(key, {})
+    schema = schema.get("application/json", {}).get("schema", {})
+    schema = resolved(schema, document)
+
     found = []
     for variant in schema.get("oneOf") or schema.get("anyOf") or [schema]:
-        body = sample(variant, document)
-        fields = resolved(variant, document).get("properties", {})
-        several = [
-            name
-            for name in fields
-            if choices(fields[name], document) and name in (body or {})
-        ]
-        chooser = next(
-            (name for name in several if TYPE.search(name)),
-            several[0] if several else None,
-        )
-        if isinstance(body, dict) and chooser:
-            found += [
-                {**body, chooser: choice}
-                for choice in choices(fields[chooser], document)
-            ]
-        elif isinstance(body, dict) and body:
-            found.append(body)
+        found += _bodies_of(variant, document)
     return found[:MOST]
 
 
+def _bodies_of(schema: Any, document: Any) -> list[Any]:
+    """One for each value of the field that chooses the work."""
+    body = sample(schema, document)
+    if not isinstance(body, dict) or not body:
+        return []
+
+    fields = resolved(schema, document).get("properties", {})
+    several = [
+        name for name in fields if name in body and choices(fields[name], document)
+    ]
+    choosers = [name for name in several if TYPE.search(name)] or several
+    if not choosers:
+        return [body]
+
+    chooser = choosers[0]
+    return [{**body, chooser: choice} for choice in choices(fields[chooser], document)]
+
+
 def listed_in(document: Any) -> list[list[str]]:
-    """The texts of each enum anywhere in the document; a const is an
-    enum of one.
+    """The texts of each enum anywhere in the document.
+
+    A const is an enum of one.
     """
     if isinstance(document, list):
         return [words for part in document for words in listed_in(part)]
     if not isinstance(document, dict):
         return []
-    values = (
-        document["enum"]
-        if isinstance(document.get("enum"), list)
-        else [document.get("const")]
-    )
+
+    values = document.get("enum")
+    if not isinstance(values, list):
+        values = [document.get("const")]
     words = [value for value in values if isinstance(value, str)]
-    return ([words] if words else []) + listed_in(list(document.values()))
+
+    below = listed_in(list(document.values()))
+    return [words, *below] if words else below
 
 
 def resolved(schema: Any, document: Any) -> Any:
@@ -81,40 +84,49 @@ def resolved(schema: Any, document: Any) -> Any:
 
 
 def choices(schema: Any, document: Any) -> list[Any]:
+    """The values of an enum; none where it is none."""
     schema = resolved(schema, document)
     inner = [resolved(each, document) for each in schema.get("allOf", [])]
-    return next((each["enum"] for each in (schema, *inner) if "enum" in each), [])
+    for each in (schema, *inner):
+        if "enum" in each:
+            return list(each["enum"])
+    return []
 
 
 def sample(schema: Any, document: Any, name: str = "") -> Any:
-    """A value that the schema allows, with no more than what it
-    requires.
-    """
+    """A value that the schema allows, with no more than it requires."""
     schema = resolved(schema, document)
     if KEY.search(name):
         return "{unique}"
+
     for key in ("example", "default", "const"):
         if schema.get(key) is not None:
             return schema[key]
+
     for key in ("examples", "enum"):
         if isinstance(schema.get(key), list) and schema[key]:
             return schema[key][0]
+
     for key in ("anyOf", "oneOf", "allOf"):
         if schema.get(key):
             return sample(schema[key][0], document, name)
-    required = schema.get("required", [])
+
+    return _made(schema, document, name)
+
+
+def _made(schema: Any, document: Any, name: str) -> Any:
+    """A value of the schema's type."""
     match schema.get("type"):
         case "object":
-            fields = schema.get("properties", {})
+            required = schema.get("required", [])
             return {
                 field: sample(inner, document, field)
-                for field, inner in fields.items()
+                for field, inner in schema.get("properties", {}).items()
                 if field in required
             }
         case "array":
-            return [sample(schema.get("items", {}), document)] * max(
-                1, schema.get("minItems", 1)
-            )
+            item = sample(schema.get("items", {}), document)
+            return [item] * max(1, schema.get("minItems", 1))
         case "integer" | "number":
             return schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
         case "boolean":
@@ -127,23 +139,25 @@ def sample(schema: Any, document: Any, name: str = "") -> Any:
 
 
 def invalid(quick: Any) -> list[Any]:
-    """Bodies that are to be refused, among them the quick task with a
-    type that there is not.
+    """Bodies that are to be refused.
+
+    Among them is the quick task with a type that there is not.
     """
-    chooser = next((name for name in quick if TYPE.search(name)), None)
-    return [{}, [], *([{**quick, chooser: "no_such_type"}] if chooser else [])]
+    for name in quick:
+        if TYPE.search(name):
+            return [{}, [], {**quick, name: "no_such_type"}]
+    return [{}, []]
 
 
 def as_toml(body: Any) -> str:
     """As a value in a TOML file, on one line."""
-    if isinstance(body, dict):
-        return (
-            "{ "
-            + ", ".join(
+    match body:
+        case dict():
+            pairs = [
                 f"{json.dumps(name)} = {as_toml(value)}" for name, value in body.items()
-            )
-            + " }"
-        )
-    if isinstance(body, list):
-        return "[" + ", ".join(map(as_toml, body)) + "]"
-    return json.dumps(body)
+            ]
+            return "{ " + ", ".join(pairs) + " }"
+        case list():
+            return "[" + ", ".join(map(as_toml, body)) + "]"
+        case _:
+            return json.dumps(body)

@@ -1,5 +1,6 @@
-"""The score card: a line for each requirement, as text, Markdown or
-HTML.
+"""The score card: a line for each requirement.
+
+It is text, Markdown or HTML.
 
 Rule: a line that is not passed says what was expected, what happened,
 and what explains it.
@@ -15,18 +16,26 @@ from tests.conformance.requirement import GROUPS, REQUIREMENTS, Requirement, Ver
 from tests.conformance.solution import Solution
 
 Graded = list[tuple[Requirement, Verdict]]
-SIGNS = {"passed": "✓", "failed": "✗", "remark": "~", "not graded": "?"}
+SIGNS = {
+    "passed": "✓",
+    "failed": "✗",
+    "remark": "~",
+    "not graded": "?",
+}
+
+
+# What it says
 
 
 def summary(graded: Graded) -> str:
-    """Such as "86 passed, 2 failed, 1 remark"; a remark is no failure."""
+    """The marks counted, such as "86 passed, 2 failed, 1 remark"."""
     counts = Counter(verdict.mark for _, verdict in graded)
-    plural = {"remark": "remarks"}
-    words = [
-        f"{n} {plural.get(mark, mark) if n != 1 else mark}"
-        for mark in SIGNS
-        if (n := counts[mark])
-    ]
+    words = []
+    for mark in SIGNS:
+        count = counts[mark]
+        if count:
+            plural = "s" if mark == "remark" and count != 1 else ""
+            words.append(f"{count} {mark}{plural}")
     return ", ".join(words)
 
 
@@ -34,18 +43,26 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
     """The lines below one that is not passed."""
     if verdict.mark == "passed":
         return []
-    lines = [f"expected: {verdict.expected}"] if verdict.expected else []
-    lines.append(
-        f"{'because' if verdict.mark == 'not graded' else 'happened'}: {verdict.happened}"
-    )
+
+    lines = []
+    if verdict.expected:
+        lines.append(f"expected: {verdict.expected}")
+    word = "because" if verdict.mark == "not graded" else "happened"
+    lines.append(f"{word}: {verdict.happened}")
     if verdict.mark == "remark":
         lines.append("the exercise leaves this open: no failure")
-    if requirement.name not in REQUIREMENTS:  # the preflight
-        return [*lines, "no other line that needs a running application was played"]
-    return [
-        *lines,
-        f"explained by: {requirement.learn}; played alone by: -k {requirement.name}",
-    ]
+
+    if is_preflight(requirement):
+        lines.append("no other line that needs a running application was played")
+    else:
+        lines.append(
+            f"explained by: {requirement.learn}; played alone by: -k {requirement.name}"
+        )
+    return lines
+
+
+def is_preflight(requirement: Requirement) -> bool:
+    return requirement.name not in REQUIREMENTS
 
 
 def same_reason(graded: Graded) -> list[str]:
@@ -54,15 +71,14 @@ def same_reason(graded: Graded) -> list[str]:
     for _, verdict in graded:
         if verdict.mark in ("failed", "remark"):
             what = f"expected {verdict.expected}; {verdict.happened}"
-            # but for ids and numbers
+            # They may differ in ids and numbers.
             alike = re.sub(r"\b[0-9a-f]{8}[0-9a-f-]{4,}\b|\d+", "", what)
             told.setdefault(alike, []).append(what)
+
     most = max(told.values(), key=len, default=[])
-    return (
-        [f"Mend this first: {len(most)} lines say “{most[0]}”."]
-        if len(most) >= 5
-        else []
-    )
+    if len(most) < 5:
+        return []
+    return [f"Mend this first: {len(most)} lines say “{most[0]}”."]
 
 
 def warnings_in(graded: Graded) -> list[str]:
@@ -75,88 +91,86 @@ def title(solution: Solution) -> str:
 
 
 def adopted(solution: Solution) -> str:
-    """What its fields and states are called, where the preflight or a
-    TOML file says so.
+    """What is not called, or done, by the names of the exercise.
+
+    The preflight or a TOML file says so.
     """
     names = [
         f"{name} is called {value!r}" for name, value in solution.other_names().items()
     ]
-    changed = [
-        key for key in ("quick", "slow", "failing") if not solution.is_default(key)
+    tasks = [
+        f"the {key} task is {json.dumps(getattr(solution, key))}"
+        for key in ("quick", "slow", "failing")
+        if not solution.is_default(key)
     ]
-    other = names + [
-        f"the {key} task is {json.dumps(getattr(solution, key))}" for key in changed
-    ]
-    return f"In this solution, {', '.join(other)}." if other else ""
+    other = ", ".join(names + tasks)
+    return f"In this solution, {other}." if other else ""
 
 
 def headline(graded: Graded, solution: Solution) -> str:
-    return " ".join(
-        [f"{summary(graded)}.", *same_reason(graded), adopted(solution)]
-    ).rstrip()
+    sentences = [f"{summary(graded)}.", *same_reason(graded), adopted(solution)]
+    return " ".join(sentences).rstrip()
 
 
 def by_group(graded: Graded) -> dict[str, Graded]:
-    """In the order of the exercise, without groups of which nothing was
-    graded.
-    """
-    groups = {
-        group: [each for each in graded if each[0].group == group] for group in GROUPS
-    }
+    """The lines by group, without groups that have none."""
+    groups: dict[str, Graded] = {group: [] for group in GROUPS}
+    for requirement, verdict in graded:
+        groups[requirement.group].append((requirement, verdict))
     return {group: lines for group, lines in groups.items() if lines}
 
 
+# As text
+
+
 def text(graded: Graded, solution: Solution) -> str:
-    lines = [title(solution), *filter(None, [adopted(solution)])]
+    lines = [title(solution)]
+    other = adopted(solution)
+    if other:
+        lines.append(other)
+
     for group, members in by_group(graded).items():
         lines += ["", group.upper()]
         for requirement, verdict in members:
             lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
             lines += [f"      {line}" for line in reasons(requirement, verdict)]
-    if warned := warnings_in(graded):
-        lines += [
-            "",
-            "WARNINGS of the solution, which cost nothing",
-            *(f"  {line}" for line in warned),
-        ]
-    end = [line for line in graded[:1] if line[0].name not in REQUIREMENTS]
-    why = [
-        f"It could not be played: expected {verdict.expected}; {verdict.happened}"
-        for _, verdict in end
-    ]
-    return "\n".join(
-        [*lines, "", *why, *same_reason(graded), f"{solution.app}: {summary(graded)}"]
-    )
+
+    warned = warnings_in(graded)
+    if warned:
+        lines += ["", "WARNINGS of the solution, which cost nothing"]
+        lines += [f"  {line}" for line in warned]
+
+    lines.append("")
+    for requirement, verdict in graded[:1]:
+        if is_preflight(requirement):
+            lines.append(
+                "It could not be played: "
+                f"expected {verdict.expected}; {verdict.happened}"
+            )
+    lines += same_reason(graded)
+    lines.append(f"{solution.app}: {summary(graded)}")
+    return "\n".join(lines)
+
+
+# As Markdown
 
 
 def markdown(graded: Graded, solution: Solution) -> str:
-    lines = [
-        f"# Score card of `{solution.app}`",
-        "",
-        _escaped(headline(graded, solution)),
-    ]
+    lines = [f"# Score card of `{solution.app}`", ""]
+    lines.append(_escaped(headline(graded, solution)))
+
     for group, members in by_group(graded).items():
-        lines += [
-            "",
-            f"## {group.capitalize()}",
-            "",
-            "| | requirement | notes |",
-            "|---|---|---|",
-        ]
+        lines += ["", f"## {group.capitalize()}", ""]
+        lines += ["| | requirement | notes |", "|---|---|---|"]
         for requirement, verdict in members:
-            notes = "<br>".join(
-                _escaped(line) for line in reasons(requirement, verdict)
-            )
-            lines.append(
-                f"| {SIGNS[verdict.mark]} | {_escaped(requirement.text)} | {notes} |"
-            )
-    if warned := warnings_in(graded):
-        lines += [
-            "",
-            "## Warnings of the solution",
-            "",
-            *(f"- {_escaped(line)}" for line in warned),
-        ]
+            sign = SIGNS[verdict.mark]
+            notes = "<br>".join(map(_escaped, reasons(requirement, verdict)))
+            lines.append(f"| {sign} | {_escaped(requirement.text)} | {notes} |")
+
+    warned = warnings_in(graded)
+    if warned:
+        lines += ["", "## Warnings of the solution", ""]
+        lines += [f"- {_escaped(line)}" for line in warned]
     return "\n".join(lines) + "\n"
 
 
@@ -164,16 +178,25 @@ def _escaped(line: str) -> str:
     return html.escape(line, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
+# As HTML
+
 PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
 <title>Score card of {app}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-ul {{ list-style: none; padding: 0 }} li {{ padding: .3rem 0 .3rem 2rem; text-indent: -1.6rem }}
+body {{
+  font: 16px/1.5 system-ui, sans-serif; color: #222;
+  max-width: 50rem; margin: 2rem auto; padding: 0 1rem;
+}}
+ul {{ list-style: none; padding: 0 }}
+li {{ padding: .3rem 0 .3rem 2rem; text-indent: -1.6rem }}
 li b {{ display: inline-block; width: 1.6rem; text-indent: 0 }}
 li small {{ display: block; text-indent: 0; color: #555 }}
 .passed b {{ color: #0072b2 }}
-.failed {{ background: #fdf0ee }} .failed b {{ color: #8b1a1a }} .remark b {{ color: #b37700 }}
+.failed {{ background: #fdf0ee }}
+.failed b {{ color: #8b1a1a }}
+.remark b {{ color: #b37700 }}
 </style>
 <h1>Score card of <code>{app}</code></h1>
 <p>{summary}</p>
@@ -187,32 +210,39 @@ def page(graded: Graded, solution: Solution) -> str:
     groups = []
     for group, members in by_group(graded).items():
         items = [_item(requirement, verdict) for requirement, verdict in members]
-        groups.append(
-            f"<h2>{group.capitalize()}</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>"
-        )
-    if warned := warnings_in(graded):
+        groups.append(_section(group.capitalize(), items))
+
+    warned = warnings_in(graded)
+    if warned:
         items = [f"<li>{html.escape(line)}</li>" for line in warned]
-        groups.append(
-            "<h2>Warnings of the solution</h2>\n<ul>\n" + "\n".join(items) + "\n</ul>"
-        )
-    first = html.escape(headline(graded, solution))
+        groups.append(_section("Warnings of the solution", items))
+
     return PAGE.format(
-        app=html.escape(solution.app), summary=first, groups="\n".join(groups)
+        app=html.escape(solution.app),
+        summary=html.escape(headline(graded, solution)),
+        groups="\n".join(groups),
     )
+
+
+def _section(heading: str, items: list[str]) -> str:
+    return "\n".join([f"<h2>{heading}</h2>", "<ul>", *items, "</ul>"])
 
 
 def _item(requirement: Requirement, verdict: Verdict) -> str:
-    notes = "".join(
-        f"<small>{html.escape(line).replace(chr(10), '<br>')}</small>"
-        for line in reasons(requirement, verdict)
-    )
-    sign, kind = SIGNS[verdict.mark], verdict.mark.replace(" ", "-")
-    return f'<li class="{kind}"><b title="{verdict.mark}">{sign}</b>{html.escape(requirement.text)}{notes}</li>'
+    kind = verdict.mark.replace(" ", "-")
+    sign = f'<b title="{verdict.mark}">{SIGNS[verdict.mark]}</b>'
+    notes = ""
+    for line in reasons(requirement, verdict):
+        escaped = html.escape(line).replace("\n", "<br>")
+        notes += f"<small>{escaped}</small>"
+    return f'<li class="{kind}">{sign}{html.escape(requirement.text)}{notes}</li>'
 
+
+# As a file
 
 KINDS = {".md": markdown, ".html": page}
 
 
 def write(path: Path, graded: Graded, solution: Solution) -> None:
-    """By the file's ending, one of KINDS."""
+    """Write it as the file's ending says, one of KINDS."""
     path.write_text(KINDS[path.suffix](graded, solution), encoding="utf-8")

@@ -1,5 +1,7 @@
-"""A virtual clock for anybody's code: loop, time.time, monotonic,
-perf_counter, datetime.now and sleep agree on it.
+"""A virtual clock for anybody's code.
+
+The loop, time.time, monotonic, perf_counter, datetime.now and sleep
+agree on it.
 
 Rules: install() comes before the solution is imported, so that a
 function it keeps a reference to is a virtual one. Wall clocks are
@@ -17,24 +19,30 @@ from typing import Any
 import anyio.to_thread
 import time_machine
 
-from taskmanager.testing import VirtualLoop
+from tests.conformance.virtual_time import VirtualLoop
 
-# names of those that the loop or FastAPI starts
+# The names of threads that the loop or FastAPI starts.
 KNOWN_THREADS = ("AnyIO", "asyncio_", "ThreadPoolExecutor")
-_START = 1000.0  # monotonic clocks begin here: a solution may well take 0 for "never"
-# after so many turns without rest, time moves on by so many seconds all
-# the same
-_SPINS, _STEP = 500, 0.5
+# What monotonic clocks show at first: a solution may well take 0 for
+# "never".
+_START = 1000.0
+# After so many turns without rest, time moves on by so many seconds all
+# the same.
+_SPINS = 500
+_STEP = 0.5
 
 
-class Loop(VirtualLoop):
-    """The loop that a solution runs on; ``wakes`` counts how often time
-    had to move on, ``spun`` how often it spun.
-    """
+class Loop(VirtualLoop):  # type: ignore[misc]
+    """The loop that a solution runs on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wakes = self.spun = self.turns = 0
+        # How often time had to move on, and how often because the loop
+        # came to no rest.
+        self.wakes = 0
+        self.spun = 0
+        # Turns since time has moved on.
+        self.turns = 0
         self._traveller = time_machine.travel(time.time(), tick=False)
         self._wall = self._traveller.start()
         self._began = time.time()
@@ -46,10 +54,12 @@ class Loop(VirtualLoop):
         self._wall.move_to(self._began + self.time())
 
     def _run_once(self) -> None:
-        """A turn of the loop. In a ``while True: await sleep(0)`` time
-        would stand still: something is always ready.
+        """Take one turn of the loop.
+
+        In a ``while True: await sleep(0)`` time would stand still:
+        something is always ready.
         """
-        super()._run_once()  # type: ignore[misc]
+        super()._run_once()
         self.turns += 1
         if self.turns > _SPINS:
             self.spun += 1
@@ -57,7 +67,7 @@ class Loop(VirtualLoop):
 
 
 def install() -> Loop:
-    """Make this process live on virtual time, for the rest of its life."""
+    """Make this process live on virtual time from now on."""
     loop = Loop()
     _replace_clocks(loop)
     _hold_time_for_threads(loop)
@@ -74,17 +84,17 @@ def _replace_clocks(loop: Loop) -> None:
     really_sleep = time.sleep
 
     def sleep(duration: float) -> None:
-        if threading.current_thread() is threading.main_thread():
-            # and nothing else can happen meanwhile, as in real life
+        thread = threading.current_thread()
+        if thread is threading.main_thread():
+            # Nothing else can happen meanwhile, as in real life.
             loop.jump(duration)
-            return
-        # no loop waits for it
-        if not threading.current_thread().name.startswith(KNOWN_THREADS):
+        elif thread.name.startswith(KNOWN_THREADS):
+            over = threading.Event()
+            loop.call_soon_threadsafe(_sleep_in_thread, loop, duration, over)
+            over.wait()
+        else:
+            # No loop waits for this thread.
             really_sleep(duration)
-            return
-        over = threading.Event()
-        loop.call_soon_threadsafe(_sleep_in_thread, loop, duration, over)
-        over.wait()
 
     for name in ("monotonic", "perf_counter"):
         setattr(time, name, seconds)
@@ -93,7 +103,7 @@ def _replace_clocks(loop: Loop) -> None:
 
 
 def _sleep_in_thread(loop: Loop, duration: float, over: threading.Event) -> None:
-    """While its thread sleeps, time may move on."""
+    """Let time move on while a thread sleeps."""
 
     def wake() -> None:
         loop.busy += 1
@@ -104,7 +114,7 @@ def _sleep_in_thread(loop: Loop, duration: float, over: threading.Event) -> None
 
 
 def _hold_time_for_threads(loop: Loop) -> None:
-    """FastAPI runs a plain ``def`` route in a thread of anyio's."""
+    """Let time wait for FastAPI's plain routes, in anyio's threads."""
     run_sync = anyio.to_thread.run_sync
 
     async def held(function: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -1,5 +1,6 @@
-"""``pytest tests/conformance --app their.module:app --app-dir path``:
-options, and the card at the end.
+"""The command's options, and the card at its end.
+
+``pytest tests/conformance --app their.module:app --app-dir path``
 """
 
 import dataclasses
@@ -46,40 +47,58 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Look at the options before anything is played. Raises UsageError."""
-    app, folder, file, report = (
-        config.getoption(f"--{name}", None)
-        for name in ("app", "app-dir", "solution", "report")
-    )
+    """Look at the options before anything is played.
+
+    Raises UsageError.
+    """
+    config.stash[SOLUTION] = _solution(config)
+    _check_report(config)
+    if _grades_only(config):
+        # The card says it all.
+        config.option.tbstyle = "no"
+        is_default = config.option.reportchars == "fE"
+        if is_default:
+            config.option.reportchars = "N"
+
+
+def _solution(config: pytest.Config) -> Solution:
+    """The solution that the options name. Raises UsageError."""
     here = config.invocation_params.dir
-    given = (
-        {"app": app, "app_dir": str(here)}
-        if app is not None
-        else {"app_dir": str(ROOT)}
-        if file is None
-        else {}
-    )
+    app = config.getoption("--app", None)
+    folder = config.getoption("--app-dir", None)
+    file = config.getoption("--solution", None)
+
+    given = {}
+    if app is not None:
+        given["app"] = app
+        given["app_dir"] = str(here)
+    elif file is None:
+        given["app_dir"] = str(ROOT)
     if folder is not None:
         given["app_dir"] = str(here / folder)
+
+    path = None if file is None else here / file
     try:
-        solution = Solution.read(None if file is None else here / file, **given)
+        solution = Solution.read(path, **given)
     except SolutionError as error:
         raise pytest.UsageError(str(error)) from None
     if not solution.folder.is_dir():
         raise pytest.UsageError(f"{solution.folder} is no folder")
-    if report is not None and report.suffix not in card.KINDS:
-        raise pytest.UsageError(
-            f"--report {report}: the ending is to be {' or '.join(card.KINDS)}"
-        )
-    if report is not None and not (here / report).parent.is_dir():
-        raise pytest.UsageError(
-            f"--report {report}: there is no folder {(here / report).parent}"
-        )
-    config.stash[SOLUTION] = solution
-    if _grades_only(config):
-        config.option.tbstyle = "no"  # the card says it all
-        if config.option.reportchars == "fE":  # the default
-            config.option.reportchars = "N"
+    return solution
+
+
+def _check_report(config: pytest.Config) -> None:
+    """Raises UsageError where a report cannot be written."""
+    report = config.getoption("--report", None)
+    if report is None:
+        return
+
+    if report.suffix not in card.KINDS:
+        endings = " or ".join(card.KINDS)
+        raise pytest.UsageError(f"--report {report}: the ending is to be {endings}")
+    folder = (config.invocation_params.dir / report).parent
+    if not folder.is_dir():
+        raise pytest.UsageError(f"--report {report}: there is no folder {folder}")
 
 
 def _grades_only(config: pytest.Config) -> bool:
@@ -88,11 +107,13 @@ def _grades_only(config: pytest.Config) -> bool:
 
 @pytest.fixture(scope="session")
 def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
-    """The verdict on each requirement that was chosen, by name; all are
-    played before the first is reported.
+    """The verdict on each requirement that was chosen, by name.
+
+    All are played before the first is reported.
     """
     if not CAN_GRADE:
         pytest.skip(NEEDS_POSIX)
+
     chosen: list[Requirement] = [
         item.callspec.params["requirement"]
         for item in request.session.items
@@ -102,45 +123,50 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
     [(_, first)] = grade([(solution, PREFLIGHT)])
     solution = dataclasses.replace(solution, **first.found)
     request.config.stash[SOLUTION] = solution
-    playable = [
-        requirement
-        for requirement in chosen
-        if requirement.source or first.mark == "passed"
-    ]
-    found: dict[str, Verdict] = {}
-    for count, (index, verdict) in enumerate(
-        grade([(solution, requirement) for requirement in playable]), 1
-    ):
-        found[playable[index].name] = verdict
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{count} of {len(playable)} requirements played")
-    graded = [
-        (requirement, found[requirement.name])
-        for requirement in load_all()
-        if requirement.name in found
-    ]
+
+    is_running = first.mark == "passed"
+    playable = [each for each in chosen if each.source or is_running]
+    found = _play(solution, playable)
+
+    graded = [(each, found[each.name]) for each in load_all() if each.name in found]
     if playable != chosen:
         graded = [
-            (PREFLIGHT, first),
-            *(line for line in graded if line[1].mark != "not graded"),
+            (each, verdict) for each, verdict in graded if verdict.mark != "not graded"
         ]
+        graded.insert(0, (PREFLIGHT, first))
     request.config.stash[GRADED] = graded
-    unplayed = [
-        requirement.name for requirement in chosen if requirement.name not in found
-    ]
+
+    # The first of those that could not be played says why.
+    unplayed = [each.name for each in chosen if each.name not in found]
     skipped = Verdict("not graded", "", "it could not be played: see the card")
-    return dict.fromkeys(unplayed, skipped) | dict.fromkeys(unplayed[:1], first) | found
+    found |= dict.fromkeys(unplayed, skipped)
+    found |= dict.fromkeys(unplayed[:1], first)
+    return found
+
+
+def _play(solution: Solution, playable: list[Requirement]) -> dict[str, Verdict]:
+    """The verdicts by name; a terminal shows how many there are yet."""
+    found: dict[str, Verdict] = {}
+    for index, verdict in grade([(solution, requirement) for requirement in playable]):
+        found[playable[index].name] = verdict
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{len(found)} of {len(playable)} requirements played")
+    return found
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    if (graded := config.stash.get(GRADED, None)) is None:
+    graded = config.stash.get(GRADED, None)
+    if graded is None:
         return
-    solution, report = config.stash[SOLUTION], config.getoption("--report", None)
+
+    solution = config.stash[SOLUTION]
     if _grades_only(config):
         terminalreporter.section("score card")
         terminalreporter.write_line(card.text(graded, solution))
+
+    report = config.getoption("--report", None)
     if report is not None:
         path = config.invocation_params.dir / report
         try:

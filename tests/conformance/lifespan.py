@@ -1,6 +1,4 @@
-"""Lifespan: the start and stop of an ASGI application, as a server
-would do them.
-"""
+"""Lifespan: start and stop an application as a server would do."""
 
 import asyncio
 from typing import Any
@@ -15,38 +13,41 @@ class Lifespan:
     """Of one running application."""
 
     def __init__(self, app: Any, solution: Solution) -> None:
-        self._app, self._solution = app, solution
+        self._app = app
+        self._solution = solution
         self._background: set[asyncio.Task[Any]] = set()
         self._told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
 
     async def start(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-        self._run = asyncio.create_task(
-            self._app(scope, self._told.get, self._said.put)
-        )
+        serving = self._app(scope, self._told.get, self._said.put)
+        self._run = asyncio.create_task(serving)
+
         before = asyncio.all_tasks()
         await self._tell("startup", START_UP)
         await asyncio.sleep(0)
         self._background = asyncio.all_tasks() - before
 
     def deaths(self) -> list[str]:
-        """Which background tasks of the startup have ended by an error,
-        and by which.
-        """
+        """Which background tasks of the startup died, and of what."""
         told = []
         for task in self._background:
-            if (
-                task.done()
-                and not task.cancelled()
-                and (error := task.exception()) is not None
-            ):
+            if not task.done() or task.cancelled():
+                continue
+
+            error = task.exception()
+            if error is not None:
                 name = getattr(task.get_coro(), "__qualname__", "a background task")
                 told.append(f"{name} died: {self._solution.summary_of(error)}")
+
         return sorted(told)
 
     async def stop(self, within: float) -> None:
-        """Raises UnmetError where it takes longer, in virtual seconds."""
+        """Stop within so many virtual seconds.
+
+        Raises UnmetError where it takes longer.
+        """
         await self._tell("shutdown", within)
 
     async def _tell(self, what: str, within: float) -> None:
@@ -55,16 +56,18 @@ class Lifespan:
         await asyncio.wait(
             {said, self._run}, timeout=within, return_when=asyncio.FIRST_COMPLETED
         )
+
         if said.done():
             message = said.result()
             if not message["type"].endswith("failed"):
                 return
             happened = self._solution.summary_of(message.get("message") or "it failed")
             raise UnmetError(f"a {what} that succeeds", happened)
+
+        # An application that knows no lifespan raises or returns: that
+        # is allowed.
         said.cancel()
         if not self._run.done():
             raise UnmetError(
                 f"the {what} to end within {within:g} s", "it has not ended"
             )
-        # An application that knows no lifespan raises or returns: that
-        # is allowed.

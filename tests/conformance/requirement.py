@@ -1,5 +1,4 @@
-"""Requirement: one line of the score card, and the scenario that
-decides it.
+"""A requirement: one line of the score card, and what decides it.
 
 Rule: what the exercise fixes is a failure where it is not met; what it
 leaves open (``open=True``) is a remark. Every requirement says which
@@ -11,21 +10,39 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-GROUPS = ["endpoints", "core functionality", "additional features", "constraints"]
-MODULES = ["endpoints", "core", "features", "constraints"]  # in the order of the card
+GROUPS = [
+    "endpoints",
+    "core functionality",
+    "additional features",
+    "constraints",
+]
+# In the order of the card.
+MODULES = [
+    "endpoints",
+    "core",
+    "features",
+    "constraints",
+]
+
+# A scenario: it is called, or awaited, with an Api, or with a Source;
+# raises UnmetError or NotGradedError.
+Play = Callable[..., Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Requirement:
+    """What the exercise asks for, and the scenario that finds out."""
+
     name: str
     group: str
-    text: str  # what the exercise asks for, as a sentence
-    learn: str  # what explains it
+    # What the exercise asks for, as a sentence.
+    text: str
+    # What explains it.
+    learn: str
     open: bool
-    source: bool  # reads the source, and needs no running application
-    # async with an Api, or with a Source; raises UnmetError or
-    # NotGradedError
-    play: Callable[..., Any]
+    # Whether it reads the source, and needs no running application.
+    source: bool
+    play: Play
 
     @property
     def worst(self) -> str:
@@ -35,37 +52,42 @@ class Requirement:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How it went; the mark is one of passed, failed, remark and "not
-    graded".
-    """
+    """How a requirement went."""
 
+    # One of passed, failed, remark and "not graded".
     mark: str
     expected: str = ""
     happened: str = ""
-    # what the solution warned of meanwhile
+    # What the solution warned of meanwhile.
     warnings: list[str] = dataclasses.field(default_factory=list)
-    # with how many seeds of random numbers it is to be played, before
-    # this is believed
+    # With how many seeds of random numbers it is to be played, before
+    # this is believed.
     seeds: int = 1
-    # fields of the Solution, as the preflight saw them
+    # Fields of the Solution, as the preflight saw them.
     found: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-REQUIREMENTS: dict[str, Requirement] = {}  # by name, in the order of the card
+# By name, in the order of the card.
+REQUIREMENTS: dict[str, Requirement] = {}
 
 
 def requirement(
     group: str, text: str, learn: str, *, open: bool = False, source: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a function the scenario of a requirement, which has the
-    function's name.
-    """
+) -> Callable[[Play], Play]:
+    """Make a function the scenario of a requirement of its name."""
 
-    def register(play: Callable[..., Any]) -> Callable[..., Any]:
+    def register(play: Play) -> Play:
         assert group in GROUPS
         assert play.__name__ not in REQUIREMENTS
+
         REQUIREMENTS[play.__name__] = Requirement(
-            play.__name__, group, text, learn, open, source, play
+            name=play.__name__,
+            group=group,
+            text=text,
+            learn=learn,
+            open=open,
+            source=source,
+            play=play,
         )
         return play
 

@@ -1,5 +1,6 @@
-"""Scenario: one requirement, played against one solution, in a process
-that does nothing else in its life.
+"""Scenario: one requirement, played against one solution.
+
+The process that does it does nothing else in its life.
 """
 
 import asyncio
@@ -13,103 +14,133 @@ import random
 import sys
 import threading
 import traceback
+import types
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.conformance import clock
-from tests.conformance.api import Api, NotGradedError, UnmetError
+from tests.conformance.api import Api, LeftOpenError, NotGradedError, UnmetError
 from tests.conformance.lifespan import Lifespan
 from tests.conformance.requirement import Requirement, Verdict
 from tests.conformance.solution import ROOT, Solution
 from tests.conformance.source import Source
 from tests.conformance.watchdog import WATCHDOG
 
-DAY = 86_400.0
-# where a requirement may have failed by chance, it is played again with
-# other random numbers
+DAY = 86_400.0  # seconds
+# Where a requirement may have failed by chance, it is played again with
+# other random numbers.
 SEEDS = 8
-# where the solution draws none from the random module, but may have a
-# generator of its own
+# Where the solution draws none from the random module, but may have a
+# generator of its own.
 SEEDS_UNSEEN = 4
 _DECOYS: list[asyncio.AbstractEventLoop] = []
 
 
 def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
-    """Import the solution on a virtual clock, start it, and play one
-    requirement, or read its source.
-    """
+    """Play one requirement, or read the solution's source for it."""
     heard: list[str] = []
+    _listen_to_warnings(heard)
+    if requirement.source:
+        verdict = _judged(requirement, lambda: _read_source(solution, requirement))
+    else:
+        verdict = _play_live(solution, requirement, seed, heard)
+    return dataclasses.replace(verdict, warnings=heard)
+
+
+def _listen_to_warnings(heard: list[str]) -> None:
+    def hear(message: Any, category: Any, file: str, line: int, *more: Any) -> None:
+        first_line, _, _ = str(message).strip().partition("\n")
+        heard.append(f"{Path(file).name}:{line}: {category.__name__}: {first_line}")
+
     warnings.simplefilter("default")
-    warnings.showwarning = lambda message, category, file, line, *_: heard.append(
-        f"{Path(file).name}:{line}: {category.__name__}: {_first_line(str(message))}"
-    )
-    api: Any = None
-    drawn: Any = None
-    verdict = Verdict("passed", warnings=heard)
+    warnings.showwarning = hear
+
+
+def _judged(requirement: Requirement, act: Any) -> Verdict:
+    """The verdict that follows from what ``act`` returns or raises."""
     try:
-        if requirement.source:
-            source = Source(solution)
-            try:
-                _import(solution)
-            except UnmetError as error:  # then half of it would be read
-                raise NotGradedError(
-                    f"it cannot be imported: {error.happened}"
-                ) from None
-            requirement.play(source)
-        else:
-            loop = clock.install()
-            # so that a solution with random durations is graded the
-            # same each time
-            random.seed(seed)
-            drawn = random.getstate()
-            api = Api(_app_in(_import(solution), solution), solution, loop)
-            asyncio.set_event_loop(loop)
-            found = loop.run_until_complete(
-                asyncio.wait_for(_scenario(api, requirement), DAY)
-            )
-            verdict = Verdict("passed", warnings=heard, found=found or {})
+        found = act()
+    except LeftOpenError as error:
+        return Verdict("remark", error.expected, error.happened)
     except UnmetError as error:
-        verdict = Verdict(requirement.worst, error.expected, error.happened, heard)
+        return Verdict(requirement.worst, error.expected, error.happened)
     except NotGradedError as error:
-        verdict = Verdict("not graded", "", str(error), heard)
+        return Verdict("not graded", "", str(error))
     except (asyncio.TimeoutError, TimeoutError):
-        verdict = Verdict(
-            requirement.worst,
-            "an answer",
-            "a request was still waiting after a virtual day",
-            heard,
-        )
+        happened = "a request was still waiting after a virtual day"
+        return Verdict(requirement.worst, "an answer", happened)
     except Exception:
-        verdict = Verdict(
-            "failed", "the scenario to run", traceback.format_exc(limit=-3), heard
-        )
+        happened = traceback.format_exc(limit=-3)
+        return Verdict("failed", "the scenario to run", happened)
     except BaseException as error:
-        verdict = Verdict(
-            requirement.worst, "an answer", f"the application raised {error!r}", heard
-        )
+        happened = f"the application raised {error!r}"
+        return Verdict(requirement.worst, "an answer", happened)
+    return Verdict("passed", found=found or {})
+
+
+def _read_source(solution: Solution, requirement: Requirement) -> None:
+    source = Source(solution)
+    try:
+        _import(solution)
+    except UnmetError as error:
+        # Only half of it would be read.
+        raise NotGradedError(f"it cannot be imported: {error.happened}") from None
+    requirement.play(source)
+
+
+def _play_live(
+    solution: Solution, requirement: Requirement, seed: int, heard: list[str]
+) -> Verdict:
+    """Import the solution on a virtual clock, start it, and play.
+
+    It says with how many seeds a failure is to be played, before it is
+    believed.
+    """
+    # So that a solution with random durations is graded the same each
+    # time.
+    random.seed(seed)
+    drawn = random.getstate()
+    api: Any = None
+
+    def act() -> Any:
+        nonlocal api
+        loop = clock.install()
+        app = _app_in(_import(solution), solution)
+        api = Api(app, solution, loop)
+        asyncio.set_event_loop(loop)
+        scenario = asyncio.wait_for(_scenario(api, requirement), DAY)
+        return loop.run_until_complete(scenario)
+
+    verdict = _judged(requirement, act)
     if api is None:
         return verdict
+
     heard += [
         f"{thread.name} is a thread of its own, which virtual time does not reach"
         for thread in _own_threads()
     ]
     if verdict.mark == "passed":
         return verdict
-    most = SEEDS if random.getstate() != drawn else SEEDS_UNSEEN
-    ends = (
-        "".join(f"; before that, {end}" for end in api.lifespan.deaths())
-        if api.lifespan
-        else ""
-    )
-    return dataclasses.replace(
-        verdict, happened=verdict.happened + ends, seeds=most if api.failures else 1
-    )
+
+    happened = verdict.happened
+    if api.lifespan:
+        happened += "".join(
+            f"; before that, {death}" for death in api.lifespan.deaths()
+        )
+
+    seeds = 1
+    if api.failures:
+        seeds = SEEDS if random.getstate() != drawn else SEEDS_UNSEEN
+    return dataclasses.replace(verdict, happened=happened, seeds=seeds)
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0]
+async def _scenario(api: Api, requirement: Requirement) -> Any:
+    logging.raiseExceptions = False
+    api.lifespan = Lifespan(api.app, api.solution)
+    await api.lifespan.start()
+    return await requirement.play(api)
 
 
 def _own_threads() -> list[threading.Thread]:
@@ -121,38 +152,53 @@ def _own_threads() -> list[threading.Thread]:
 
 def _import(solution: Solution) -> Any:
     """The module of the application."""
-    # nothing of this project is to be taken for its own, and least of
-    # all `tests`
     if solution.folder != ROOT:
-        sys.path[:] = [path for path in sys.path if Path(path).resolve() != ROOT]
-        for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
-            del sys.modules[name]
+        _hide_this_project()
     sys.path.insert(0, str(solution.folder))
+
     # As under uvicorn, whose loop is not there yet: what is made for
     # this one will never run.
-    _DECOYS.append(asyncio.new_event_loop())
-    asyncio.set_event_loop(_DECOYS[0])
+    decoy = asyncio.new_event_loop()
+    _DECOYS.append(decoy)
+    asyncio.set_event_loop(decoy)
+
+    module, _, _ = solution.app.partition(":")
     with _told(solution):
         os.chdir(solution.folder)
-        return importlib.import_module(solution.app.partition(":")[0])
+        return importlib.import_module(module)
+
+
+def _hide_this_project() -> None:
+    """Let the solution find nothing of this project.
+
+    Its own packages may have the same names, and ``tests`` is likely.
+    What is in use here has been imported before, and stays.
+    """
+    # A process that the solution spawns would run this program again.
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != ROOT]
+    for name in list(sys.modules):
+        if name.partition(".")[0] == "tests":
+            del sys.modules[name]
 
 
 def _app_in(module: Any, solution: Solution) -> Any:
-    app, name = module, solution.app.partition(":")[2]
+    """The application, which a factory may have to make."""
+    _, _, name = solution.app.partition(":")
+    app = module
     with _told(solution):
         for part in name.split("."):
             if not hasattr(app, part):
-                there = [
-                    each
-                    for each, value in vars(module).items()
-                    if type(value).__name__ == "FastAPI"
-                ]
                 raise AttributeError(
-                    f"{solution.app}: no {part!r}; its applications are: {', '.join(there) or 'none'}"
+                    f"{solution.app}: no {part!r}; its applications are: "
+                    f"{_applications_in(module) or 'none'}"
                 )
             app = getattr(app, part)
-        if inspect.isfunction(app) and not inspect.signature(app).parameters:
-            app = app()  # a factory
+
+        is_factory = inspect.isfunction(app) and not inspect.signature(app).parameters
+        if is_factory:
+            app = app()
+
     if not callable(app):
         raise UnmetError(
             f"{solution.app} to be an ASGI application", f"it is {app!r:.60}"
@@ -160,17 +206,20 @@ def _app_in(module: Any, solution: Solution) -> Any:
     return app
 
 
+def _applications_in(module: Any) -> str:
+    return ", ".join(
+        name
+        for name, value in vars(module).items()
+        if type(value).__name__ == "FastAPI"
+    )
+
+
 @contextlib.contextmanager
 def _told(solution: Solution) -> Iterator[None]:
+    """Raises UnmetError in place of whatever the solution raises."""
     try:
         yield
-    except BaseException as error:  # a SystemExit, too
+    except BaseException as error:
+        # A SystemExit, too.
         wanted = f"{solution.app} to be importable from {solution.folder}"
         raise UnmetError(wanted, solution.summary_of(error)) from None
-
-
-async def _scenario(api: Any, requirement: Requirement) -> Any:
-    logging.raiseExceptions = False
-    api.lifespan = Lifespan(api.app, api.solution)
-    await api.lifespan.start()
-    return await requirement.play(api)

@@ -1,18 +1,31 @@
-"""Source: the files of a solution, for what cannot be seen from
-outside.
+"""Source: the files of a solution, which show what it is made of.
 
 Rule: it reads the modules that the solution's own folder holds and its
 app imports, and nothing that is installed.
 """
 
 import ast
+import copy
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tests.conformance.api import NotGradedError
 from tests.conformance.solution import Solution
 
-# folders that hold a project's source, and not its README
-SOURCES = ("src", "app", "api", "backend")
+# Folders that hold a project's source, and not its README.
+SOURCES = (
+    "src",
+    "app",
+    "api",
+    "backend",
+)
+# What may have a docstring.
+DOCUMENTED = (
+    ast.Module,
+    ast.ClassDef,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+)
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -20,6 +33,35 @@ def _parsed(path: Path) -> ast.Module:
         return ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, ValueError) as error:
         raise NotGradedError(f"this Python cannot read {path.name}: {error}") from None
+
+
+def _origin(node: ast.ImportFrom, package: str) -> str:
+    """From which module or package something is imported."""
+    module = node.module or ""
+    if not node.level:
+        return module
+
+    parents = package.split(".")
+    above = parents[: len(parents) - node.level + 1]
+    return ".".join([*above, module]).strip(".")
+
+
+def _documented(tree: ast.Module) -> list[Any]:
+    """All that has a docstring."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None
+    ]
+
+
+class Line(NamedTuple):
+    """One line of the source."""
+
+    place: str
+    length: int
+    # Whether it is part of a docstring, or a comment.
+    is_prose: bool
 
 
 class Source:
@@ -34,48 +76,38 @@ class Source:
                 f"the source of {solution.app} is not in {self.folder}"
             )
 
-    def _add(self, name: str, level: int = 0, package: str = "") -> None:
-        if level:
-            parents = package.split(".")
-            name = ".".join(
-                [*parents[: len(parents) - level + 1], *([name] if name else [])]
-            )
+    def _add(self, name: str) -> None:
+        """Read a module, all that it imports, and its packages."""
         parts = name.split(".")
-        for length in range(1, len(parts) + 1):  # a package's __init__ comes along
+        for length in range(1, len(parts) + 1):
+            module = ".".join(parts[:length])
             base = self.folder.joinpath(*parts[:length])
-            for path, is_package in (
-                (base.with_suffix(".py"), False),
-                (base / "__init__.py", True),
-            ):
-                if path.is_file() and path not in self.modules:
-                    self.modules[path] = tree = _parsed(path)
-                    module = ".".join(parts[:length])
-                    self._follow(
-                        tree, module if is_package else module.rpartition(".")[0]
-                    )
+            self._add_file(base.with_suffix(".py"), module.rpartition(".")[0])
+            self._add_file(base / "__init__.py", module)
 
-    def _follow(self, tree: ast.Module, package: str) -> None:
+    def _add_file(self, path: Path, package: str) -> None:
+        if path in self.modules or not path.is_file():
+            return
+
+        tree = _parsed(path)
+        self.modules[path] = tree
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     self._add(alias.name)
             elif isinstance(node, ast.ImportFrom):
-                self._add(node.module or "", node.level, package)
-                for alias in node.names:  # "from package import module"
-                    self._add(
-                        f"{node.module}.{alias.name}" if node.module else alias.name,
-                        node.level,
-                        package,
-                    )
+                origin = _origin(node, package)
+                self._add(origin)
+                # What is imported may be a module, too.
+                for alias in node.names:
+                    self._add(f"{origin}.{alias.name}".removeprefix("."))
 
     @property
     def project(self) -> list[Path]:
         """Where its README and tests may be."""
-        return (
-            [self.folder, self.folder.parent]
-            if self.folder.name in SOURCES
-            else [self.folder]
-        )
+        if self.folder.name in SOURCES:
+            return [self.folder, self.folder.parent]
+        return [self.folder]
 
     def nodes(self, *kinds: type[ast.AST]) -> list[ast.AST]:
         return [
@@ -96,28 +128,26 @@ class Source:
         return names
 
     def uses(self, module: str, *names: str) -> bool:
-        """Whether one of these names of a module of the standard
-        library is used, however it was imported.
+        """Whether one of these names of a module is used.
+
+        However it was imported; the module is of the standard library.
         """
-        modules, meant = {module}, set[str]()
+        modules = {module}
+        meant = set[str]()
         for node in self.nodes(ast.Import, ast.ImportFrom):
-            for alias in getattr(node, "names", []):
-                if (
-                    isinstance(node, ast.Import)
-                    and alias.name == module
-                    and alias.asname
-                ):
-                    modules.add(alias.asname)
-                if (
-                    isinstance(node, ast.ImportFrom)
-                    and node.module == module
-                    and alias.name in (*names, "*")
-                ):
-                    meant |= (
-                        set(names)
-                        if alias.name == "*"
-                        else {alias.asname or alias.name}
-                    )
+            if isinstance(node, ast.Import):
+                modules |= {
+                    alias.asname
+                    for alias in node.names
+                    if alias.name == module and alias.asname
+                }
+            elif isinstance(node, ast.ImportFrom) and node.module == module:
+                for alias in node.names:
+                    if alias.name == "*":
+                        meant |= set(names)
+                    elif alias.name in names:
+                        meant.add(alias.asname or alias.name)
+
         dotted = {f"{each}.{name}" for each in modules for name in names}
         return any(
             ast.unparse(node) in meant | dotted
@@ -129,21 +159,29 @@ class Source:
         """The source without comments and docstrings."""
         stripped = []
         for tree in self.modules.values():
-            for node in ast.walk(tree):
-                if (
-                    isinstance(
-                        node,
-                        ast.Module
-                        | ast.ClassDef
-                        | ast.FunctionDef
-                        | ast.AsyncFunctionDef,
-                    )
-                    and node.body
-                ):
-                    first = node.body[0]
-                    if isinstance(first, ast.Expr) and isinstance(
-                        first.value, ast.Constant
-                    ):
-                        node.body = node.body[1:] or [ast.Pass()]
-            stripped.append(ast.unparse(tree))
+            bare = copy.deepcopy(tree)
+            for node in _documented(bare):
+                node.body = node.body[1:] or [ast.Pass()]
+            stripped.append(ast.unparse(bare))
         return "\n".join(stripped)
+
+    def lines(self) -> list[Line]:
+        """Every line of the source."""
+        found = []
+        for path, tree in self.modules.items():
+            docstrings = set[int]()
+            for node in _documented(tree):
+                docstring = node.body[0]
+                docstrings |= set(range(docstring.lineno, docstring.end_lineno + 1))
+
+            text = path.read_text(encoding="utf-8")
+            for number, line in enumerate(text.splitlines(), 1):
+                is_comment = line.lstrip().startswith("#")
+                found.append(
+                    Line(
+                        place=f"{path.name}:{number}",
+                        length=len(line),
+                        is_prose=is_comment or number in docstrings,
+                    )
+                )
+        return found

@@ -1,6 +1,4 @@
-"""Each requirement of the exercise, played against the application that
-``--app`` names.
-"""
+"""Each requirement, played against the application of ``--app``."""
 
 import pytest
 

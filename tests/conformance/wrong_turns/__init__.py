@@ -1,6 +1,6 @@
-"""A gallery of wrong turns: ``honest`` is a small solution of the
-exercise; each other module has exactly one bug more.
+"""A gallery of wrong turns, each with exactly one bug.
 
-Each says what the bug is, how it shows, and how to cure it. CAUGHT_BY
-names requirements that catch it.
+``honest`` is a small solution of the exercise; each other module is the
+same but for its bug. It says what the bug is, how it shows, and how to
+cure it. CAUGHT_BY names requirements that catch it.
 """

@@ -19,12 +19,12 @@ class Wrong(Honest):
             batch = [await self.queue.get()]
             while len(batch) < 5 and not self.queue.empty():
                 batch.append(self.queue.get_nowait())
+
             tasks = [
                 self.tasks[task_id] for *_, task_id in batch if task_id in self.tasks
             ]
-            await asyncio.gather(
-                *(self.process(task) for task in tasks if task["status"] == "queued")
-            )
+            queued = [task for task in tasks if task["status"] == "queued"]
+            await asyncio.gather(*map(self.process, queued))
 
 
 app = Wrong().app

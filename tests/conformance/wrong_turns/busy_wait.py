@@ -1,5 +1,4 @@
-"""Bug: the long poll looks every tenth of a second whether something
-has changed.
+"""Bug: the long poll looks ten times a second for something new.
 
 Symptom: a thousand pollers are ten thousand wake-ups a second, and news
 comes late by up to 0.1 s.
@@ -16,13 +15,13 @@ CAUGHT_BY = ["wait_is_not_busy"]
 
 class Wrong(Honest):
     async def wait(self, task: dict[str, Any]) -> None:
-        end = asyncio.get_running_loop().time() + 10
         before = task["status"]
-        while (
-            task["status"] == before
-            and before not in FINAL
-            and asyncio.get_running_loop().time() < end
-        ):
+        if before in FINAL:
+            return
+
+        for _ in range(100):
+            if task["status"] != before:
+                return
             await asyncio.sleep(0.1)
 
 

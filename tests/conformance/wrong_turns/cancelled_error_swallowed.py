@@ -1,7 +1,7 @@
-"""Bug: the worker catches every CancelledError, its own as well, and
-goes on.
+"""Bug: the worker catches CancelledError, its own as well.
 
-Symptom: the stop never ends: the workers cannot be cancelled.
+Symptom: the stop never ends: the workers go on, and cannot be
+cancelled.
 Cure: let CancelledError pass where it is the worker that was cancelled.
 """
 

@@ -1,5 +1,4 @@
-"""Bug: a cancelled task stays in the bounded queue until a worker comes
-to it.
+"""Bug: a cancelled task stays in the bounded queue.
 
 Symptom: 503 though nothing is queued, until a worker has time to throw
 the tombstones away.

@@ -1,8 +1,8 @@
-"""Bug: DELETE of a queued task sets its status, and leaves the waking
-to the task's work, which never begins.
+"""Bug: DELETE of a queued task sets its status, and wakes nobody.
 
 Symptom: who long-polls a queued task that is then cancelled waits out
-the whole ten seconds.
+the whole ten seconds, since the waking is left to the task's work,
+which never begins.
 Cure: one function changes a status and sets the event, and nothing else
 writes a status.
 """
@@ -18,7 +18,8 @@ CAUGHT_BY = ["cancel_wakes_waiters"]
 class Wrong(Honest):
     def cancel_task(self, task: dict[str, Any]) -> None:
         if task["status"] == "queued":
-            task["status"], task["finished"] = "cancelled", time.monotonic()
+            task["status"] = "cancelled"
+            task["finished"] = time.monotonic()
         else:
             super().cancel_task(task)
 

@@ -16,13 +16,15 @@ CAUGHT_BY = ["cancel_lets_no_sixth_in"]
 
 class Wrong(Honest):
     def cancel_task(self, task: dict[str, Any]) -> None:
-        if run := self.running.get(task["task_id"]):
+        run = self.running.get(task["task_id"])
+        if run:
             run.add_done_callback(lambda _: self.replace_worker())
         super().cancel_task(task)
 
     def replace_worker(self) -> None:
         worker = asyncio.create_task(self.worker())
-        self.running[worker.get_name()] = worker  # so that it ends with the application
+        # So that it ends with the application.
+        self.running[worker.get_name()] = worker
 
 
 app = Wrong().app

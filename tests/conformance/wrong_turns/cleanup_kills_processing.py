@@ -1,8 +1,7 @@
-"""Bug: the cleanup removes a task some minutes after its submission,
-finished or not.
+"""Bug: the cleanup removes old tasks, finished or not.
 
-Symptom: a task that waits in a long queue vanishes, and its client is
-answered 404.
+Symptom: a task that waits in a long queue vanishes some minutes after
+its submission, and its client is answered 404.
 Cure: only what is finished may go.
 """
 

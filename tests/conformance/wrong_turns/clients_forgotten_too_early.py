@@ -1,5 +1,4 @@
-"""Bug: the cleanup forgets a client half a minute after its last
-request, and its ten requests with it.
+"""Bug: the cleanup forgets a client after half a minute.
 
 Symptom: ten requests, half a minute of silence, and ten more are
 accepted.
@@ -14,12 +13,9 @@ CAUGHT_BY = ["limit_lasts_a_minute"]
 
 class Wrong(Honest):
     def forget_clients(self, now: float) -> None:
-        for address in [
-            address
-            for address, times in self.clients.items()
-            if not times or times[-1] <= now - 30
-        ]:
-            del self.clients[address]
+        for address, times in list(self.clients.items()):
+            if not times or times[-1] <= now - 30:
+                del self.clients[address]
 
 
 app = Wrong().app

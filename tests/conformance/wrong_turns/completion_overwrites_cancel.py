@@ -1,7 +1,7 @@
-"""Bug: DELETE sets the status and lets the work go on, which sets it
-again at its end.
+"""Bug: DELETE sets the status, and lets the work go on.
 
-Symptom: a cancelled task is completed some seconds later.
+Symptom: a cancelled task is completed some seconds later, when its work
+sets the status again.
 Cure: cancel the work, and let the first final status win.
 """
 

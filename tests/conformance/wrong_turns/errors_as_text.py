@@ -15,17 +15,8 @@ CAUGHT_BY = ["too_many_is_json"]
 
 
 class TextLimiter(Limiter):
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if (
-            scope["type"] == "http"
-            and scope["path"].startswith("/tasks")
-            and not await self.allow(scope)
-        ):
-            await PlainTextResponse("ten requests a minute are the limit", 429)(
-                scope, receive, send
-            )
-        else:
-            await self.app(scope, receive, send)
+    def refusal(self) -> Any:
+        return PlainTextResponse("ten requests a minute are the limit", 429)
 
 
 class Wrong(Honest):

@@ -19,7 +19,8 @@ class Wrong(Honest):
         event = task.setdefault("only_event", asyncio.Event())
         try:
             await asyncio.wait_for(event.wait(), 10)
-            event.clear()  # ready for the next change, it thinks
+            # Ready for the next change, it thinks.
+            event.clear()
         except asyncio.TimeoutError:
             pass
 

@@ -1,5 +1,4 @@
-"""Bug: the one event of a task is set when its work begins, and stays
-set.
+"""Bug: the one event of a task is set at its start, and stays set.
 
 Symptom: each long poll of a task in process is answered at once, so
 that a client that trusts it asks without a pause.
@@ -17,10 +16,9 @@ CAUGHT_BY = ["wait_ends_at_completion"]
 
 class Wrong(Honest):
     async def wait(self, task: dict[str, Any]) -> None:
+        event = task.setdefault("only_event", asyncio.Event())
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(
-                task.setdefault("only_event", asyncio.Event()).wait(), 10
-            )
+            await asyncio.wait_for(event.wait(), 10)
 
     def change(self, task: dict[str, Any], status: str) -> None:
         super().change(task, status)

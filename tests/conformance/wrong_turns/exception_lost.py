@@ -1,5 +1,4 @@
-"""Bug: what a task raises is caught by nobody who would change its
-status.
+"""Bug: nobody catches what a task raises, to change its status.
 
 Symptom: a task that fails stays in process for ever.
 Cure: every end of the work changes the status, whatever it raises.

@@ -1,5 +1,4 @@
-"""Bug: the event of a task is set where it is completed or cancelled,
-and forgotten where it fails.
+"""Bug: the event of a task is not set where the task fails.
 
 Symptom: who long-polls a task that fails learns of it after ten
 seconds, or never.
@@ -16,7 +15,8 @@ CAUGHT_BY = ["wait_ends_at_failure"]
 
 class Wrong(Honest):
     def fail(self, task: dict[str, Any], error: Exception) -> None:
-        event, task["event"] = task["event"], asyncio.Event()
+        event = task["event"]
+        task["event"] = asyncio.Event()
         super().fail(task, error)
         task["event"] = event
 

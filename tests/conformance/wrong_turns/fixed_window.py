@@ -1,5 +1,4 @@
-"""Bug: a counter for each minute of the clock is passed off as a
-sliding window.
+"""Bug: a counter for each minute poses as a sliding window.
 
 Symptom: ten at the end of a minute and ten at the beginning of the
 next: twenty within seconds.

@@ -15,11 +15,10 @@ CAUGHT_BY = ["header_is_not_trusted"]
 
 class Wrong(Honest):
     def address(self, scope: Any) -> str:
-        return (
-            dict(scope["headers"])
-            .get(b"x-forwarded-for", super().address(scope).encode())
-            .decode()
-        )
+        forwarded = dict(scope["headers"]).get(b"x-forwarded-for")
+        if forwarded is None:
+            return super().address(scope)
+        return str(forwarded.decode())
 
 
 app = Wrong().app

@@ -1,8 +1,7 @@
-"""Bug: a cancelled task is taken out of the middle of the heap, and
-what is left is no heap.
+"""Bug: a cancelled task is taken out of the middle of the heap.
 
-Symptom: now and then, a task of low priority is begun before one of
-high priority.
+Symptom: what is left is no heap: now and then, a task of low priority
+is begun before one of high priority.
 Cure: heapify afterwards, or leave it there and skip it when its turn
 comes.
 """
@@ -17,7 +16,11 @@ CAUGHT_BY = ["cancel_leaves_the_order"]
 class Wrong(Honest):
     def cancel_task(self, task: dict[str, Any]) -> None:
         heap: list[Any] = self.queue._queue  # type: ignore[attr-defined]
-        heap[:] = [entry for entry in heap if entry[-1] != task["task_id"]]
+        heap[:] = [
+            (rank, number, task_id)
+            for rank, number, task_id in heap
+            if task_id != task["task_id"]
+        ]
         super().cancel_task(task)
 
 

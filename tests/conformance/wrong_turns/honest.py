@@ -1,5 +1,6 @@
-"""A minimal honest solution of the exercise, in one class: a wrong turn
-overrides the one method that it breaks.
+"""A minimal honest solution of the exercise, in one class.
+
+A wrong turn overrides the one method that it breaks.
 """
 
 import asyncio
@@ -22,6 +23,16 @@ logger = logging.getLogger(__name__)
 FINAL = ("completed", "failed", "cancelled")
 STATUSES = ("queued", "processing", *FINAL)
 RANK = {"high": 0, "normal": 1, "low": 2}
+# What a client sees of a task.
+SHOWN = (
+    "task_id",
+    "task_type",
+    "priority",
+    "status",
+    "progress",
+    "result",
+    "error",
+)
 
 
 class TaskFailedError(Exception):
@@ -35,13 +46,14 @@ class Submission(BaseModel):
 
 
 class Honest:
-    """The whole application; ``Honest().app`` is what uvicorn serves."""
+    """The whole application; a server serves ``Honest().app``."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, dict[str, Any]] = {}
         self.running: dict[str, asyncio.Task[Any]] = {}
         self.clients: dict[str, deque[float]] = {}
         self.submitted = 0
+
         self.app = FastAPI(title="Tasks", lifespan=self.lifespan)
         self.app.add_exception_handler(RequestValidationError, self.invalid)
         self.app.post("/tasks", status_code=202)(self.submit)
@@ -62,6 +74,7 @@ class Honest:
             asyncio.create_task(self.clean_regularly()),
         ]
         yield
+
         for task in [*background, *self.running.values()]:
             task.cancel()
         await asyncio.gather(
@@ -75,20 +88,25 @@ class Honest:
         task = self.new_task(submission)
         if self.full():
             raise HTTPException(503, "the queue is full; try again later")
+
         self.tasks[task["task_id"]] = task
         self.put(task)
         return JSONResponse(self.shown(task), 202)
 
     def new_task(self, submission: Submission) -> dict[str, Any]:
         self.submitted += 1
-        task = {
+        return {
             "task_id": str(uuid.uuid4()),
             "number": self.submitted,
             **submission.model_dump(),
             "status": "queued",
+            "progress": 0,
+            "result": None,
+            "error": None,
+            "event": asyncio.Event(),
+            "created": time.monotonic(),
+            "finished": math.inf,
         }
-        task |= {"progress": 0, "result": None, "error": None, "event": asyncio.Event()}
-        return task | {"created": time.monotonic(), "finished": math.inf}
 
     def full(self) -> bool:
         return sum(task["status"] == "queued" for task in self.tasks.values()) >= 100
@@ -114,9 +132,9 @@ class Honest:
             raise HTTPException(400, f"status is to be one of {', '.join(STATUSES)}")
         if limit is not None and limit < 1:
             raise HTTPException(400, "limit is to be at least 1")
-        return StreamingResponse(
-            self.stream(status, limit or 10**9), media_type="application/json"
-        )
+
+        pieces = self.stream(status, limit or 10**9)
+        return StreamingResponse(pieces, media_type="application/json")
 
     async def stream(self, status: str | None, limit: int) -> AsyncIterator[str]:
         yield "["
@@ -131,13 +149,18 @@ class Honest:
         return list(self.tasks.values())
 
     def piece(self, task: dict[str, Any], first: bool) -> str:
-        return ("" if first else ",") + json.dumps(self.shown(task))
+        comma = "" if first else ","
+        return comma + self.written(task)
+
+    def written(self, task: dict[str, Any]) -> str:
+        return json.dumps(self.shown(task))
 
     async def cancel(self, task_id: str) -> JSONResponse:
         task = self.find(task_id)
         if task["status"] in ("completed", "failed"):
             raise HTTPException(409, f"the task has {task['status']} already")
-        # else it is so already, and keeps the time of its end
+
+        # A second DELETE leaves the time of its end as it is.
         if task["status"] != "cancelled":
             self.cancel_task(task)
         return JSONResponse(self.shown(task))
@@ -154,46 +177,34 @@ class Honest:
         return self.tasks[task_id]
 
     def shown(self, task: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: task[name]
-            for name in (
-                "task_id",
-                "task_type",
-                "priority",
-                "status",
-                "progress",
-                "result",
-                "error",
-            )
-        }
+        return {name: task[name] for name in SHOWN}
 
     def check(self, submission: Submission) -> None:
-        numbers = submission.parameters.get("numbers")
         match submission.task_type:
-            case "compute_sum" if not numbers or not all(
-                self.is_number(number) for number in numbers
-            ):
-                raise HTTPException(
-                    400, "parameters.numbers is to be a list of numbers"
-                )
-            case "compute_sum" | "generate_report" | "simulate_failure":
+            case "compute_sum":
+                numbers = submission.parameters.get("numbers")
+                if not numbers or not all(map(self.is_number, numbers)):
+                    raise HTTPException(
+                        400, "parameters.numbers is to be a list of numbers"
+                    )
+            case "generate_report" | "simulate_failure":
                 pass
             case _:
                 raise HTTPException(
                     400, f"there is no task type {submission.task_type!r}"
                 )
+
         if submission.priority not in RANK:
             raise HTTPException(400, f"priority is to be one of {', '.join(RANK)}")
 
     def is_number(self, value: Any) -> bool:
-        # infinity, or 1e999, cannot be written as JSON
+        # Infinity, or 1e999, cannot be written as JSON.
         return type(value) in (int, float) and math.isfinite(value)
 
     async def invalid(self, request: Request, error: Exception) -> JSONResponse:
         errors = error.errors() if isinstance(error, RequestValidationError) else []
-        return JSONResponse(
-            {"detail": [{"where": e["loc"], "what": e["msg"]} for e in errors]}, 400
-        )
+        detail = [{"where": each["loc"], "what": each["msg"]} for each in errors]
+        return JSONResponse({"detail": detail}, 400)
 
     # Work
 
@@ -207,7 +218,7 @@ class Honest:
     async def work_once(self) -> None:
         *_, task_id = await self.fetch()
         task = self.tasks.get(task_id)
-        # else it was cancelled meanwhile
+        # It may have been cancelled meanwhile.
         if task is not None and task["status"] == "queued":
             await self.process(task)
 
@@ -216,18 +227,19 @@ class Honest:
 
     async def process(self, task: dict[str, Any]) -> None:
         self.change(task, "processing")
-        run = self.running[task["task_id"]] = asyncio.create_task(self.perform(task))
+        run = asyncio.create_task(self.perform(task))
+        self.running[task["task_id"]] = run
         try:
-            task_result = await run
+            result = await run
         except asyncio.CancelledError:
-            # not the task was cancelled, but this worker
+            # Not the task was cancelled, but this worker.
             if task["status"] != "cancelled":
                 run.cancel()
                 raise
         except Exception as error:
             self.fail(task, error)
         else:
-            self.complete(task, task_result)
+            self.complete(task, result)
         finally:
             del self.running[task["task_id"]]
 
@@ -263,26 +275,28 @@ class Honest:
             task["progress"] = 100 * (second + 1) // seconds
 
     def change(self, task: dict[str, Any], status: str) -> None:
-        """Go to a status, and wake those who wait for it: each change
-        has an event of its own.
+        """Go to a status, and wake those who wait for it.
+
+        Each change has an event of its own.
         """
         logger.info("task %s: %s -> %s", task["task_id"], task["status"], status)
         task["status"] = status
         if status in FINAL:
             task["finished"] = time.monotonic()
-        changed, task["event"] = task["event"], asyncio.Event()
+
+        changed = task["event"]
+        task["event"] = asyncio.Event()
         changed.set()
 
     # Limits and cleanup
 
     async def allow(self, scope: Any) -> bool:
-        """Whether this request is one of at most ten in any sixty
-        seconds from its address.
+        """Whether this request is within the limit of its address.
+
+        That is ten in any sixty seconds.
         """
-        now, times = (
-            time.monotonic(),
-            self.clients.setdefault(self.address(scope), deque()),
-        )
+        now = time.monotonic()
+        times = self.clients.setdefault(self.address(scope), deque())
         async with self.lock:
             while times and self.has_left(times[0], now):
                 times.popleft()
@@ -298,7 +312,8 @@ class Honest:
         return accepted >= 10
 
     def address(self, scope: Any) -> str:
-        return str(scope["client"][0])
+        address, _ = scope["client"]
+        return str(address)
 
     async def clean_regularly(self) -> None:
         while True:
@@ -306,10 +321,9 @@ class Honest:
             self.clean(time.monotonic())
 
     def clean(self, now: float) -> None:
-        for task_id in [
-            task_id for task_id, task in self.tasks.items() if self.is_old(task, now)
-        ]:
-            self.remove(task_id)
+        for task_id, task in list(self.tasks.items()):
+            if self.is_old(task, now):
+                self.remove(task_id)
         self.forget_clients(now)
 
     def is_old(self, task: dict[str, Any], now: float) -> bool:
@@ -319,33 +333,27 @@ class Honest:
         del self.tasks[task_id]
 
     def forget_clients(self, now: float) -> None:
-        for address in [
-            address
-            for address, times in self.clients.items()
-            if not times or times[-1] <= now - 60
-        ]:
-            del self.clients[address]
+        for address, times in list(self.clients.items()):
+            if not times or times[-1] <= now - 60:
+                del self.clients[address]
 
 
 class Limiter:
-    """Pure ASGI middleware: it decides before anything of the body is
-    read.
-    """
+    """Pure ASGI middleware, which decides before the body is read."""
 
     def __init__(self, app: Any, allow: Callable[[Any], Awaitable[bool]]) -> None:
-        self.app, self.allow = app, allow
+        self.app = app
+        self.allow = allow
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if (
-            scope["type"] == "http"
-            and scope["path"].startswith("/tasks")
-            and not await self.allow(scope)
-        ):
-            await JSONResponse({"detail": "ten requests a minute are the limit"}, 429)(
-                scope, receive, send
-            )
+        is_counted = scope["type"] == "http" and scope["path"].startswith("/tasks")
+        if is_counted and not await self.allow(scope):
+            await self.refusal()(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    def refusal(self) -> Any:
+        return JSONResponse({"detail": "ten requests a minute are the limit"}, 429)
 
 
 app = Honest().app

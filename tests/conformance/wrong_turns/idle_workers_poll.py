@@ -1,5 +1,4 @@
-"""Bug: a worker without work looks into the queue twenty times a
-second.
+"""Bug: an idle worker looks into the queue twenty times a second.
 
 Symptom: five workers wake a hundred times a second for nothing, and
 each task is begun up to 50 ms late.

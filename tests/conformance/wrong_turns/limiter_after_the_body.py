@@ -1,8 +1,8 @@
-"""Bug: the limiter is a dependency, which FastAPI calls after it has
-parsed the body.
+"""Bug: the limiter is a dependency, and so follows the body.
 
 Symptom: malformed bodies are free: they are answered 400 before anybody
-counts them, as often as one likes.
+counts them, as often as one likes, since FastAPI parses the body before
+it calls dependencies.
 Cure: a pure ASGI middleware, which comes before all.
 """
 
@@ -43,9 +43,10 @@ class Wrong(Honest):
         request = inspect.Parameter(
             "request", inspect.Parameter.KEYWORD_ONLY, annotation=Request
         )
-        route.__signature__ = signature.replace(
-            parameters=[*signature.parameters.values(), request]
-        )  # type: ignore[attr-defined]
+        parameters = [*signature.parameters.values(), request]
+        route.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=parameters
+        )
         return route
 
 

@@ -1,8 +1,7 @@
-"""Bug: the limiter awaits something between counting a client's
-requests and noting the new one, without its lock.
+"""Bug: the limiter awaits between counting and noting.
 
 Symptom: thirty requests that come at the same moment are all accepted,
-since each counts before any is noted.
+since each counts a client's requests before any is noted.
 Cure: hold the lock from the count to the note, or await nothing in
 between.
 """
@@ -19,15 +18,15 @@ CAUGHT_BY = ["burst_is_limited"]
 
 class Wrong(Honest):
     async def allow(self, scope: Any) -> bool:
-        now, times = (
-            time.monotonic(),
-            self.clients.setdefault(self.address(scope), deque()),
-        )
+        now = time.monotonic()
+        times = self.clients.setdefault(self.address(scope), deque())
         while times and self.has_left(times[0], now):
             times.popleft()
         if self.too_many(len(times)):
             return False
-        await asyncio.sleep(0)  # such as a call to a log server
+
+        # Such as a call to a log server.
+        await asyncio.sleep(0)
         times.append(now)
         return True
 

@@ -1,8 +1,7 @@
-"""Bug: the stream iterates over the dict of tasks itself, with an await
-between two of them.
+"""Bug: the stream iterates over the dict of tasks itself.
 
-Symptom: a task that comes during the list breaks it: dictionary changed
-size during iteration.
+Symptom: a task that comes while the list awaits its client breaks it:
+dictionary changed size during iteration.
 Cure: iterate over a snapshot, or in pages.
 """
 

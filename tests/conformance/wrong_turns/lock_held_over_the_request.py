@@ -19,6 +19,7 @@ class OneAtATime(Limiter):
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+
         self.held = getattr(self, "held", None) or asyncio.Lock()
         async with self.held:
             await super().__call__(scope, receive, send)

@@ -1,5 +1,4 @@
-"""Bug: the worker loop awaits each task before it takes the next, and
-there is one loop.
+"""Bug: there is one worker loop, which awaits each task.
 
 Symptom: five tasks take five times as long.
 Cure: five loops side by side.

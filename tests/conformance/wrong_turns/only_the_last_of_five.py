@@ -1,5 +1,4 @@
-"""Bug: the loop fills a batch of five and then processes the variable
-of the loop.
+"""Bug: of a batch of five, the loop variable alone is processed.
 
 Symptom: of five tasks one is done; the others stay queued for ever.
 Cure: one loop a worker, one task at a time in it; or process the whole
@@ -14,10 +13,11 @@ CAUGHT_BY = ["five_in_parallel", "nothing_is_lost"]
 class Wrong(Honest):
     async def work(self) -> None:
         while True:
-            task_id = (await self.queue.get())[-1]
+            *_, task_id = await self.queue.get()
             for _ in range(4):
                 if not self.queue.empty():
-                    task_id = self.queue.get_nowait()[-1]
+                    *_, task_id = self.queue.get_nowait()
+
             if self.tasks[task_id]["status"] == "queued":
                 await self.process(self.tasks[task_id])
 

@@ -1,7 +1,7 @@
-"""Bug: the queue is counted by hand, and a task in process that is
-cancelled is taken off once more.
+"""Bug: a task cancelled in process is taken off the count twice.
 
-Symptom: the count drifts, and more than 100 tasks are queued.
+Symptom: the count, which is kept by hand, drifts, and more than 100
+tasks are queued.
 Cure: ask the queue for its size, or count where the status changes,
 which happens once.
 """

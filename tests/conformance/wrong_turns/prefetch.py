@@ -1,5 +1,4 @@
-"""Bug: the next task is fetched from the queue before a worker is free
-for it.
+"""Bug: a task is fetched before a worker is free for it.
 
 Symptom: a task of high priority waits behind one of low priority that
 was fetched already.

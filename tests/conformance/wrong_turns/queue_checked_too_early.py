@@ -1,5 +1,4 @@
-"""Bug: something is awaited between the look whether the queue is full
-and the put.
+"""Bug: the queue is checked, something awaited, and then filled.
 
 Symptom: two hundred submissions that come at the same moment are all
 accepted.
@@ -22,7 +21,9 @@ class Wrong(Honest):
         self.check(submission)
         if self.full():
             raise HTTPException(503, "the queue is full; try again later")
-        await asyncio.sleep(0)  # such as a call to a service that checks the caller
+
+        # Such as a call to a service that checks the caller.
+        await asyncio.sleep(0)
         task = self.new_task(submission)
         self.tasks[task["task_id"]] = task
         self.put(task)

@@ -1,9 +1,9 @@
-"""Bug: the record is kept before the queue is asked whether it has
-room.
+"""Bug: the record is kept though the queue has no room for it.
 
 Symptom: a refused submission is listed as queued for ever, and never
 runs.
-Cure: ask first, or take the record out again; no await between the two.
+Cure: ask the queue first, or take the record out again; no await
+between the two.
 """
 
 from fastapi import HTTPException
@@ -22,6 +22,7 @@ class Wrong(Honest):
         self.tasks[task["task_id"]] = task
         if full:
             raise HTTPException(503, "the queue is full; try again later")
+
         self.put(task)
         return JSONResponse(self.shown(task), 202)
 

@@ -12,8 +12,8 @@ CAUGHT_BY = ["answers_are_json", "list_has_all"]
 
 
 class Wrong(Honest):
-    def piece(self, task: dict[str, Any], first: bool) -> str:
-        return ("" if first else ",") + str(self.shown(task))
+    def written(self, task: dict[str, Any]) -> str:
+        return str(self.shown(task))
 
 
 app = Wrong().app

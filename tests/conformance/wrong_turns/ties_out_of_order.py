@@ -13,7 +13,8 @@ CAUGHT_BY = ["equal_priorities_keep_their_order"]
 
 class Wrong(Honest):
     def put(self, task: dict[str, Any]) -> None:
-        number = -task["number"]  # a random id does the same, now and then
+        # A random id does the same, now and then.
+        number = -task["number"]
         self.queue.put_nowait((RANK[task["priority"]], number, task["task_id"]))
 
 

@@ -1,4 +1,4 @@
-"""Bug: FastAPI"s own 422 is left as it is.
+"""Bug: FastAPI's own 422 is left as it is.
 
 Symptom: clients that were promised 400 meet a status that they do not
 know.

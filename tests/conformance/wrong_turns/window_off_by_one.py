@@ -1,7 +1,6 @@
-"""Bug: more than ten in the log is too many, says the comparison: it
-lets an eleventh in.
+"""Bug: too many are more than ten, says the comparison.
 
-Symptom: eleven requests a minute.
+Symptom: eleven requests a minute: ten in the log let another one in.
 Cure: compare before the request is counted, with >= limit.
 """
 
