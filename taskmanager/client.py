@@ -230,16 +230,18 @@ class TaskClient:
         )
         self._random = rng or random.Random()
 
-        # How many requests the server will accept, and when it will
-        # accept more. At first, nothing is known.
+        # The server will accept this many requests, and more after the
+        # reset. At first, nothing is known.
         self._requests_left = 0.0
         self._reset_at = 0.0
 
         # While one request goes alone, the others wait for this lock.
         self._send_lock = asyncio.Lock()
 
-        # When was each request in flight sent? How many answers came?
+        # Each request in flight has the time when it was sent.
         self._in_flight: dict[httpx.Request, float] = {}
+
+        # Answers are counted, to notice those that overtake a request.
         self._answers = 0
 
     async def __aenter__(self) -> "TaskClient":
@@ -311,6 +313,9 @@ class TaskClient:
 
         if parameters is None:
             parameters = {}
+        if not isinstance(parameters, Mapping):
+            raise TypeError(f"parameters are one mapping, not {_literal(parameters)}")
+
         body = {
             "task_type": task_type,
             "parameters": dict(parameters),
@@ -569,7 +574,7 @@ def _json_object(text: bytes) -> dict[str, Any]:
     """Return the members of a JSON object; of anything else, none."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

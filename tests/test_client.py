@@ -111,7 +111,7 @@ def now() -> float:
 
 
 class Fraction(random.Random):
-    """Chance that always draws this fraction of what it may."""
+    """Chance always draws this fraction of what it may."""
 
     def __init__(self, fraction: float) -> None:
         super().__init__(0)
@@ -193,6 +193,16 @@ def left(remaining: int, reset: int) -> dict[str, str]:
     return {"RateLimit": f'"default";r={remaining};t={reset}'}
 
 
+def limited(remaining: int, reset: int, seconds: float = 0.0) -> Any:
+    """Return a success with what is left, that takes some seconds."""
+    return (
+        200,
+        TASK,
+        left(remaining, reset),
+        seconds,
+    )
+
+
 SILENT: Any = (
     200,
     TASK,
@@ -218,7 +228,14 @@ async def client_of_app(
 
 # Ten requests a minute
 
-DURATIONS = [5, 11, 17, 24, 30]  # seconds
+# In seconds.
+DURATIONS = [
+    5,
+    11,
+    17,
+    24,
+    30,
+]
 
 
 async def run_for(tasks: TaskClient, seconds: int, **options: Any) -> float:
@@ -333,7 +350,7 @@ async def test_two_programs_at_one_address_share_its_requests() -> None:
 
 @on(VirtualLoop)
 async def test_a_reset_of_a_second_is_waited_for() -> None:
-    script = Script((200, TASK, left(0, 1)), TASK)
+    script = Script(limited(0, 1), TASK)
     async with script.client() as tasks:
         for _ in range(2):
             await tasks.get("a1")
@@ -343,9 +360,9 @@ async def test_a_reset_of_a_second_is_waited_for() -> None:
 @on(VirtualLoop)
 async def test_requests_stop_before_they_are_refused() -> None:
     script = Script(
-        (200, TASK, left(1, 40)),
-        (200, TASK, left(0, 30)),
-        (200, TASK, left(9, 60)),
+        limited(1, 40),
+        limited(0, 30),
+        limited(9, 60),
     )
     async with script.client(fraction=1.0) as tasks:
         for _ in range(12):
@@ -356,7 +373,7 @@ async def test_requests_stop_before_they_are_refused() -> None:
 @on(VirtualLoop)
 async def test_a_reset_is_counted_from_the_answer() -> None:
     # Nobody knows when the request arrived.
-    script = Script((200, TASK, left(0, 60), 5))
+    script = Script(limited(0, 60, seconds=5))
     async with script.client() as tasks:
         await tasks.get("a1")
         await tasks.get("a1")
@@ -387,9 +404,9 @@ async def test_without_a_limit_nobody_waits_for_a_turn() -> None:
 @on(VirtualLoop)
 async def test_a_failure_in_between_does_not_lift_the_limit() -> None:
     script = Script(
-        (200, TASK, left(1, 60)),
+        limited(1, 60),
         (502, b"", {}),
-        (200, TASK, left(9, 60)),
+        limited(9, 60),
     )
     async with script.client() as tasks:
         for _ in range(2):
@@ -417,10 +434,10 @@ async def test_answers_out_of_order(
     Each answer tells what is left then, and comes so many seconds late.
     """
     late = [
-        (200, TASK, left(remaining, 60), seconds)
+        limited(remaining, 60, seconds=seconds)
         for remaining, seconds in (second, third, fourth)
     ]
-    script = Script((200, TASK, left(3, 60)), *late)
+    script = Script(limited(3, 60), *late)
     async with script.client() as tasks:
         await tasks.get("a1")
 
@@ -433,17 +450,22 @@ async def test_answers_out_of_order(
         await asyncio.gather(last, tasks.get("a1"))
 
     *granted, refused = script.times
-    assert granted == [0, 0, 0, 2]
+    assert granted == [
+        0,
+        0,
+        0,
+        2,
+    ]
     assert refused >= 60
 
 
 @on(VirtualLoop)
 async def test_a_request_alone_counts_those_that_may_arrive_after_it() -> None:
     script = Script(
-        (200, TASK, left(1, 5)),
-        (200, TASK, left(3, 60), 9),
-        (200, TASK, left(3, 60)),
-        (200, TASK, left(0, 60)),
+        limited(1, 5),
+        limited(3, 60, seconds=9),
+        limited(3, 60),
+        limited(0, 60),
     )
     async with script.client() as tasks:
         await tasks.get("a1")
@@ -457,16 +479,22 @@ async def test_a_request_alone_counts_those_that_may_arrive_after_it() -> None:
         await asyncio.gather(slow, *(tasks.get("a1") for _ in range(3)))
 
     *granted, refused = script.times
-    assert granted == [0, 10, 11, 11, 11]
+    assert granted == [
+        0,
+        10,
+        11,
+        11,
+        11,
+    ]
     assert refused >= 71
 
 
 @on(VirtualLoop)
 async def test_a_long_poll_has_been_counted() -> None:
     script = Script(
-        (200, TASK, left(3, 60)),
-        (200, TASK, left(2, 60), 20),
-        (200, TASK, left(9, 1)),
+        limited(3, 60),
+        limited(2, 60, seconds=20),
+        limited(9, 1),
     )
     async with script.client() as tasks:
         await tasks.get("a1")
@@ -482,7 +510,7 @@ async def test_a_long_poll_has_been_counted() -> None:
 
 @on(VirtualLoop)
 async def test_who_waits_for_a_turn_waits_no_longer_than_its_deadline() -> None:
-    script = Script((200, TASK, left(0, 60)))
+    script = Script(limited(0, 60))
     async with script.client() as tasks:
         await tasks.get("a1")
         patient = asyncio.create_task(tasks.get("a1"))
@@ -517,8 +545,8 @@ async def test_a_refusal_is_repeated_when_it_says(
 
 @on(VirtualLoop)
 async def test_a_refusal_for_want_of_requests_is_repeated_when_it_says() -> None:
-    limited = problem(429, "rate_limited", **{"Retry-After": "55"} | left(0, 55))
-    script = Script(limited, (200, TASK, left(9, 60)))
+    refused = problem(429, "rate_limited", **{"Retry-After": "55"} | left(0, 55))
+    script = Script(refused, limited(9, 60))
     async with script.client(fraction=1.0) as tasks:
         await tasks.get("a1")
     assert script.times == [0, 55.5]
@@ -844,6 +872,24 @@ async def test_the_old_way_of_calling_names_what_is_no_option() -> None:
 
 
 @pytest.mark.parametrize(
+    "parameters",
+    [
+        [1, 2, 3],
+        "ab",
+        [("a", 1)],
+        0,
+    ],
+)
+@on(VirtualLoop)
+async def test_parameters_that_are_no_mapping_are_not_sent(parameters: Any) -> None:
+    script = Script(TASK)
+    async with script.client() as tasks:
+        with pytest.raises(TypeError, match=r"^parameters are one mapping, not "):
+            await tasks.run("x", parameters)
+    assert script.requests == []
+
+
+@pytest.mark.parametrize(
     "text",
     [
         b"",
@@ -866,6 +912,13 @@ async def test_a_success_that_is_no_task_is_a_broken_answer(text: bytes) -> None
         ):
             await tasks.get("a1")
     assert len(script.requests) == 1
+
+
+@on(VirtualLoop)
+async def test_an_answer_too_deep_to_be_read_is_broken() -> None:
+    async with Script(b"[" * 100_000).client() as tasks:
+        with pytest.raises(client.BrokenAnswerError, match=r"^this is no task: "):
+            await tasks.get("a1")
 
 
 @pytest.mark.parametrize("missing", TASK)
