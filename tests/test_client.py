@@ -739,6 +739,26 @@ LATE = {"code": "timeout", "message": "Late."}
 
 
 @pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({}, "502 unknown:"),
+        ({"code": "x", "detail": "Why."}, "502 x: Why."),
+        ({"code": "x", "detail": "Why.", "errors": [7]}, "502 x: Why. [7]"),
+    ],
+)
+def test_a_refusal_has_a_message(members: Any, message: str) -> None:
+    assert str(client.ProblemError(502, members)) == message
+
+
+def test_an_exceeded_deadline_names_the_last_failure_if_any() -> None:
+    silent = client.DeadlineExceededError("GET", "a1")
+    assert str(silent) == "no answer in time: GET /tasks/a1"
+
+    refused = client.DeadlineExceededError("POST", "", ValueError("no"))
+    assert str(refused) == "no answer in time: POST /tasks/ (the last: no)"
+
+
+@pytest.mark.parametrize(
     ("end", "error"),
     [
         (problem(404, "task_not_found"), client.TaskNotFoundError),
@@ -948,6 +968,21 @@ async def test_what_a_newer_server_adds_is_left_out() -> None:
     assert task == TaskRecord(**DONE, expected_at=now())
 
 
+def test_a_record_stands_for_what_an_answer_leaves_out() -> None:
+    assert dataclasses.asdict(TaskRecord(**TASK)) == TASK | {
+        "task_type": "",
+        "parameters": {},
+        "priority": "normal",
+        "progress": 0,
+        "queue_position": None,
+        "result": None,
+        "error": None,
+        "created_at": "",
+        "started_at": None,
+        "expected_at": 0.0,
+    }
+
+
 @on(VirtualLoop)
 async def test_a_record_has_each_member_of_a_task_and_does_not_change() -> None:
     async with client_of_app() as (tasks, wire):
@@ -960,6 +995,7 @@ async def test_a_record_has_each_member_of_a_task_and_does_not_change() -> None:
     assert task.task_type == "compute_sum"
     assert task.parameters == {"numbers": [1, 2, 3]}
     assert task.expected_at == 5
+    assert not hasattr(task, "__dict__")
     with pytest.raises(dataclasses.FrozenInstanceError):
         task.status = "completed"
 
