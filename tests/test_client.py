@@ -348,13 +348,16 @@ async def test_two_programs_at_one_address_share_its_requests() -> None:
 # When to come, and when to come again
 
 
+@pytest.mark.parametrize(("fraction", "jitter"), [(0.0, 0.0), (1.0, 0.5)])
 @on(VirtualLoop)
-async def test_a_reset_of_a_second_is_waited_for() -> None:
+async def test_a_reset_of_a_second_is_waited_for(
+    fraction: float, jitter: float
+) -> None:
     script = Script(limited(0, 1), TASK)
-    async with script.client() as tasks:
+    async with script.client(fraction) as tasks:
         for _ in range(2):
             await tasks.get("a1")
-    assert script.times == [0, 1]
+    assert script.times == [0, 1 + jitter]
 
 
 @on(VirtualLoop)
@@ -1271,6 +1274,40 @@ async def test_a_list_that_cannot_begin_is_repeated() -> None:
     assert script.times == [0, 0, 5]
     for request in script.requests:
         assert request.headers["Accept"] == "application/x-ndjson"
+
+
+class EndlessList(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
+    """A list of tasks has no end, until its reader closes it."""
+
+    def __init__(self) -> None:
+        self.entered = False
+        self.closed = False
+
+    async def __aenter__(self) -> "EndlessList":
+        self.entered = True
+        return self
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield json.dumps(TASK).encode() + b"\n"
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@on(VirtualLoop)
+async def test_who_leaves_a_list_early_closes_it_at_once() -> None:
+    endless = EndlessList()
+    async with TaskClient("http://test", transport=endless) as tasks:
+        assert endless.entered
+        async with contextlib.aclosing(tasks.list()) as listing:
+            task = await anext(listing)
+            assert task.task_id == "a1"
+            assert not endless.closed
+        assert endless.closed
 
 
 # Over sockets that stall, break and restart
