@@ -1,148 +1,248 @@
-"""TaskClient: submits tasks over HTTP, and waits for their results. One
-file to take along, on httpx alone.
+"""TaskClient submits tasks over HTTP, and waits for their results.
 
-Rules: it repeats only what is safe to repeat: a read, a cancellation, a
-submission under its Idempotency-Key. It comes back when the server
-said, or by chance a little later, so that a crowd does not come back as
-one, and not after the caller's deadline. All time is the event loop's.
+This file can be lifted out: it needs httpx alone (and anyio, which
+httpx needs itself). It repeats only what is safe to repeat: a read, a
+cancellation, and a submission under its Idempotency-Key. It comes back
+when the server says so, plus some jitter, so that a crowd of clients
+does not come back at once; and never after the caller's deadline. All
+times are those of the event loop.
+
 Notebooks: 04-polling, 05-rate-limiting.
 """
-# ruff: noqa: ASYNC109 - one timeout is for many requests
+
+# A timeout here is for many requests, and chance only spreads load.
+# ruff: noqa: ASYNC109, S311
 
 import asyncio
 import itertools
 import json
+import math
 import random
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
-from types import SimpleNamespace
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import httpx
 
-# httpx stands on it; asyncio.timeout would need Python 3.11
+# asyncio.timeout, which would do as well, needs Python 3.11.
 from anyio import CancelScope, current_time
 
-TIMEOUT = 300.0  # seconds that a call may take, unless it says otherwise
-# seconds without a byte: three times the longest long poll
-SILENCE = httpx.Timeout(30.0, connect=10.0, pool=None)
-# seconds of chance at most: doubled by each failure, until the longest
-FIRST_SHARE, LONGEST_SHARE = 0.5, 20.0
-SETTLED = 2.0  # seconds after which a request that is under way has surely been counted
-RESERVE = 5  # requests that looking early leaves to those that are needed
-PROCESSING = 2  # the version of a task in process: whatever comes after it is the end
-LOST = (
+# A call may take this many seconds, unless it says otherwise.
+TIMEOUT = 300.0
+
+# The options have these values where a call leaves them out.
+DEFAULT_OPTIONS = {
+    "priority": "normal",
+    "key": None,
+    "timeout": TIMEOUT,
+    "progress": None,
+}
+
+# A connection counts as lost after 30 seconds without a byte: that is
+# three times the longest long poll. Whoever waits for a connection from
+# the pool has lost nothing.
+NETWORK_TIMEOUT = httpx.Timeout(30.0, connect=10.0, pool=None)
+
+# The backoff doubles with each failure. The jitter is a random part of
+# it, from nothing to all.
+FIRST_BACKOFF = 0.5  # seconds
+LONGEST_BACKOFF = 20.0  # seconds
+
+# A request that has been in flight for this many seconds has surely
+# been counted by the rate limit of the server.
+COUNTED_AFTER = 2.0
+
+# Polls that only show progress leave this many requests to others.
+RESERVE = 5
+
+# A task is queued in version 1 and processing in version 2. Whatever
+# comes after that is its end.
+PROCESSING_VERSION = 2
+
+# With one of these errors, a request or its answer has been lost.
+TRANSIENT_ERRORS = (
     httpx.TimeoutException,
     httpx.NetworkError,
     httpx.RemoteProtocolError,
     httpx.ProxyError,
 )
 
-Given: TypeAlias = Mapping[str, Any]
-Progress: TypeAlias = Callable[["TaskRecord"], object] | None
+# Refused with one of these, or with 5xx, a request may succeed later.
+TRANSIENT_STATUSES = (408, 425, 429)
+
+# One limit in a RateLimit field: how many requests are left, and the
+# seconds until there will be more.
+RATE_LIMIT = re.compile(r";\s*r=(\d+)\s*;\s*t=(\d+)")
 
 
-class TaskClientError(Exception): ...  # the base of all
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """This is a task as the server last showed it.
+
+    The fields are the members of its JSON; those without a default are
+    in every answer. A member that this client does not know is left
+    out. Times are in RFC 3339, in UTC; ``progress`` is in percent.
+
+    ``expected_at`` does not come from the JSON: it is when the task
+    should be finished, by the server's Retry-After, in the event loop's
+    time.
+    """
+
+    task_id: str
+    task_type: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    priority: str = "normal"
+    status: str
+    version: int
+    progress: int = 0
+    queue_position: int | None = None
+    result: Any = None
+    error: dict[str, str] | None = None
+    created_at: str = ""
+    started_at: str | None = None
+    finished_at: str | None
+    expected_at: float = 0.0
 
 
-# it ended early, or is not what this API answers
-class BrokenAnswerError(TaskClientError): ...
+ProgressCallback: TypeAlias = Callable[[TaskRecord], object]
+
+
+class TaskClientError(Exception):
+    """This is the base of all errors of the client."""
+
+
+class BrokenAnswerError(TaskClientError):
+    """An answer ended early, or is not what this API answers."""
 
 
 class DeadlineExceededError(TaskClientError):
-    """Time ran out; ``__cause__`` is the last failure, if any. The task
+    """The call's time ran out.
+
+    ``__cause__`` is the last failure, if there was one. The task
     ``task_id``, where that is known, goes on.
     """
 
     def __init__(
         self, method: str, task_id: str, last: Exception | None = None
     ) -> None:
-        super().__init__(
-            f"no answer in time: {method} /tasks/{task_id}"
-            + (f" (the last: {last})" if last else "")
-        )
+        message = f"no answer in time: {method} /tasks/{task_id}"
+        if last is not None:
+            message += f" (the last: {last})"
+
+        super().__init__(message)
         self.task_id = task_id
 
 
 class ProblemError(TaskClientError):
-    """A refusal, with the members of its problem document (RFC 9457). A
-    subclass is named after its ``code``, which is "unknown" where no
-    document came, as from a proxy; ``errors`` say what to mend, and
-    where.
+    """The server refused a request, with a problem document (RFC 9457).
+
+    ``status`` is the HTTP status. ``code``, ``detail`` and ``errors``
+    are members of the document; ``errors`` say what to mend, and where.
+    Where no document came, as from a proxy, the code is "unknown".
+    PROBLEM_ERRORS names the codes that have a subclass.
     """
 
     def __init__(self, status: int, members: dict[str, Any]) -> None:
-        self.status, self.code = status, members.get("code", "unknown")
-        self.detail, self.errors = members.get("detail", ""), members.get("errors", [])
-        super().__init__(
-            f"{status} {self.code}: {self.detail} {self.errors or ''}".rstrip()
-        )
+        self.status = status
+        self.code = members.get("code", "unknown")
+        self.detail = members.get("detail", "")
+        self.errors = members.get("errors", [])
+
+        message = f"{status} {self.code}: {self.detail}"
+        if self.errors:
+            message += f" {self.errors}"
+        super().__init__(message.rstrip())
 
 
-class InvalidRequestError(ProblemError): ...
+class InvalidRequestError(ProblemError):
+    """The server does not accept such a task or query."""
 
 
-# unknown, cleaned up, or lost when the server started anew
-class TaskNotFoundError(ProblemError): ...
+class TaskNotFoundError(ProblemError):
+    """The task is unknown, cleaned up, or lost in a restart."""
 
 
-class TaskFinishedError(ProblemError): ...  # completed or failed: too late to cancel it
+class TaskFinishedError(ProblemError):
+    """The task has completed or failed: it is too late to cancel it."""
 
 
-# for something else than was first submitted under it
-class IdempotencyKeyReusedError(ProblemError): ...
+class IdempotencyKeyReusedError(ProblemError):
+    """The key was first used for another submission than this one."""
+
+
+PROBLEM_ERRORS: dict[str, type[ProblemError]] = {
+    "invalid_request": InvalidRequestError,
+    "task_not_found": TaskNotFoundError,
+    "task_finished": TaskFinishedError,
+    "idempotency_key_reused": IdempotencyKeyReusedError,
+}
 
 
 class TaskFailedError(TaskClientError):
-    """No result: ``task`` is its record, ``code`` task_failed, timeout,
+    """The task has failed, and there is no result.
+
+    ``task`` is its TaskRecord. ``code`` says why: task_failed, timeout,
     executor_lost or internal_error.
     """
 
-    def __init__(self, task: "TaskRecord") -> None:
-        error = task.error or {"code": task.status, "message": f"task {task.task_id}"}
-        super().__init__("{code}: {message}".format(**error))
-        self.task, self.code = task, error["code"]
+    def __init__(self, task: TaskRecord) -> None:
+        error = task.error or {}
+        self.task = task
+        self.code = error.get("code", task.status)
+
+        message = error.get("message", f"task {task.task_id}")
+        super().__init__(f"{self.code}: {message}")
 
 
-# by somebody, or by the server's stop: its code is cancelled
-class TaskCancelledError(TaskFailedError): ...
+class TaskCancelledError(TaskFailedError):
+    """The task was cancelled, by somebody or by the server's stop.
 
-
-class TaskRecord(SimpleNamespace):
-    """A task as the server last showed it, with the members of its JSON
-    as attributes: task_id, task_type, parameters, priority, status,
-    version, progress (percent), queue_position, result, error,
-    created_at, started_at, finished_at (RFC 3339, UTC); and
-    expected_at, when it should be finished by what the server said, in
-    the event loop's time.
+    Its ``code`` is cancelled.
     """
 
 
 class TaskClient:
-    """``async with TaskClient("http://localhost:8000") as client``: one
-    server, any number of calls side by side.
+    """A client talks to one server, with any number of calls at once.
 
-    A call's ``timeout`` is the seconds for all its requests and pauses;
-    then it raises DeadlineExceededError. Until then lost connections,
-    408, 425, 429, and each 5xx but the application's own 500, are tried
-    again; what else is refused raises a ProblemError. ``options`` are
-    httpx.AsyncClient's: transport, headers, auth, verify.
+    ``async with TaskClient("http://localhost:8000") as client:``. The
+    ``options`` are those of httpx.AsyncClient: transport, headers,
+    auth, verify.
+
+    A call's ``timeout`` is in seconds, for all its requests and pauses.
+    After it, the call raises DeadlineExceededError. Until then it
+    repeats a request that was lost, or refused with 408, 425, 429 or
+    5xx. Any other refusal raises ProblemError, and so does a 5xx with
+    the code internal_error: the server's program would fail again.
     """
 
     def __init__(
         self, base_url: str, *, rng: random.Random | None = None, **options: Any
     ) -> None:
+        # Connections are not limited, since many calls may long-poll.
         self._http = httpx.AsyncClient(
-            base_url=base_url, timeout=SILENCE, limits=httpx.Limits(), **options
+            base_url=base_url,
+            timeout=NETWORK_TIMEOUT,
+            limits=httpx.Limits(),
+            **options,
         )
-        self._random = rng or random.Random()  # noqa: S311 - it spreads load
-        # requests that the server will accept; when it will accept more
-        self._left, self._reset_at = 0.0, 0.0
-        self._turn, self._answers = asyncio.Lock(), 0
-        self._under_way: dict[httpx.Request, float] = {}  # since when
+        self._random = rng or random.Random()
+
+        # The server will accept this many requests, and more after the
+        # reset. At first, nothing is known.
+        self._requests_left = 0.0
+        self._reset_at = 0.0
+
+        # While one request goes alone, the others wait for this lock.
+        self._send_lock = asyncio.Lock()
+
+        # Each request in flight has the time when it was sent.
+        self._in_flight: dict[httpx.Request, float] = {}
+
+        # Answers are counted, to notice those that overtake a request.
+        self._answers = 0
 
     async def __aenter__(self) -> "TaskClient":
         await self._http.__aenter__()
@@ -152,215 +252,385 @@ class TaskClient:
         await self._http.__aexit__(*exc_info)
 
     async def run(
-        self, task: str, *given: Given, progress: Progress = None, **more: Any
+        self,
+        task_type: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        priority: str = "normal",
+        key: str | None = None,
+        timeout: float = TIMEOUT,
+        progress: ProgressCallback | None = None,
+        **keywords: Any,
     ) -> Any:
-        """Submit a task and return its result: ``await
-        client.run("compute_sum", numbers=[1, 2, 3], timeout=60)``.
-        Takes what ``submit`` and ``wait`` take, and raises what they
-        raise. It never submits again: not when the task failed, and not
-        when the server has lost it (TaskNotFoundError).
+        """Submit a task, wait for it, and return its result.
+
+        ``await client.run("compute_sum", {"numbers": [1, 2, 3]},
+        timeout=60)``. The options are those of ``submit`` and ``wait``,
+        and it raises what these raise. It never submits again: not when
+        the task failed, and not when the server has lost it (which
+        raises TaskNotFoundError).
         """
-        deadline = current_time() + more.get("timeout", TIMEOUT)
-        record = await self.submit(task, *given, **more)
-        return (
-            await self.wait(
-                record, progress=progress, timeout=deadline - current_time()
-            )
-        ).result
+        if keywords:
+            options = {
+                "priority": priority,
+                "key": key,
+                "timeout": timeout,
+                "progress": progress,
+            }
+            raise _keywords_refused("run", task_type, parameters, keywords, options)
+
+        deadline = current_time() + timeout
+        task = await self.submit(
+            task_type, parameters, priority=priority, key=key, timeout=timeout
+        )
+
+        remaining = deadline - current_time()
+        task = await self.wait(task, progress=progress, timeout=remaining)
+        return task.result
 
     async def submit(
         self,
-        task: str,
-        *given: Given,
+        task_type: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
         priority: str = "normal",
-        key: str = "",
+        key: str | None = None,
         timeout: float = TIMEOUT,
-        **more: Any,
+        **keywords: Any,
     ) -> TaskRecord:
-        """Queue a task of this type; its parameters are a mapping,
-        keywords, or both. Raises InvalidRequestError. ``key`` is its
-        Idempotency-Key, in ASCII
+        """Queue a task of this type, with these parameters.
+
+        ``key`` is its Idempotency-Key, in ASCII
         (draft-ietf-httpapi-idempotency-key-header), by default a fresh
-        UUID: choose it where another call may repeat this one. Raises
-        IdempotencyKeyReusedError.
+        UUID. Choose it yourself where another call may repeat this one.
+        ``keywords`` are always refused: parameters are one mapping.
+
+        Raises InvalidRequestError and IdempotencyKeyReusedError.
         """
+        if keywords:
+            options = {"priority": priority, "key": key, "timeout": timeout}
+            raise _keywords_refused("submit", task_type, parameters, keywords, options)
+
+        if parameters is None:
+            parameters = {}
+        if not isinstance(parameters, Mapping):
+            raise TypeError(f"parameters are one mapping, not {_literal(parameters)}")
+
         body = {
-            "task_type": task,
-            "parameters": dict(*given, **more),
+            "task_type": task_type,
+            "parameters": dict(parameters),
             "priority": priority,
         }
-        quoted = '"' + re.sub(r'(["\\])', r"\\\1", key or str(uuid.uuid4())) + '"'
-        return await self._task(
-            "POST", "", timeout, json=body, headers={"Idempotency-Key": quoted}
-        )
+        headers = {"Idempotency-Key": _quoted(key or str(uuid.uuid4()))}
+
+        return await self._request_task("POST", "", timeout, json=body, headers=headers)
 
     async def get(self, task_id: str, *, timeout: float = TIMEOUT) -> TaskRecord:
-        """The task as it is. Raises TaskNotFoundError."""
-        return await self._task("GET", task_id, timeout)
+        """Return the task as it is now. Raises TaskNotFoundError."""
+        return await self._request_task("GET", task_id, timeout)
 
     async def cancel(self, task_id: str, *, timeout: float = TIMEOUT) -> TaskRecord:
-        """The task, cancelled, now or before. Raises TaskNotFoundError,
-        TaskFinishedError.
+        """Return the task, cancelled now or before.
+
+        Raises TaskNotFoundError and TaskFinishedError.
         """
-        return await self._task("DELETE", task_id, timeout)
+        return await self._request_task("DELETE", task_id, timeout)
 
     async def wait(
         self,
         task: TaskRecord | str,
         *,
-        progress: Progress = None,
+        progress: ProgressCallback | None = None,
         timeout: float = TIMEOUT,
     ) -> TaskRecord:
-        """The task, or that with this id, once it is completed. Raises
-        TaskFailed-, -Cancelled- and -NotFoundError. It long-polls from
-        the time on when the task should be finished. ``progress`` is
-        called with each record, the first too, and lets it poll at
-        once, as long as the server would accept more than RESERVE
-        requests.
+        """Return the task, or that with this id, once it is completed.
+
+        It long-polls from the time on when the task should be finished.
+        ``progress`` is called with each record, the first too. With it,
+        ``wait`` polls at once, as long as the server would accept more
+        than RESERVE requests.
+
+        Raises TaskFailedError, TaskCancelledError, TaskNotFoundError.
         """
         deadline = current_time() + timeout
-        task = await self.get(task, timeout=timeout) if isinstance(task, str) else task
-        due = task.expected_at
+        if isinstance(task, str):
+            task = await self.get(task, timeout=timeout)
+        expected_at = task.expected_at
+
         while True:
             if progress is not None:
                 progress(task)
+
             if task.status == "completed":
                 return task
             if task.finished_at is not None:
-                raise (
-                    TaskFailedError(task)
-                    if task.status == "failed"
-                    else TaskCancelledError(task)
-                )
-            early = progress is not None and self._left > RESERVE
-            pause = self._share() + (0.0 if early else max(0.0, due - current_time()))
-            # the server may be too cautious
-            await asyncio.sleep(pause if current_time() + pause < deadline else 0.0)
-            query = {"wait": "true", "since": task.version if early else PROCESSING}
-            task = await self._task(
-                "GET", task.task_id, deadline - current_time(), params=query
+                failed = task.status == "failed"
+                error = TaskFailedError if failed else TaskCancelledError
+                raise error(task)
+
+            pause = self._jitter()
+            if progress is not None and self._requests_left > RESERVE:
+                # The next poll waits for any change.
+                since = task.version
+            else:
+                # The next poll waits for the end.
+                since = PROCESSING_VERSION
+                pause += max(0.0, expected_at - current_time())
+
+            # Rather than miss the deadline, it polls now: the server
+            # may have been too cautious.
+            if current_time() + pause >= deadline:
+                pause = 0.0
+            await asyncio.sleep(pause)
+
+            query = {"wait": "true", "since": since}
+            remaining = deadline - current_time()
+            task = await self._request_task(
+                "GET", task.task_id, remaining, params=query
             )
 
     async def list(
         self, *, timeout: float = TIMEOUT, **query: str | int
-    ) -> AsyncIterator[TaskRecord]:
-        """The tasks in the order submitted, each as it comes: ``async
-        for task in client.list(status="failed")``. ``timeout`` is for
-        the answer to begin. A stream that breaks raises
-        BrokenAnswerError, and is not begun anew: records would come
-        twice. Where you may leave the loop early, wrap it in
+    ) -> AsyncGenerator[TaskRecord, None]:
+        """Yield the tasks in the order submitted, each as it comes.
+
+        ``async for task in client.list(status="failed"):``. Here
+        ``timeout`` is for the answer to begin. A stream that breaks
+        raises BrokenAnswerError, and is not begun anew: records would
+        come twice. Where you may leave the loop early, wrap it in
         contextlib.aclosing.
         """
-        headers, rest = {"Accept": "application/x-ndjson"}, b""
-        answer, _ = await self._request(
+        headers = {"Accept": "application/x-ndjson"}
+        answer = await self._request(
             "GET", "", timeout, stream=True, params=query, headers=headers
         )
+
+        # httpx's aiter_lines would also split at a U+2028 in a text.
+        unfinished = b""
         try:
-            # aiter_lines would also split at U+2028, inside of texts
-            async for piece in answer.aiter_bytes():
-                *lines, rest = (rest + piece).split(b"\n")
+            async for chunk in answer.aiter_bytes():
+                *lines, unfinished = (unfinished + chunk).split(b"\n")
                 for line in lines:
-                    yield _record(line)
-        except LOST as error:
+                    yield _task_record(line)
+        except TRANSIENT_ERRORS as error:
             raise BrokenAnswerError("the list of tasks broke off") from error
         finally:
             await answer.aclose()
-        if rest:
+
+        if unfinished:
             raise BrokenAnswerError("the list of tasks ended within a line")
 
-    async def _task(
+    async def _request_task(
         self, method: str, task_id: str, timeout: float, **content: Any
     ) -> TaskRecord:
-        answer, told = await self._request(method, task_id, timeout, **content)
-        return _record(answer.content, current_time() + told)
+        """Request one task, and return its record."""
+        answer = await self._request(method, task_id, timeout, **content)
+
+        expected_at = current_time() + _retry_after(answer)
+        return _task_record(answer.content, expected_at)
 
     async def _request(
-        self, method: str, task_id: str, timeout: float, **content: Any
-    ) -> tuple[httpx.Response, float]:
-        stream, path = (
-            content.pop("stream", False),
-            "/tasks/" + quote(task_id, safe="") if task_id else "/tasks",
-        )
+        self,
+        method: str,
+        task_id: str,
+        timeout: float,
+        *,
+        stream: bool = False,
+        **content: Any,
+    ) -> httpx.Response:
+        """Send a request again and again, until it succeeds.
+
+        Raises ProblemError where it never would, and
+        DeadlineExceededError. ``stream`` leaves the body to be read.
+        """
+        path = "/tasks"
+        if task_id:
+            path += "/" + quote(task_id, safe="")
         request = self._http.build_request(method, path, **content)
+
         failure: Exception | None = None
         with CancelScope(deadline=current_time() + timeout):
             for attempt in itertools.count():
-                told = 0.0  # seconds to wait
+                retry_after = 0.0
                 try:
                     answer = await self._send(request, stream)
-                    told = (
-                        float(text)
-                        if (text := answer.headers.get("Retry-After", "")).isdecimal()
-                        else 0.0
-                    )
                     if answer.is_success:
-                        return answer, told
-                    members = _members(await answer.aread())
-                except LOST as error:
+                        return answer
+
+                    retry_after = _retry_after(answer)
+                    body = await answer.aread()
+                except TRANSIENT_ERRORS as error:
                     failure = error
                 else:
-                    status, code = answer.status_code, str(members.get("code"))
-                    kinds = {
-                        kind.__name__: kind for kind in ProblemError.__subclasses__()
-                    }
-                    failure = kinds.get(
-                        code.title().replace("_", "") + "Error", ProblemError
-                    )(status, members)
-                    if code == "internal_error" or (
-                        status < 500 and status not in (408, 425, 429)
-                    ):
-                        raise failure
-                await asyncio.sleep(told + self._share(attempt))
+                    problem = _problem(answer.status_code, body)
+                    if not _may_succeed_later(problem):
+                        raise problem
+                    failure = problem
+
+                await asyncio.sleep(retry_after + self._jitter(attempt))
+
         raise DeadlineExceededError(method, task_id, failure) from failure
 
     async def _send(self, request: httpx.Request, stream: bool) -> httpx.Response:
-        # Each request is one less that the server will accept. With
-        # none left, or nothing known, one goes alone, after the reset:
-        # its answer says how many may follow.
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._turn)
-            if alone := self._left < 1:
+        """Send a request, as soon as the server should accept it."""
+        async with self._send_lock:
+            # With no request left, or nothing known, this one goes
+            # alone, after the reset. Its answer says how many may
+            # follow it.
+            if self._requests_left < 1:
                 pause = self._reset_at - current_time()
-                await asyncio.sleep(pause + self._share() if pause > 0 else 0.0)
-            else:
-                self._left -= 1
-                await stack.aclose()
-            stack.callback(self._under_way.pop, request)
-            answers = self._answers
-            self._under_way[request] = sent_at = current_time()
+                if pause > 0:
+                    pause += self._jitter()
+                await asyncio.sleep(pause)
+
+                return await self._exchange(request, stream, alone=True)
+
+            self._requests_left -= 1
+
+        return await self._exchange(request, stream, alone=False)
+
+    async def _exchange(
+        self, request: httpx.Request, stream: bool, *, alone: bool
+    ) -> httpx.Response:
+        """Send a request now, and note what is left of the limit."""
+        sent_at = current_time()
+        answers_before = self._answers
+        self._in_flight[request] = sent_at
+        try:
             answer = await self._http.send(request, stream=stream)
-            racing = sum(at > sent_at - SETTLED for at in self._under_way.values()) - 1
-            told = re.findall(
-                r";\s*r=(\d+)\s*;\s*t=(\d+)", answer.headers.get("RateLimit", "")
-            )
-            told = told or ([("inf", "0")] if answer.is_success else [])
-            # Of answers to requests that may have overtaken each other,
-            # none tells what is left after all of them.
-            if told and (
-                alone
-                or answer.status_code == 429
-                or (answers == self._answers and not racing)
-            ):
-                left, reset = min((float(left), float(reset)) for left, reset in told)
-                self._left, self._reset_at = left - racing, current_time() + reset
-            self._answers += 1
-            return answer
+        finally:
+            del self._in_flight[request]
 
-    def _share(self, attempt: int = 0) -> float:
-        return self._random.uniform(
-            0.0, min(LONGEST_SHARE, FIRST_SHARE * 2.0 ** min(attempt, 10))
+        # The server may have counted these after it wrote the answer.
+        uncounted = sum(
+            other_sent_at > sent_at - COUNTED_AFTER
+            for other_sent_at in self._in_flight.values()
         )
+        overtaken = uncounted > 0 or self._answers != answers_before
+        self._answers += 1
+
+        # Of answers to requests that may have overtaken each other,
+        # none tells what is left after all of them.
+        if alone or answer.status_code == 429 or not overtaken:
+            self._note_limits(answer, uncounted)
+        return answer
+
+    def _note_limits(self, answer: httpx.Response, uncounted: int) -> None:
+        """Note how many requests the server will accept from now on."""
+        header = answer.headers.get("RateLimit", "")
+        limits = [
+            (float(left), float(seconds))
+            for left, seconds in RATE_LIMIT.findall(header)
+        ]
+
+        if limits:
+            # The scarcest of several limits counts.
+            left, seconds = min(limits)
+        elif answer.is_success:
+            # A success that names no limit says that there is none.
+            left = math.inf
+            seconds = 0.0
+        else:
+            return
+
+        self._requests_left = left - uncounted
+        self._reset_at = current_time() + seconds
+
+    def _jitter(self, attempt: int = 0) -> float:
+        """Draw a part of the backoff, in seconds."""
+        # The bound on the exponent keeps the power finite.
+        backoff = FIRST_BACKOFF * 2.0 ** min(attempt, 10)
+        return self._random.uniform(0.0, min(backoff, LONGEST_BACKOFF))
 
 
-def _members(text: bytes) -> dict[str, Any]:
-    with suppress(ValueError):
-        if isinstance(shown := json.loads(text), dict):
-            return shown
-    return {}
+def _retry_after(answer: httpx.Response) -> float:
+    """Return the seconds that the server asks to wait, or none."""
+    text = answer.headers.get("Retry-After", "")
+    return float(text) if text.isdecimal() else 0.0
 
 
-def _record(text: bytes, expected_at: float = 0.0) -> TaskRecord:
-    members = _members(text) | {"expected_at": expected_at}
-    if not {"task_id", "status", "version", "finished_at"} <= members.keys():
-        raise BrokenAnswerError(f"this is no task: {text[:80]!r}")
-    return TaskRecord(**members)
+def _problem(status: int, body: bytes) -> ProblemError:
+    """Return the error for a refusal, of the class for its code."""
+    members = _json_object(body)
+    code = str(members.get("code"))
+    error = PROBLEM_ERRORS.get(code, ProblemError)
+    return error(status, members)
+
+
+def _may_succeed_later(problem: ProblemError) -> bool:
+    """Tell whether the same request may be accepted another time."""
+    if problem.code == "internal_error":
+        return False
+    return problem.status >= 500 or problem.status in TRANSIENT_STATUSES
+
+
+def _quoted(text: str) -> str:
+    """Return a string of a structured header field (RFC 9651)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _json_object(text: bytes) -> dict[str, Any]:
+    """Return the members of a JSON object; of anything else, none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _task_record(text: bytes, expected_at: float = 0.0) -> TaskRecord:
+    """Return the record of a task's JSON. Raises BrokenAnswerError."""
+    members = _json_object(text)
+    names = {member.name for member in fields(TaskRecord)}
+    known = {name: value for name, value in members.items() if name in names}
+    known["expected_at"] = expected_at
+
+    try:
+        return TaskRecord(**known)
+    except TypeError:
+        # A member without a default is missing.
+        raise BrokenAnswerError(f"this is no task: {text[:80]!r}") from None
+
+
+def _keywords_refused(
+    method: str,
+    task_type: str,
+    parameters: Mapping[str, Any] | None,
+    keywords: dict[str, Any],
+    options: dict[str, Any],
+) -> TypeError:
+    """Return the error for a call with its parameters as keywords.
+
+    Calls were once written so: the message has the line to write now.
+    """
+    members = [
+        f"{_literal(name)}: {_literal(value)}"
+        for name, value in {**(parameters or {}), **keywords}.items()
+    ]
+    given = [
+        f"{name}={_literal(value)}"
+        for name, value in options.items()
+        if value != DEFAULT_OPTIONS[name]
+    ]
+
+    mapping = "{" + ", ".join(members) + "}"
+    arguments = ", ".join([_literal(task_type), mapping, *given])
+    unknown = ", ".join(keywords)
+    return TypeError(
+        f"no option of client.{method}: {unknown}. Parameters are one mapping: "
+        f"write client.{method}({arguments})"
+    )
+
+
+def _literal(value: object) -> str:
+    """Return a value as source text, or dots where that is too long."""
+    if isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+    else:
+        text = repr(value)
+
+    # A function has no source text that stands for it.
+    if len(text) > 200 or callable(value):
+        return "..."
+    return text
