@@ -137,7 +137,7 @@ def test_every_check_is_asked_for_in_its_notebook_and_has_its_answers() -> None:
             if key.startswith(f"{module_name}.")
         }
         assert (
-            set(importlib.import_module(f"tests.wrong_answers.{module_name}").WRONG)
+            set(importlib.import_module(f"tests.notebook_answers.{module_name}").WRONG)
             == names
         )
 
@@ -147,7 +147,7 @@ def test_a_check_accepts_the_solution_and_tells_wrong_answers(key: str) -> None:
     module, _, name = key.partition(".")
     solution = getattr(importlib.import_module(f"notebooks.solutions.{module}"), name)
     assert checks.CHECKS[key](solution) is None
-    wrong = importlib.import_module(f"tests.wrong_answers.{module}").WRONG[name]
+    wrong = importlib.import_module(f"tests.notebook_answers.{module}").WRONG[name]
     assert wrong
     for answer, words in wrong:
         complaint = checks.CHECKS[key](answer)
