@@ -1,5 +1,6 @@
-"""Wrong answers to 09-load, each with words of the complaint that it
-must get.
+"""Wrong answers to 09-load.
+
+Each has words of the complaint that it must get.
 """
 
 from statistics import mean, median
@@ -11,25 +12,55 @@ WRONG: dict[str, list[tuple[object, str]]] = {
         ((50, 400), "as many are under way as come in 10 ms"),
         ((50, 4), "not 4 connections"),
     ],
-    "ratio": [
-        (lambda ours, reference: median(reference) / median(ours), "upside down"),
-        (lambda ours, reference: None, "not a number"),
-        (lambda ours, reference: sum(ours) - sum(reference), "it gives 30, not 2"),
-        (
-            lambda ours, reference: mean(ours) / mean(reference),
-            "one disturbed measurement",
-        ),
-        (
-            lambda ours, reference: mean(
-                o / r for o, r in zip(ours, reference, strict=True)
-            ),
-            "one disturbed measurement",
-        ),
-        (lambda ours, reference: ours[-1] / reference[-1], "one disturbed measurement"),
-        (lambda ours, reference: min(ours) / min(reference), "in a fast moment"),
-        (lambda ours, reference: median(ours) / median(reference), "within each round"),
-    ],
 }
+
+
+def upside_down(ours, reference):
+    return median(reference) / median(ours)
+
+
+def no_number(ours, reference):
+    return None
+
+
+def difference(ours, reference):
+    return sum(ours) - sum(reference)
+
+
+def of_the_means(ours, reference):
+    return mean(ours) / mean(reference)
+
+
+def mean_of_each_round(ours, reference):
+    return mean(mine / its for mine, its in zip(ours, reference, strict=True))
+
+
+def of_the_last_round(ours, reference):
+    return ours[-1] / reference[-1]
+
+
+def of_the_shortest(ours, reference):
+    return min(ours) / min(reference)
+
+
+def of_the_medians(ours, reference):
+    return median(ours) / median(reference)
+
+
+WRONG["ratio"] = [
+    (upside_down, "upside down"),
+    (no_number, "not a number"),
+    (difference, "it gives 30, not 2"),
+    (of_the_means, "one disturbed measurement"),
+    (mean_of_each_round, "one disturbed measurement"),
+    (of_the_last_round, "one disturbed measurement"),
+    (of_the_shortest, "in a fast moment"),
+    (of_the_medians, "within each round"),
+]
+
+
+def leaves_it(latencies, interval):
+    return latencies
 
 
 def adds_one(latencies, interval):
@@ -37,25 +68,24 @@ def adds_one(latencies, interval):
 
 
 def adds_copies(latencies, interval):
-    return [
-        each for each in latencies for _ in range(max(1, round(each / interval + 0.49)))
-    ]
+    found = []
+    for each in latencies:
+        copies = max(1, round(each / interval + 0.49))
+        found += [each] * copies
+    return found
 
 
 def forgets_the_measured(latencies, interval):
-    return [
-        each - n * interval if each > interval else each
-        for each in latencies
-        for n in range(1, 3)
-    ][::2]
+    short = [each for each in latencies if each <= interval]
+    return short + [each - interval for each in latencies if each > interval]
 
 
 def adds_a_zero(latencies, interval):
-    return [
-        each - n * interval
-        for each in latencies
-        for n in range(int(each // interval) + 1)
-    ]
+    found = []
+    for each in latencies:
+        missing = int(each // interval)
+        found += [each - number * interval for number in range(missing + 1)]
+    return found
 
 
 def returns_nothing(latencies, interval):
@@ -63,7 +93,7 @@ def returns_nothing(latencies, interval):
 
 
 WRONG["corrected"] = [
-    (lambda latencies, interval: latencies, "stays alone"),
+    (leaves_it, "stays alone"),
     (adds_one, "not [50, 30, 10]"),
     (adds_copies, "they waited less than 50 ms"),
     (forgets_the_measured, "is not in"),
