@@ -154,7 +154,7 @@ async def submits_all_at_once(manager, submission, attempts=3):
 
 async def with_one_key(manager, submission, attempts=3):
     for _ in range(attempts):
-        task = manager.submit(submission, key="mine")
+        task = manager.submit(submission, "mine")
         while not task.finished:
             await manager.wait(task.task_id, task.version)
         if not task.error:
