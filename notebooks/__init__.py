@@ -1,3 +1,5 @@
-"""The notebooks, and what they share: ``lab``, ``checks`` of the
-exercises, ``solutions``, and ``refresh``.
+"""The notebooks, and what they share.
+
+That is ``lab``, ``checks`` of the exercises, ``solutions``, and
+``refresh``.
 """

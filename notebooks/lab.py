@@ -1,20 +1,29 @@
-"""The laboratory: what every notebook needs. An application, clients
-with an address, a clock that jumps, pictures.
+"""The laboratory: what every notebook needs.
+
+An application, clients with an address, a clock that jumps, pictures;
+and a real server, for the notebooks that measure.
 
 Rules: ``run`` executes a coroutine on virtual time, so that a task of
 ten seconds takes none and each run shows the same. Between two calls of
 ``run`` time stands still. Ids come from a seeded generator, so they are
-the same as well.
+the same as well. Nothing of the engine is changed: it is told.
 """
 
 import asyncio
+import contextlib
+import json
 import logging
+import os
 import random
 import re
+import subprocess
+import sys
+import time
 import uuid
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -25,36 +34,45 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from benchmarks.plots import COLOURS, STYLE
-from taskmanager import Settings, manager
+from taskmanager import Settings
 from taskmanager.api import create_app
-from taskmanager.testing import VirtualLoop, clocks_of
+from taskmanager.testing import (
+    COLOURS,
+    DAY,
+    VirtualLoop,
+    client_of,
+    clocks_of,
+    running,
+)
 
 T = TypeVar("T")
-DAY = 86_400.0
+
+PROJECT = Path(__file__).parent.parent
+# The engine's own log. A Trace listens to it; without a handler, Python
+# would print its warnings below a cell.
+LOG = logging.getLogger("taskmanager")
+LOG.addHandler(logging.NullHandler())
 
 _loop = VirtualLoop()
 _random = random.Random(2026)
-manager.new_task_id = lambda: str(uuid.UUID(int=_random.getrandbits(128), version=4))  # type: ignore[attr-defined]
-# a Trace shows the log where it matters
-logging.getLogger("taskmanager").addHandler(logging.NullHandler())
 
 
 # Time
 
 
 def run(coroutine: Coroutine[Any, Any, T], limit: float = DAY) -> T:
-    """Run ``coroutine`` on virtual time and return its result. Raises
-    TimeoutError after ``limit`` virtual seconds.
+    """Run ``coroutine`` on virtual time and return its result.
 
     It runs in a thread, since Jupyter's own event loop occupies this
-    one.
+    one. Raises TimeoutError after ``limit`` virtual seconds.
     """
     task = _loop.create_task(asyncio.wait_for(coroutine, limit))
+
     with clocks_of(_loop), ThreadPoolExecutor(1) as thread:
         try:
             return thread.submit(_loop.run_until_complete, task).result()
-        except KeyboardInterrupt:  # the stop button
+        except KeyboardInterrupt:
+            # The stop button was pressed.
             _loop.call_soon_threadsafe(task.cancel)
             raise
 
@@ -64,42 +82,46 @@ def now() -> float:
     return _loop.time()
 
 
-# Requests
+# The engine, and requests to it
+
+
+def new_task_id() -> str:
+    """A random UUID, which is the same in each run of a notebook."""
+    return str(uuid.UUID(int=_random.getrandbits(128), version=4))
 
 
 def start(**settings: Any) -> FastAPI:
-    """The application with these settings, running: its lifespan is
-    entered, which ASGITransport would not do.
+    """The application with these settings, running.
+
+    Its lifespan is entered, which ASGITransport would not do.
     """
-    app = create_app(Settings(**settings))
-    app.state.lifespan = app.router.lifespan_context(app)
-    run(app.state.lifespan.__aenter__())
+    app = create_app(Settings(**settings), new_task_id=new_task_id)
+    app.state.running = running(app)
+    run(app.state.running.__aenter__())
     return app
 
 
 def stop(app: FastAPI) -> None:
-    """Leave its lifespan: what a server does when it is told to stop."""
-    run(app.state.lifespan.__aexit__(None, None, None))
+    """Leave its lifespan, as a server does when it is told to stop."""
+    run(app.state.running.__aexit__(None, None, None))
 
 
 def client(app: FastAPI, address: str = "10.0.0.1") -> httpx.AsyncClient:
-    """A client that calls the application in this process, and is seen
-    by it at ``address``.
-    """
-    transport = httpx.ASGITransport(app=app, client=(address, 50000))
-    return httpx.AsyncClient(transport=transport, base_url="http://localhost:8000")
+    """A client of the application in this process, at ``address``."""
+    return client_of(app, address, "http://localhost:8000")
 
 
 def show(response: httpx.Response) -> None:
-    """Print a request and its response as they are on the wire, long
-    lines wrapped, the client's headers left out.
+    """Print a request and its response as they are on the wire.
+
+    Long lines are wrapped, and the client's headers are left out.
     """
     request = response.request
     print(f"{request.method} {request.url.raw_path.decode()} HTTP/1.1")
     if request.content:
-        print(
-            f"content-type: {request.headers['content-type']}\n\n{_wrapped(request.content.decode())}"
-        )
+        print(f"content-type: {request.headers['content-type']}\n")
+        print(_wrapped(request.content.decode()))
+
     print(f"\nHTTP/1.1 {response.status_code} {response.reason_phrase}")
     for name, value in response.headers.items():
         print(f"{name}: {value}")
@@ -115,12 +137,13 @@ def _wrapped(text: str) -> str:
 
 @dataclass(frozen=True)
 class Span:
-    """A task was in ``status`` from ``start`` to ``end``, in virtual
-    seconds, and ``then`` in the next.
+    """A task was in ``status`` from ``start`` to ``end``.
+
+    Both are virtual seconds; ``then`` is the status that followed.
     """
 
     task_id: str
-    number: int  # of the task, from 1, in the order submitted
+    number: int  # from 1, as submitted
     status: str
     start: float
     end: float
@@ -129,54 +152,66 @@ class Span:
 
 
 class Trace(logging.Handler):
-    """Records what the engine logs from now on: a Span for each status
-    that a task has left.
+    """Records what the engine logs from now on.
+
+    That is a Span for each status that a task has left.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.begun = now()
         self._spans: list[Span] = []
-        # asyncio tasks, each a worker's loop, in the order they first
-        # took a task
+        # The number of each worker: its loop is an asyncio task, and
+        # they count in the order in which they first took a task.
         self._workers: dict[Any, int] = {}
+        # The number of the worker that took a task, by the task's id.
         self._taken: dict[str, int] = {}
-        logger = logging.getLogger(manager.__name__)
-        logger.setLevel(logging.INFO)
-        logger.addHandler(self)
+
+        LOG.setLevel(logging.INFO)
+        LOG.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         change: Any = record.args
-        if (
-            not isinstance(change, dict)
-            or "from" not in change
-            or "dropped" in record.msg
-        ):
+        if not isinstance(change, dict) or "from" not in change:
             return
-        task_id, status, then = change["task_id"], change["from"], change["to"]
-        if then == "processing":  # the worker's own loop says so
-            self._taken[task_id] = self._workers.setdefault(
-                asyncio.current_task(), len(self._workers) + 1
-            )
-        worker = self._taken.get(task_id) if status == "processing" else None
-        self._spans.append(
-            Span(task_id, 0, status, now() - change["seconds"], now(), then, worker)
+        # A result that came too late has changed nothing.
+        if "dropped" in record.msg:
+            return
+
+        task_id = change["task_id"]
+        if change["to"] == "processing":
+            # The worker's own loop says so.
+            worker_loop = asyncio.current_task()
+            self._workers.setdefault(worker_loop, len(self._workers) + 1)
+            self._taken[task_id] = self._workers[worker_loop]
+
+        worker = None
+        if change["from"] == "processing":
+            worker = self._taken.get(task_id)
+
+        span = Span(
+            task_id=task_id,
+            number=0,
+            status=change["from"],
+            start=now() - change["seconds"],
+            end=now(),
+            then=change["to"],
+            worker=worker,
         )
+        self._spans.append(span)
 
     @property
     def spans(self) -> list[Span]:
         """In the order they ended."""
-        submitted = sorted(
-            (span for span in self._spans if span.status == "queued"),
-            key=lambda span: span.start,
-        )
-        numbers = {span.task_id: number for number, span in enumerate(submitted, 1)}
+        waits = [span for span in self._spans if span.status == "queued"]
+        waits.sort(key=lambda span: span.start)
+        numbers = {span.task_id: number for number, span in enumerate(waits, 1)}
         return [
             replace(span, number=numbers.get(span.task_id, 0)) for span in self._spans
         ]
 
     def of(self, status: str) -> list[Span]:
-        """The spans of tasks in this status, in the order they ended."""
+        """The spans of this status, in the order they ended."""
         return [span for span in self.spans if span.status == status]
 
 
@@ -188,26 +223,39 @@ COLOUR = {
     "failed": "#8B1A1A",
     "cancelled": "#CC79A7",
 }
-ENDS = {"completed": "o", "failed": "X", "cancelled": "s"}  # markers
+# The sign at the end of a task.
+ENDS = {
+    "completed": "o",
+    "failed": "X",
+    "cancelled": "s",
+}
 BLUE, AMBER, GREEN, RED, PINK, SKY, BLACK = COLOURS
-NOTEBOOK = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (8.0, 3.2),
+    "figure.constrained_layout.use": True,
     "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "font.size": 10,
     "legend.frameon": False,
+    # The same picture is the same file.
     "svg.hashsalt": "notebooks",
 }
-plt.rcParams.update(STYLE | NOTEBOOK)
+plt.rcParams.update(STYLE)
 try:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg", metadata={"Date": None})
-except (ImportError, AttributeError):  # not in a notebook
+except (ImportError, AttributeError):
+    # This is not a notebook, but a test of its parts.
     pass
 
 
 def axes(title: str, x: str, y: str, rows: int = 1, height: float = 3.2) -> Any:
-    """An empty picture: its Axes, or a list of ``rows`` of them that
-    share their x axis. Labels name their unit.
+    """An empty picture: its Axes, whose labels name their unit.
+
+    Of several ``rows`` it is a list of Axes, which share their x axis.
     """
     _, made = plt.subplots(rows, sharex=True, figsize=(8.0, height), squeeze=False)
     column: list[Axes] = list(made[:, 0])
@@ -221,31 +269,27 @@ def axes(title: str, x: str, y: str, rows: int = 1, height: float = 3.2) -> Any:
 def gantt(
     title: str, spans: Iterable[Span], since: float = 0.0, by: str = "task"
 ) -> Axes:
-    """A bar for each span, from its start to its end after ``since``: a
-    row for each task, or for each worker.
+    """A bar for each span, from its start to its end after ``since``.
+
+    There is a row for each task, or for each worker.
     """
     spans = list(spans)
-    rows = [span.number if by == "task" else span.worker or 0 for span in spans]
-    label = {"task": "task, in the order submitted", "worker": "worker"}[by]
+    if by == "task":
+        label = "task, in the order submitted"
+        rows = [span.number for span in spans]
+    else:
+        label = "worker"
+        rows = [span.worker or 0 for span in spans]
+
     ax: Axes = axes(title, "time, s", label, height=1.2 + 0.25 * len(set(rows)))
     for row, span in zip(rows, spans, strict=True):
-        bar(
-            ax,
-            row,
-            span.start - since,
-            span.end - since,
-            span.status,
-            str(span.number) if by == "worker" else "",
-        )
+        start = span.start - since
+        end = span.end - since
+        text = str(span.number) if by == "worker" else ""
+        bar(ax, row, start, end, span.status, text)
         if span.then in ENDS:
-            ax.plot(
-                span.end - since,
-                row,
-                ENDS[span.then],
-                color=COLOUR[span.then],
-                markersize=8,
-                clip_on=False,
-            )
+            sign(ax, row, end, span.then)
+
     ax.set_yticks(sorted(set(rows)))
     ax.invert_yaxis()
     legend(ax, {span.status for span in spans} | {span.then for span in spans})
@@ -255,9 +299,7 @@ def gantt(
 def bar(
     ax: Axes, row: float, start: float, end: float, status: str, label: str = ""
 ) -> None:
-    """A horizontal bar from ``start`` to ``end``, in the colour of
-    ``status``, with a short text in it.
-    """
+    """A bar in the colour of ``status``, with a short text in it."""
     ax.broken_barh(
         [(start, end - start)],
         (row - 0.4, 0.8),
@@ -268,23 +310,116 @@ def bar(
     ax.text((start + end) / 2, row, label, ha="center", va="center", fontsize=9)
 
 
+def sign(ax: Axes, row: float, time: float, status: str) -> None:
+    """The sign of a task that ended so, at this time."""
+    ax.plot(
+        time,
+        row,
+        ENDS[status],
+        color=COLOUR[status],
+        markersize=8,
+        clip_on=False,
+    )
+
+
 def legend(ax: Axes, statuses: Iterable[str]) -> None:
-    """Explain the colours and signs of these statuses, right of the
-    picture.
-    """
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=COLOUR[status],
-            marker=ENDS[status],
-            linestyle="",
-            markersize=8,
-            label=status,
-        )
-        if status in ENDS
-        else Patch(facecolor=COLOUR[status], edgecolor="#555", label=status)
-        for status in COLOUR
-        if status in set(statuses)
-    ]
+    """Explain the colours and signs of these statuses, at the right."""
+    shown = set(statuses)
+    handles = [_handle(status) for status in COLOUR if status in shown]
     ax.figure.legend(handles=handles, loc="outside right upper")
+
+
+def _handle(status: str) -> Line2D | Patch:
+    if status not in ENDS:
+        return Patch(facecolor=COLOUR[status], edgecolor="#555", label=status)
+    return Line2D(
+        [],
+        [],
+        color=COLOUR[status],
+        marker=ENDS[status],
+        linestyle="",
+        markersize=8,
+        label=status,
+    )
+
+
+# A real server, in real time
+
+
+@contextlib.contextmanager
+def server(**settings: Any) -> Iterator[int]:
+    """A real uvicorn in a process of its own; its port on loopback."""
+    environ = {f"TASKMANAGER_{name.upper()}": str(settings[name]) for name in settings}
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        "taskmanager.api:create_app",
+        "--port=0",
+        "--no-access-log",
+        "--no-use-colors",
+    ]
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env={**os.environ, **environ},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield _port_in(process.stderr)
+        finally:
+            process.kill()
+
+
+def _port_in(log: Iterable[str] | None) -> int:
+    for line in log or []:
+        if found := re.search(r"running on http://127\.0\.0\.1:(\d+)", line):
+            return int(found[1])
+    raise RuntimeError("the server did not start")
+
+
+async def hammer(
+    port: int, submission: dict[str, Any], connections: int, seconds: float
+) -> tuple[float, list[float]]:
+    """Submit again and again: answers a second, and each latency in ms.
+
+    It is a closed loop: each connection asks again when it has its
+    answer. It speaks HTTP by itself, since httpx would take most of the
+    time. Raises RuntimeError where a submission is not accepted.
+    """
+    body = json.dumps(submission).encode()
+    head = "POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+    message = f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    streams = [
+        await asyncio.open_connection("127.0.0.1", port) for _ in range(connections)
+    ]
+    latencies: list[float] = []
+    begun = time.perf_counter()
+
+    async def keep_asking(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        asked = begun
+        while asked < begun + seconds:
+            writer.write(message)
+            await _read_accepted(reader)
+            answered = time.perf_counter()
+            latencies.append((answered - asked) * 1000)
+            asked = answered
+
+    try:
+        await asyncio.gather(*(keep_asking(*stream) for stream in streams))
+        return len(latencies) / (time.perf_counter() - begun), latencies
+    finally:
+        for _, writer in streams:
+            writer.close()
+
+
+async def _read_accepted(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
+    if not head.startswith(b"HTTP/1.1 202 ") or length is None:
+        raise RuntimeError(f"not accepted: {head.decode()}")
+    await reader.readexactly(int(length[1]))

@@ -32,8 +32,9 @@ def read(name: str) -> Any:
 
 
 async def executed(name: str) -> Any:
-    """The notebook after a run in order, in a new kernel. Raises
-    nbclient's CellExecutionError.
+    """The notebook after a run in order, in a new kernel.
+
+    Raises nbclient's CellExecutionError.
     """
     notebook = read(name)
     client = NotebookClient(
@@ -41,8 +42,8 @@ async def executed(name: str) -> Any:
         timeout=120,
         record_timing=False,
         kernel_name="python3",
-        # else each kernel says that it listens on loopback without
-        # encryption
+        # Else each kernel says that it listens on loopback without
+        # encryption.
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(FOLDER)}},
     )
@@ -50,31 +51,36 @@ async def executed(name: str) -> Any:
 
 
 def normalised(notebook: Any) -> Any:
-    """The notebook without what differs from run to run, and with
-    consecutive pieces of one stream joined.
+    """The notebook without what differs from run to run.
+
+    Consecutive pieces of one stream are joined.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat_minor = 5
     for number, cell in enumerate(notebook.cells, 1):
-        cell.id, cell.metadata = f"cell-{number:02}", nbformat.from_dict({})
-        outputs: list[Any] = []
-        for output in cell.get("outputs", []):
-            if (
-                outputs
-                and output.output_type == "stream"
-                and outputs[-1].get("name") == output.name
-            ):
-                outputs[-1].text += output.text
-            else:
-                outputs.append(output)
+        cell.id = f"cell-{number:02}"
+        cell.metadata = nbformat.from_dict({})
         if "outputs" in cell:
-            cell.outputs = outputs
+            cell.outputs = _joined(cell.outputs)
     return notebook
 
 
+def _joined(outputs: list[Any]) -> list[Any]:
+    joined: list[Any] = []
+    for output in outputs:
+        last: Any = joined[-1] if joined else {}
+        is_text = output.output_type == "stream"
+        if is_text and last.get("name") == output.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
 def count_lines(text: str) -> str:
-    """The text, where each "[`file`](path), N lines" says how many
-    lines the file has now.
+    """The text, with the number of lines that its files have now.
+
+    Each "[`file`](path), N lines" is such a count.
     """
 
     def counted(found: "re.Match[str]") -> str:
@@ -89,9 +95,9 @@ def refresh(name: str) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = count_lines(cell.source)
-    (FOLDER / f"{name}.ipynb").write_text(
-        nbformat.writes(notebook) + "\n", encoding="utf-8"
-    )
+
+    text = nbformat.writes(notebook) + "\n"
+    (FOLDER / f"{name}.ipynb").write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -102,16 +108,19 @@ def main() -> None:
         "names", nargs="*", metavar="name", help="such as 00-tour (default: all)"
     )
     chosen = parser.parse_args().names or names()
-    if unknown := sorted(set(chosen) - set(names())):
-        parser.error(
-            f"no notebook is called {', '.join(unknown)}; there are {', '.join(names())}"
-        )
+
+    unknown = sorted(set(chosen) - set(names()))
+    if unknown:
+        there_are = f"there are {', '.join(names())}"
+        parser.error(f"no notebook is called {', '.join(unknown)}; {there_are}")
+
     for number, name in enumerate(chosen, 1):
         print(f"[{number}/{len(chosen)}] {name} ", end="", flush=True)
         begun = time.perf_counter()
         refresh(name)
+        seconds = time.perf_counter() - begun
         size = (FOLDER / f"{name}.ipynb").stat().st_size
-        print(f"{time.perf_counter() - begun:.1f} s, {size / 1000:.0f} kB")
+        print(f"{seconds:.1f} s, {size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""Every notebook runs in order from a new kernel and shows what is
-committed; every exercise's check can tell.
+"""The notebooks and their exercises.
+
+Every notebook runs in order from a new kernel and shows what is
+committed. Every exercise's check can tell.
 """
 
 import asyncio
@@ -14,17 +16,16 @@ import pytest
 from notebooks import checks, refresh
 from tests.helpers import project_root
 
-# times of this machine
+# These show times of this machine.
 MEASURED = {
     "08-streaming",
     "09-load",
     "10-shutdown-and-faults",
     "11-outgrowing-one-machine",
 }
+FOLDER = project_root() / "notebooks"
 MODULES = sorted(
-    path.stem
-    for path in (project_root() / "notebooks" / "checks").glob("*.py")
-    if path.stem != "__init__"
+    path.stem for path in (FOLDER / "checks").glob("*.py") if path.stem != "__init__"
 )
 for module in MODULES:
     importlib.import_module(f"notebooks.checks.{module}")
@@ -32,8 +33,9 @@ for module in MODULES:
 
 @pytest.fixture(scope="session")
 def runs() -> dict[str, Any]:
-    """Each notebook after a run from a new kernel, or the error that
-    ended it; two at a time.
+    """Each notebook after a run, or the error that ended it.
+
+    They run from new kernels, two at a time.
     """
 
     async def run_all() -> list[Any]:
@@ -43,11 +45,18 @@ def runs() -> dict[str, Any]:
             async with two:
                 return await refresh.executed(name)
 
-        return await asyncio.gather(
-            *(one(name) for name in refresh.names()), return_exceptions=True
-        )
+        every = [one(name) for name in refresh.names()]
+        return await asyncio.gather(*every, return_exceptions=True)
 
     return dict(zip(refresh.names(), asyncio.run(run_all()), strict=True))
+
+
+def wrong_answers(module: str) -> dict[str, list[tuple[object, str]]]:
+    """For each exercise: answers, and words of their complaint."""
+    found: dict[str, list[tuple[object, str]]] = importlib.import_module(
+        f"tests.notebook_answers.{module}"
+    ).WRONG
+    return found
 
 
 def shape(cell: Any) -> list[Any]:
@@ -67,6 +76,7 @@ def printed(cell: Any) -> str:
 def test_a_run_shows_what_is_committed(name: str, runs: dict[str, Any]) -> None:
     if isinstance(runs[name], BaseException):
         raise runs[name]
+
     for committed, run in zip(refresh.read(name).cells, runs[name].cells, strict=True):
         assert shape(committed) == shape(run), committed.source
         if name not in MEASURED:
@@ -75,25 +85,22 @@ def test_a_run_shows_what_is_committed(name: str, runs: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", refresh.names())
 def test_it_is_committed_executed_in_order_small_and_with_a_picture(name: str) -> None:
-    notebook, path = refresh.read(name), project_root() / "notebooks" / f"{name}.ipynb"
+    notebook = refresh.read(name)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert not [
-        cell.source
-        for cell in code
-        for output in cell.outputs
-        if output.output_type == "error"
-    ]
-    assert any(
-        "image/svg+xml" in output.get("data", {})
-        for cell in code
-        for output in cell.outputs
-    )
+
+    for cell in code:
+        assert not [each for each in cell.outputs if each.output_type == "error"], (
+            cell.source
+        )
+    outputs = [output for cell in code for output in cell.outputs]
+    assert any("image/svg+xml" in output.get("data", {}) for output in outputs)
+
+    path = FOLDER / f"{name}.ipynb"
     assert len(notebook.cells) <= 35
     assert path.stat().st_size <= 150_000
-    assert nbformat.writes(refresh.normalised(notebook)) + "\n" == path.read_text(
-        encoding="utf-8"
-    )
+    text = nbformat.writes(refresh.normalised(notebook)) + "\n"
+    assert text == path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", refresh.names())
@@ -110,12 +117,10 @@ def test_no_stub_passes_its_check(name: str) -> None:
 
 @pytest.mark.parametrize("name", refresh.names())
 def test_links_lead_somewhere_and_line_counts_are_true(name: str) -> None:
-    text = "\n".join(
-        cell.source for cell in refresh.read(name).cells if cell.cell_type == "markdown"
-    )
-    folder = project_root() / "notebooks"
+    cells = refresh.read(name).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (folder / target).exists(), target
+        assert (FOLDER / target).exists(), target
     assert refresh.count_lines(text) == text
 
 
@@ -125,21 +130,17 @@ def test_every_check_is_asked_for_in_its_notebook_and_has_its_answers() -> None:
         text = "\n".join(cell.source for cell in refresh.read(name).cells)
         module = re.search(r"from notebooks\.checks import (\w+) as check", text)
         assert module, name
-        asked += [
-            f"{module[1]}.{check}"
-            for check in re.findall(r"^check\.(\w+)\(", text, re.MULTILINE)
-        ]
+        calls = re.findall(r"^check\.(\w+)\(", text, re.MULTILINE)
+        asked += [f"{module[1]}.{check}" for check in calls]
     assert sorted(asked) == sorted(checks.CHECKS)
+
     for module_name in MODULES:
         names = {
-            key.partition(".")[2]
+            key.removeprefix(f"{module_name}.")
             for key in checks.CHECKS
             if key.startswith(f"{module_name}.")
         }
-        assert (
-            set(importlib.import_module(f"tests.wrong_answers.{module_name}").WRONG)
-            == names
-        )
+        assert set(wrong_answers(module_name)) == names
 
 
 @pytest.mark.parametrize("key", sorted(checks.CHECKS))
@@ -147,7 +148,8 @@ def test_a_check_accepts_the_solution_and_tells_wrong_answers(key: str) -> None:
     module, _, name = key.partition(".")
     solution = getattr(importlib.import_module(f"notebooks.solutions.{module}"), name)
     assert checks.CHECKS[key](solution) is None
-    wrong = importlib.import_module(f"tests.wrong_answers.{module}").WRONG[name]
+
+    wrong = wrong_answers(module)[name]
     assert wrong
     for answer, words in wrong:
         complaint = checks.CHECKS[key](answer)
@@ -159,7 +161,8 @@ def test_a_check_accepts_the_solution_and_tells_wrong_answers(key: str) -> None:
 def test_what_a_learner_sees(capsys: pytest.CaptureFixture[str]) -> None:
     @checks.exercise
     def is_two(answer: int) -> None:
-        if answer != 2:  # no assert: pytest would add its own words to it
+        # No assert: pytest would add its own words to it.
+        if answer != 2:
             raise AssertionError(f"{answer} is not two.")
 
     del checks.CHECKS[f"{__name__.rpartition('.')[2]}.is_two"]

@@ -1,5 +1,6 @@
-"""Checks of the exercises, a module a notebook: each takes an answer
-and says what is still wrong with it.
+"""Checks of the exercises, a module a notebook.
+
+Each takes an answer and says what is still wrong with it.
 
 Rule: a check is a function whose asserts carry the words that a learner
 reads; ``exercise`` makes them printed lines.
@@ -10,13 +11,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-# "module.name": the complaint about an answer, or None
+# By "module.name": what gives the complaint about an answer, or None.
 CHECKS: dict[str, Callable[[Any], str | None]] = {}
 
 
 def exercise(check: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Turn a function that asserts into one that prints "Right." or
-    "Not yet: ...".
+    """Turn a function that asserts into one that prints.
+
+    It prints "Right." or "Not yet: ...".
     """
 
     def complaint(answer: Any) -> str | None:
@@ -30,11 +32,15 @@ def exercise(check: Callable[[Any], None]) -> Callable[[Any], None]:
             return f"it raises {type(error).__name__}: {error}"
         return None
 
-    CHECKS[f"{check.__module__.rpartition('.')[2]}.{check.__name__}"] = complaint
+    module = check.__module__.rpartition(".")[2]
+    CHECKS[f"{module}.{check.__name__}"] = complaint
 
     @functools.wraps(check)
     def printed(answer: Any) -> None:
         wrong = complaint(answer)
-        print("Right." if wrong is None else f"Not yet: {wrong}")
+        if wrong is None:
+            print("Right.")
+        else:
+            print(f"Not yet: {wrong}")
 
     return printed

@@ -18,10 +18,12 @@ def low_starts(answer: Any) -> None:
         "that would be a wall; a head start runs out."
     )
     assert answer != 60, (
-        "after 60 s nothing new overtakes it, but what has overtaken it by then is not done yet."
+        "after 60 s nothing new overtakes it, but what has overtaken it by then is "
+        "not done yet."
     )
     assert answer != 155, (
-        "the high one of t = 60 has the same place, but the low one was submitted before it."
+        "the high one of t = 60 has the same place, but the low one was submitted "
+        "before it."
     )
     assert answer == 150, (
         f"not {answer}: count the high ones that go first, and the one under way."
@@ -30,58 +32,76 @@ def low_starts(answer: Any) -> None:
 
 @exercise
 def submit_all(answer: Any) -> None:
-    times: list[float] = []  # of all requests
-    begun, accepted = lab.now(), 0
-
-    async def serve(request: httpx.Request) -> httpx.Response:
-        """Be full until 7 s, when somebody else is faster, and then
-        until 10 s; the first and the rest are accepted.
-        """
-        nonlocal accepted
-        await sleep(0.05)  # so that time moves, whoever asks without a pause
-        times.append(lab.now() - begun)
-        free = 10 if times[-1] >= 7 else 7
-        if accepted == 1 and times[-1] < 10:
-            return httpx.Response(
-                503, headers={"retry-after": str(math.ceil(free - times[-1]))}, json={}
-            )
-        accepted += 1
-        return httpx.Response(
-            202, json={"task_id": f"task-{accepted}", "status": "queued"}
-        )
-
-    sleep = asyncio.sleep
+    server = _FullAtTimes()
     client = httpx.AsyncClient(
-        transport=httpx.MockTransport(serve), base_url="http://localhost:8000"
+        transport=httpx.MockTransport(server.serve), base_url="http://localhost:8000"
     )
     submissions = [
         {"task_type": "compute_sum", "parameters": {"numbers": [number]}}
         for number in range(3)
     ]
     ids = lab.run(answer(client, submissions), limit=1000)
-    assert times, "it makes no request."
+
+    accepted = server.accepted
+    assert server.times, "it makes no request."
     assert accepted >= 3, f"it gives up: {accepted} of three tasks are accepted."
     assert accepted == 3, f"it submits {accepted} tasks, not three."
-    paused = f"told to wait for 7 s, it waits for {times[2] - times[1] - 0.05:.0f} s"
-    assert len(times) <= 5, (
-        f"it makes {len(times)} requests where five will do: {paused}."
+
+    requests = len(server.times)
+    _, refused, asked_again, *_ = server.times
+    waited = asked_again - refused - server.TAKES
+    assert requests <= 5, (
+        f"it makes {requests} requests where five will do: "
+        f"told to wait for 7 s, it waits for {waited:.0f} s."
     )
-    assert times[-1] < 10.5, (
-        f"it is done after {times[-1]:.1f} s, not 10: it waits longer than it is told."
+    done = server.times[-1]
+    assert done < 10.5, (
+        f"it is done after {done:.1f} s, not 10: it waits longer than it is told."
     )
     assert ids == ["task-1", "task-2", "task-3"], (
         f"it returns {ids!r:.60}, not the ids of the tasks."
     )
 
 
+class _FullAtTimes:
+    """A server whose queue is full until 7 s, and then until 10 s.
+
+    At 7 s somebody else is faster. It accepts the first request, and
+    the rest.
+    """
+
+    TAKES = 0.05  # seconds
+
+    def __init__(self) -> None:
+        self.begun = lab.now()
+        self.times: list[float] = []
+        self.accepted = 0
+
+    async def serve(self, request: httpx.Request) -> httpx.Response:
+        # So that time moves, whoever asks without a pause.
+        await asyncio.sleep(self.TAKES)
+        now = lab.now() - self.begun
+        self.times.append(now)
+
+        free = 10 if now >= 7 else 7
+        if self.accepted == 1 and now < 10:
+            told = str(math.ceil(free - now))
+            return httpx.Response(503, headers={"retry-after": told}, json={})
+
+        self.accepted += 1
+        receipt = {"task_id": f"task-{self.accepted}", "status": "queued"}
+        return httpx.Response(202, json=receipt)
+
+
 @exercise
 def MendedQueue(answer: Any) -> None:  # noqa: N802 - called like the answer
-    sleep, wakes = asyncio.sleep, 0
+    sleep = asyncio.sleep
+    wakes = 0
 
     async def counted_sleep(seconds: float, *result: Any) -> Any:
         nonlocal wakes
         wakes += 1
-        # else "await asyncio.sleep(0)" would stop virtual time
+        # Else "await asyncio.sleep(0)" would stop virtual time.
         return await sleep(max(seconds, 0.001), *result)
 
     with mock.patch("asyncio.sleep", counted_sleep):
@@ -99,6 +119,7 @@ async def _try_out(answer: Any, sleep: Any) -> None:
     queue.cancel("a")
     assert _put(queue, "c"), "a cancelled task keeps its slot."
     assert not _put(queue, "d"), "a cancelled task gives back more than one slot."
+
     got = await queue.get()
     assert got != "a", "it hands out a task that was cancelled."
     assert got == "b", f"it hands out {got!r} where {'b'!r} was first."
@@ -116,11 +137,13 @@ async def _try_out(answer: Any, sleep: Any) -> None:
             "get does not wait when there is nothing."
         )
         queue.put("f")
-        queue.cancel("f")  # before any worker has had its turn
+        # Before any worker has had its turn.
+        queue.cancel("f")
         await sleep(1)
         assert not any(each.done() for each in getting), (
             "get returns although the only task was cancelled."
         )
+
         queue.put("g")
         queue.put("h")
         await sleep(1)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from notebooks import lab
@@ -10,31 +11,31 @@ from taskmanager.errors import TaskFailedError
 
 
 class WorkError(Exception):
-    pass
+    """What the work of an exercise raises."""
 
 
 async def _end_of(
     coroutine: Coroutine[Any, Any, Any], cancel_at: float | None = None
 ) -> Any:
-    """The result of an answer, or what it raised, as an object; after a
-    minute it has to have ended.
+    """The result of an answer, or what it raised, as an object.
+
+    After a minute it has to have ended.
     """
     run = asyncio.ensure_future(coroutine)
+    never_ends = "it does not end."
     if cancel_at is not None:
         await asyncio.wait([run], timeout=cancel_at)
         assert not run.done(), "it does not wait for the work to end."
         run.cancel()
+        never_ends = "it is cancelled, and does not end."
+
     await asyncio.wait([run], timeout=60)
     if not run.done():
         run.cancel()
-        raise AssertionError(
-            "it does not end."
-            if cancel_at is None
-            else "it is cancelled, and does not end."
-        )
-    return (
-        asyncio.CancelledError() if run.cancelled() else run.exception() or run.result()
-    )
+        raise AssertionError(never_ends)
+    if run.cancelled():
+        return asyncio.CancelledError()
+    return run.exception() or run.result()
 
 
 @exercise
@@ -57,22 +58,34 @@ def with_clean_up(answer: Any) -> None:
     end = lab.run(_end_of(answer(succeed, clean_up)))
     assert end == "result", f"the work returns 'result', and it {_how(end)}."
     assert not log, "the work succeeds, and it cleans up all the same."
-    for work, cancel_at, what in (
-        (fail, None, "fails"),
-        (succeed, 2.0, "is cancelled"),
+
+    for work, cancel_at, what, expected in (
+        (fail, None, "fails", WorkError),
+        (succeed, 2.0, "is cancelled", asyncio.CancelledError),
     ):
         log.clear()
         end = lab.run(_end_of(answer(work, clean_up), cancel_at))
         assert log, f"the work {what}, and nothing is cleaned up."
-        assert log[1:] == ["cleaned"], (
+        assert log != ["begun"], (
             f"the work {what}, and clean_up has not ended when it does: await it."
-            if len(log) == 1
-            else f"the work {what}, and clean_up is called {log.count('begun')} times."
         )
-        expected = WorkError if cancel_at is None else asyncio.CancelledError
+        calls = log.count("begun")
+        assert log == ["begun", "cleaned"], (
+            f"the work {what}, and clean_up is called {calls} times."
+        )
         assert isinstance(end, expected), (
-            f"the work {what}, and it {_how(end)} after the clean-up, where {expected.__name__} should come out."
+            f"the work {what}, and it {_how(end)} after the clean-up, where "
+            f"{expected.__name__} should come out."
         )
+
+
+@dataclass
+class _Ended:
+    """How an answer to ``all_or_nothing`` ended."""
+
+    end: Any
+    took: float  # seconds
+    by_then: list[str]  # logged
 
 
 @exercise
@@ -92,55 +105,57 @@ def all_or_nothing(answer: Any) -> None:
             raise WorkError("the failure of a")
         return name
 
-    def run(
-        *parts: Coroutine[Any, Any, str], cancel_at: float | None = None
-    ) -> tuple[Any, float, list[str]]:
-        """What comes out, after how many seconds, and what has been
-        logged by then.
-        """
+    def run(*parts: Coroutine[Any, Any, str], cancel_at: float | None = None) -> _Ended:
         log.clear()
         begun = lab.now()
         try:
             end = lab.run(_end_of(answer(*parts), cancel_at))
-            took, by_then = lab.now() - begun, list(log)
-            lab.run(asyncio.sleep(60))  # what is left behind ends
+            ended = _Ended(end, lab.now() - begun, list(log))
+            # What is left behind ends.
+            lab.run(asyncio.sleep(60))
         finally:
             for each in parts:
                 each.close()
-        return end, took, by_then
+        return ended
 
-    end, took, _ = run(part("b", 3), part("c", 1), part("d", 2))
-    assert isinstance(end, list | tuple), (
-        f"all succeed, and it {_how(end)}, not the list of results."
+    ended = run(part("b", 3), part("c", 1), part("d", 2))
+    assert isinstance(ended.end, list | tuple), (
+        f"all succeed, and it {_how(ended.end)}, not the list of results."
     )
-    assert list(end) == ["b", "c", "d"], (
-        f"b, c and d succeed, and it returns {end!r:.60}: keep the order."
+    assert list(ended.end) == ["b", "c", "d"], (
+        f"b, c and d succeed, and it returns {ended.end!r:.60}: keep the order."
     )
-    assert took < 4, f"parts of 1, 2 and 3 s take {took:g} s: run them side by side."
+    assert ended.took < 4, (
+        f"parts of 1, 2 and 3 s take {ended.took:g} s: run them side by side."
+    )
 
+    seconds = {"a": 1, "b": 5, "c": 5}
+    clean_up = {"a": 0, "b": 1, "c": 2}
     for names, cancel_at, what, expected in (
         ("abc", None, "a fails after 1 s", WorkError),
         ("bc", 1.0, "it is cancelled after 1 s", asyncio.CancelledError),
     ):
-        parts = [
-            part(name, *{"a": (1, 0), "b": (5, 1), "c": (5, 2)}[name]) for name in names
-        ]
-        end, _, by_then = run(*parts, cancel_at=cancel_at)
-        assert "b is done" not in by_then, (
+        parts = [part(name, seconds[name], clean_up[name]) for name in names]
+        ended = run(*parts, cancel_at=cancel_at)
+
+        assert "b is done" not in ended.by_then, (
             f"{what}, and it waits until the others are done: cancel them."
         )
         assert "b is done" not in log, f"{what}, and the others run on: cancel them."
         assert {"b is interrupted", "c is interrupted"} <= set(log), (
             f"{what}, and not all the others are cancelled."
         )
-        assert {"b is cleaned up", "c is cleaned up"} <= set(log), (
-            f"{what}, and a second cancel() cuts a clean-up short; a gather that is cancelled has cancelled its parts."
+        cleaned_up = {"b is cleaned up", "c is cleaned up"}
+        assert cleaned_up <= set(log), (
+            f"{what}, and a second cancel() cuts a clean-up short; a gather that is "
+            "cancelled has cancelled its parts."
         )
-        assert {"b is cleaned up", "c is cleaned up"} <= set(by_then), (
-            f"{what}, and it ends before the others have ended their clean-up: wait for them."
+        assert cleaned_up <= set(ended.by_then), (
+            f"{what}, and it ends before the others have ended their clean-up: wait "
+            "for them."
         )
-        assert isinstance(end, expected), (
-            f"{what}, and it {_how(end)}: {expected.__name__} should come out."
+        assert isinstance(ended.end, expected), (
+            f"{what}, and it {_how(ended.end)}: {expected.__name__} should come out."
         )
 
 
@@ -163,15 +178,12 @@ def classify(answer: Any) -> None:
         ),
     ):
         given = answer(error)
-        assert given == code, (
-            f"a {type(error).__name__} is called {given!r}, not {code!r}{hint}."
-        )
+        name = type(error).__name__
+        assert given == code, f"a {name} is called {given!r}, not {code!r}{hint}."
 
 
 def _how(end: Any) -> str:
     """What an answer does in the end, for a sentence about it."""
-    return (
-        f"raises {type(end).__name__}"
-        if isinstance(end, BaseException)
-        else f"returns {end!r:.60}"
-    )
+    if isinstance(end, BaseException):
+        return f"raises {type(end).__name__}"
+    return f"returns {end!r:.60}"

@@ -11,11 +11,13 @@ STAYING = 1000
 
 
 class _Watched(deque[Pair]):
-    """Counts how often it is looked at, and ends a loop that would not
-    end.
+    """Counts how often it is looked at.
+
+    It ends a loop that would not end.
     """
 
-    looks = asked = 0
+    looks = 0
+    asked = 0
 
     def _look(self, looks: int = 1) -> None:
         self.looks += looks
@@ -34,8 +36,8 @@ class _Watched(deque[Pair]):
             yield pair
 
     def __len__(self) -> int:
-        # so that a loop that only asks whether there is more ends as
-        # well
+        # So that a loop that only asks whether there is more ends as
+        # well.
         self._look(0)
         return super().__len__()
 
@@ -43,24 +45,30 @@ class _Watched(deque[Pair]):
         self._look()
         return super().popleft()
 
+    def names(self) -> list[str]:
+        """Those of its tasks, without a look that counts."""
+        return [name for _, name in deque.__iter__(self)]
+
 
 @exercise
 def forget(answer: Any) -> None:
-    pairs = [(10.0, "quick"), (20.0, "slow")]  # in the order finished
-    created = {"running": 0.0, "slow": 1.0, "quick": 2.0}
-
     def left(now: float) -> set[str]:
-        records, finished = (
-            {name: {"created_at": at} for name, at in created.items()},
-            _Watched(pairs),
-        )
+        records = {
+            "running": {"created_at": 0.0},
+            "slow": {"created_at": 1.0},
+            "quick": {"created_at": 2.0},
+        }
+        # In the order finished.
+        finished = _Watched([(10.0, "quick"), (20.0, "slow")])
+
         answer(records, finished, now)
         assert "running" in records, (
             f"at {now:g} s it forgets a task that is not finished."
         )
-        names = [name for _, name in deque.__iter__(finished)]
+        names = finished.names()
+        listed = ", ".join(names) or "nothing"
         assert set(names) == {*records} - {"running"}, (
-            f"at {now:g} s records has {', '.join(records)}, and finished has {', '.join(names) or 'nothing'}."
+            f"at {now:g} s records has {', '.join(records)}, and finished has {listed}."
         )
         return set(names)
 
@@ -71,14 +79,14 @@ def forget(answer: Any) -> None:
     assert left(610) == {"slow"}, (
         "what finished exactly 600 s ago is due, and nothing else is."
     )
-    many = _Watched(
-        [(0.0, f"due-{n}") for n in range(3)]
-        + [(500.0, f"stays-{n}") for n in range(STAYING)]
-    )
-    answer({name: {"created_at": 0.0} for _, name in list(many)}, many, 600.0)
-    looks = many.looks - STAYING - 3  # list() above looked at each
-    assert looks <= 50, (
-        f"it looks at {looks:,} entries to find 3 that are due: stop at the first that stays."
+
+    due = [(0.0, f"due-{number}") for number in range(3)]
+    staying = [(500.0, f"stays-{number}") for number in range(STAYING)]
+    many = _Watched(due + staying)
+    answer({name: {"created_at": 0.0} for name in many.names()}, many, 600.0)
+    assert many.looks <= 50, (
+        f"it looks at {many.looks:,} entries to find 3 that are due: stop at the first "
+        "that stays."
     )
 
 
@@ -115,13 +123,16 @@ def select(answer: Any) -> None:
     assert jumped == 600, (
         f"nothing is ready, a timer is 600 s away, and it jumps by {jumped:g} s."
     )
+
     jumped, polls = turn(["socket"], 600.0)
     assert jumped == 0, (
         f"something is ready at once, and yet it jumps by {jumped:g} s, past it."
     )
     assert polls == [0], "something is ready: one poll(0) is enough."
+
     jumped, polls = turn([], 0)
     assert jumped == 0, "with timeout 0 something is to run now: no jump."
+
     jumped, polls = turn(["socket"], None)
     assert jumped == 0, "without a timer there is nowhere to jump to."
     assert polls == [None], (

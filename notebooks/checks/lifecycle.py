@@ -32,6 +32,7 @@ def never(answer: Any) -> None:
     letters = {str(letter).upper() for letter in answer}
     unknown = sorted(letters - set(POSSIBLE) - set(IMPOSSIBLE))
     assert not unknown, f"{', '.join(unknown)} is none of the six letters."
+
     for letter in sorted(letters & set(POSSIBLE)):
         raise AssertionError(f"{letter} can be seen: {POSSIBLE[letter]}.")
     for letter in sorted(set(IMPOSSIBLE) - letters):
@@ -43,36 +44,45 @@ def never(answer: Any) -> None:
 @exercise
 def change(answer: Any) -> None:
     moves = product((status.value for status in TaskStatus), repeat=2)
-    # those that must work come first
+    # Those that must work come first.
     for old, new in sorted(moves, key=lambda move: move not in ALLOWED):
-        record, move = {"status": old, "version": 7}, f"{old} to {new}"
+        record = {"status": old, "version": 7}
         refusal: Exception | None = None
         try:
             answer(record, new)
         except Exception as error:
             refusal = error
-        changed = record != {"status": old, "version": 7}
+
         if (old, new) in ALLOWED:
-            assert refusal is None, (
-                f"{move} is allowed, but it raises {type(refusal).__name__}."
-            )
-            assert record.get("status") == new, (
-                f"{move} is allowed, but the record says {record.get('status')!r} after it."
-            )
-            assert record.get("version") == 8, (
-                f"{move} leaves version 7 at {record.get('version')}, not 8."
-            )
-            continue
-        assert refusal is not None or not changed, f"it lets a task go from {move}."
-        assert refusal is not None, (
-            f"{move} changes nothing, but without a word: raise IllegalTransitionError."
-        )
-        assert isinstance(refusal, IllegalTransitionError), (
-            f"{move} raises {type(refusal).__name__}: {refusal}."
-        )
-        assert not changed, (
-            f"{move} is refused, but the record has changed: check first, then act."
-        )
+            _check_allowed(f"{old} to {new}", record, new, refusal)
+        else:
+            changed = record != {"status": old, "version": 7}
+            _check_refused(f"{old} to {new}", changed, refusal)
+
+
+def _check_allowed(
+    move: str, record: dict[str, Any], new: str, refusal: Exception | None
+) -> None:
+    assert refusal is None, (
+        f"{move} is allowed, but it raises {type(refusal).__name__}."
+    )
+    status = record.get("status")
+    assert status == new, f"{move} is allowed, but the record says {status!r} after it."
+    version = record.get("version")
+    assert version == 8, f"{move} leaves version 7 at {version}, not 8."
+
+
+def _check_refused(move: str, changed: bool, refusal: Exception | None) -> None:
+    assert refusal is not None or not changed, f"it lets a task go from {move}."
+    assert refusal is not None, (
+        f"{move} changes nothing, but without a word: raise IllegalTransitionError."
+    )
+    assert isinstance(refusal, IllegalTransitionError), (
+        f"{move} raises {type(refusal).__name__}: {refusal}."
+    )
+    assert not changed, (
+        f"{move} is refused, but the record has changed: check first, then act."
+    )
 
 
 @exercise
@@ -82,19 +92,21 @@ def finish(answer: Any) -> None:
     assert undisturbed["while saving"] != "completed", (
         "it says completed before the result is saved."
     )
-    assert undisturbed["status"] == "completed", (
-        f"nobody cancels, and the record ends as {undisturbed['status']!r}."
+    status = undisturbed["status"]
+    assert status == "completed", f"nobody cancels, and the record ends as {status!r}."
+    version = undisturbed["version"]
+    assert version == 3, (
+        f"it completes version 2, and the version is {version} then, not 3."
     )
-    assert undisturbed["version"] == 3, (
-        f"it completes version 2, and the version is {undisturbed['version']} then, not 3."
-    )
+
     for cancel, when in (
         (0.0, "before it is called"),
         (0.5, "while the result is being saved"),
     ):
         cancelled = _finish(answer, cancel)
-        assert cancelled["status"] == "cancelled", (
-            f"a client cancels {when}, and the record ends as {cancelled['status']!r}."
+        status = cancelled["status"]
+        assert status == "cancelled", (
+            f"a client cancels {when}, and the record ends as {status!r}."
         )
         assert cancelled["version"] == 3, (
             f"a client cancels {when}, and the version still grows after that."
@@ -102,8 +114,9 @@ def finish(answer: Any) -> None:
 
 
 def _finish(answer: Any, cancel: float | None) -> dict[str, Any]:
-    """What becomes of a task that somebody cancels at 0 s or 0.5 s,
-    where saving takes until 1 s.
+    """What becomes of a task that somebody cancels at 0 s or 0.5 s.
+
+    Saving takes until 1 s.
     """
     record: dict[str, Any] = {"status": "processing", "version": 2}
     seen: dict[str, Any] = {"saved": False}
@@ -116,10 +129,12 @@ def _finish(answer: Any, cancel: float | None) -> dict[str, Any]:
         if cancel == 0.0:
             record.update(status="cancelled", version=3)
         run = asyncio.ensure_future(answer(record, save))
+
         await asyncio.sleep(0.5)
         seen["while saving"] = record["status"]
         if cancel == 0.5:
             record.update(status="cancelled", version=3)
+
         await asyncio.wait([run], timeout=60)
         if not run.done():
             run.cancel()

@@ -35,18 +35,21 @@ def ratio(answer: Any) -> None:
     assert isclose(plain, 2), (
         f"it gives {plain:g}, not 2, for ours at 20 µs and the reference at 10 µs."
     )
+
     disturbed = found([20.0, 20.0, 20.0, 20.0, 900.0], [10.0] * 5)
     assert isclose(disturbed, 2), (
         f"one disturbed measurement of five turns a ratio of 2 into {disturbed:g}."
     )
+
     lucky = found([20.0, 10.0, 20.0, 20.0, 20.0], [10.0] * 5)
     assert isclose(lucky, 2), (
         f"one measurement in a fast moment turns a ratio of 2 into {lucky:g}."
     )
+
     slowing = found([500.0, 40.0, 60.0, 80.0, 100.0], [10.0, 20.0, 30.0, 40.0, 50.0])
     assert isclose(slowing, 2), (
-        f"while the machine slows down, and the first measurement is disturbed, a ratio of 2 becomes {slowing:g}: "
-        "take the ratio within each round first."
+        "while the machine slows down, and the first measurement is disturbed, a ratio "
+        f"of 2 becomes {slowing:g}: take the ratio within each round first."
     )
 
 
@@ -61,10 +64,12 @@ def corrected(answer: Any) -> None:
     assert quick == [7.0, 5.0], (
         f"where nothing was left out, [5, 7] should stay as it is; it gives {quick}."
     )
+
     one = found([50.0], 20.0)
     assert 50.0 in one, f"the latency that was measured, 50 ms, is not in {one}."
     assert one != [50.0], (
-        "50 ms at an interval of 20 ms stays alone: requests due after 20 and 40 ms were left out."
+        "50 ms at an interval of 20 ms stays alone: requests due after 20 and 40 ms "
+        "were left out."
     )
     assert one != [50.0, 50.0, 50.0], (
         "those left out were due later, so they waited less than 50 ms."
@@ -72,10 +77,13 @@ def corrected(answer: Any) -> None:
     assert one == [50.0, 30.0, 10.0], (
         f"50 ms at an interval of 20 ms gives {one}, not [50, 30, 10]."
     )
+
     exact = found([40.0], 20.0)
     assert exact == [40.0, 20.0], (
-        f"40 ms at 20 ms gives {exact}, not [40, 20]: what is due at the answer waits no more."
+        f"40 ms at 20 ms gives {exact}, not [40, 20]: what is due at the answer waits "
+        "no more."
     )
+
     both = found([50.0, 5.0, 30.0], 20.0)
     assert both == [50.0, 30.0, 30.0, 10.0, 10.0, 5.0], (
         f"of three, [50, 5, 30], it makes {both}."

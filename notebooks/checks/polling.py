@@ -24,7 +24,8 @@ def _counted(
         nonlocal calls
         calls += 1
         assert calls <= 100, (
-            "it looks again and again while nothing changes. An Event that stays set makes wait() return at once."
+            "it looks again and again while nothing changes. An Event that stays set "
+            "makes wait() return at once."
         )
         return await function(*args)
 
@@ -36,7 +37,8 @@ def versioned(answer: Any) -> None:
     # Event.wait and sleep are counted, since a loop around an Event
     # that is set would never come to an end.
     waits = mock.patch.object(asyncio.Event, "wait", _counted(asyncio.Event.wait))
-    with waits, mock.patch.object(asyncio, "sleep", _counted(asyncio.sleep)):
+    sleeps = mock.patch.object(asyncio, "sleep", _counted(asyncio.sleep))
+    with waits, sleeps:
         lab.run(_changes(answer()), limit=10_000)
 
 
@@ -49,41 +51,50 @@ async def _changes(task: Any) -> None:
 
     async def after(seconds: float, question: "asyncio.Task[Any]") -> Any:
         await asyncio.sleep(seconds)
-        return question.result() if question.done() else "nothing"
+        if not question.done():
+            return "nothing"
+        return question.result()
 
     try:
-        first, second = ask(1), ask(1)
+        first = ask(1)
+        second = ask(1)
         told = await after(1000, first)
         assert told == "nothing", (
             f"who has seen version 1 is told {told} before anything has changed."
         )
+
         not_run_yet = ask(1)
         task.change()
         told = [await after(1, first), await after(0, second)]
-        assert "nothing" not in told, (
-            f"two waited for the change, and {'only one' if 2 in told else 'none'} is told."
-        )
+        who = "only one" if 2 in told else "none"
+        assert "nothing" not in told, f"two waited for the change, and {who} is told."
         told.append(await after(0, not_run_yet))
         assert told[-1] != "nothing", (
-            "a question that had come, but had not run yet at the change, waits for ever."
+            "a question that had come, but had not run yet at the change, waits for "
+            "ever."
         )
         assert told == [2, 2, 2], (
             f"after the first change they are told {told[0]}, not version 2."
         )
+
         told = await after(1, ask(1))
         assert told == 2, (
-            f"who saw version 1 and asks after the change is told {told}, though there is news."
+            f"who saw version 1 and asks after the change is told {told}, though there "
+            "is news."
         )
+
         question = ask(2)
         told = await after(1000, question)
         assert told == "nothing", (
             f"who has seen version 2 is told {told}, though nothing has changed since."
         )
+
         task.change()
         task.change()
         told = await after(1, question)
         assert told == 4, (
-            f"after two more changes, who saw version 2 is told {told}, not 4, the latest version."
+            f"after two more changes, who saw version 2 is told {told}, not 4, the "
+            "latest version."
         )
     finally:
         for question in questions:
@@ -95,24 +106,29 @@ def best(answer: Any) -> None:
     for submission, seconds in ((SUM, 5.1), (LONG, 30.6)):
         told, delay = _attempt(answer, submission)
         assert delay < 0.01, (
-            f"of a task of {seconds} s it knows {delay:.1f} s late: let the last question be a long poll."
+            f"of a task of {seconds} s it knows {delay:.1f} s late: let the last "
+            "question be a long poll."
         )
         assert len(told) <= 3, (
             f"for a task of {seconds} s it makes {len(told)} requests: "
             "sleep for most of Retry-After before the first poll."
         )
+
     told, _ = _attempt(answer, SUM, overtaken=True)
     assert 429 not in told, (
         "where another task goes first, it asks too often, and is refused."
     )
+
     try:
         told, _ = _attempt(answer, SUM, refused=True)
     except KeyError:
         raise AssertionError(
             "where its submission is refused, it goes on as if there was a receipt."
         ) from None
-    assert told.count(429) == 1, (
-        f"its submission is refused {told.count(429)} times: the first 429 says how many seconds to wait."
+    refusals = told.count(429)
+    assert refusals == 1, (
+        f"its submission is refused {refusals} times: the first 429 says how "
+        "many seconds to wait."
     )
 
 
@@ -123,23 +139,28 @@ def _attempt(
     overtaken: bool = False,
     refused: bool = False,
 ) -> tuple[list[int], float]:
-    """The HTTP statuses that the client got, and its delay; one task
-    may go before its own, or its quota be used up.
+    """The HTTP statuses that the client got, and its delay.
+
+    Another task may go before its own, or its quota be used up.
     """
-    app, told = lab.start(work_scale=1.02, workers=1), list[int]()
-    client, rival = lab.client(app), lab.client(app, "10.0.0.2")
+    app = lab.start(work_scale=1.02, workers=1)
+    client = lab.client(app)
+    rival = lab.client(app, "10.0.0.2")
+    told: list[int] = []
 
     async def note(response: Any) -> None:
         told.append(response.status_code)
         assert len(told) < 100, "it makes a hundred requests and is not done."
 
     async def attempt() -> tuple[Any, float]:
-        for _ in range(10 * refused):
-            await client.get("/tasks")
+        if refused:
+            for _ in range(10):
+                await client.get("/tasks")
         client.event_hooks = {"response": [note]}
         if overtaken:
-            # keeps the only worker busy while the next one overtakes
+            # The only worker is busy while the next one overtakes.
             await rival.post("/tasks", json=SUM)
+
         waiting = asyncio.create_task(answer(client, submission))
         await asyncio.sleep(1)
         if overtaken:
@@ -151,10 +172,12 @@ def _attempt(
         assert isinstance(task, dict), (
             f"it returns {task!r:.60}, not the task as a dict."
         )
-        when = ", where another task goes first" * overtaken
-        assert task.get("status") == "completed", (
-            f"the task that it returns is still {task.get('status')!r}{when}."
+        when = ", where another task goes first" if overtaken else ""
+        status = task.get("status")
+        assert status == "completed", (
+            f"the task that it returns is still {status!r}{when}."
         )
-        return told, known - app.state.manager.get(task["task_id"]).status_since
+        finished = app.state.manager.get(task["task_id"]).status_since
+        return told, known - finished
     finally:
         lab.stop(app)

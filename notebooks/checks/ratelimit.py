@@ -11,20 +11,28 @@ from notebooks.checks import exercise
 def bursts(answer: Any) -> None:
     assert ... not in answer, "put three numbers in place of the dots."
     fixed, log, bucket = answer
+
     assert fixed == 10, (
-        f"not {fixed} with a fixed window: five just before a full minute, and five just after it."
+        f"not {fixed} with a fixed window: five just before a full minute, and five "
+        "just after it."
     )
+
     assert log == 5, (
-        f"not {log} with a sliding window log: it is about any window, so nothing passes beyond its five."
+        f"not {log} with a sliding window log: it is about any window, so nothing "
+        "passes beyond its five."
     )
+
     assert bucket != 5, (
-        "a bucket that was full lets five pass, and those that come back meanwhile as well."
+        "a bucket that was full lets five pass, and those that come back meanwhile as "
+        "well."
     )
     assert bucket != 10, (
-        "the fifth to come back comes 60 s after the burst, which has just left the window by then."
+        "the fifth to come back comes 60 s after the burst, which has just left the "
+        "window by then."
     )
     assert bucket == 9, (
-        f"not {bucket} with a token bucket: five in a burst, and what comes back in less than 60 s."
+        f"not {bucket} with a token bucket: five in a burst, and what comes back in "
+        "less than 60 s."
     )
 
 
@@ -50,6 +58,7 @@ def hit(answer: Any) -> None:
     assert list(times) == [0.0, 10.0], (
         f"after requests at 0 and 10 s, times should be [0.0, 10.0], not {list(times)}."
     )
+
     assert not answer(times, 10.0, 2, 60), (
         "it accepts a third request where two a minute are allowed."
     )
@@ -59,6 +68,7 @@ def hit(answer: Any) -> None:
     assert list(times) == [0.0, 10.0], (
         "a refused request does not count, and has no place in times."
     )
+
     assert not answer(times, 59.999, 2, 60), (
         "at 59.999 s the request from 0 s is still in the window."
     )
@@ -68,19 +78,29 @@ def hit(answer: Any) -> None:
     assert not answer(times, 69.0, 2, 60), (
         "at 69 s those from 10 and 60 s are in the window: at 60 s it forgot too much."
     )
+
     assert answer(times, 500.0, 2, 60), (
         "it refuses a request after all others have left the window."
     )
     assert list(times) == [500.0], (
         f"what has left the window should leave times, which is {list(times)} at 500 s."
     )
-    dice, times, accepted, now = random.Random(5), _Times(), list[float](), 0.0
+
+    _try_at_random(answer)
+
+
+def _try_at_random(answer: Any) -> None:
+    dice = random.Random(5)
+    times = _Times()
+    accepted: list[float] = []
+    now = 0.0
     for _ in range(300):
         now += dice.choice([0.0, 0.5, 2.0, 10.0, 20.0])
         inside = sum(now - 20 < time <= now for time in accepted)
         allowed = answer(times, now, 4, 20)
         assert bool(allowed) == (inside < 4), (
-            f"with 4 allowed in 20 s and {inside} accepted in the last 20 s, it returns {allowed}."
+            f"with 4 allowed in 20 s and {inside} accepted in the last 20 s, it "
+            f"returns {allowed}."
         )
         if allowed:
             accepted.append(now)
@@ -91,19 +111,25 @@ def wait(answer: Any) -> None:
     for times in (_Times(), _Times([0.0])):
         told = answer(times, 5.0, 2, 60)
         assert told == 0, f"where there is room it should be 0, not {told}."
+
     told = answer(_Times([0.0, 10.0]), 15.0, 2, 60)
     assert told != 55, (
-        "in 55 s the newest request leaves the window; room is made when the oldest does."
+        "in 55 s the newest request leaves the window; room is made when the oldest "
+        "does."
     )
     assert told == 45, (
-        f"at 15 s, with two allowed in 60 s and accepted at 0 and 10 s, it should be 45, not {told}."
+        "at 15 s, with two allowed in 60 s and accepted at 0 and 10 s, it should be "
+        f"45, not {told}."
     )
+
     for now in (15.25, 15.75):
         told = answer(_Times([0.0, 10.0]), now, 2, 60)
         assert told == int(told), f"it should be whole seconds, not {told}."
         assert told >= 45, f"at {now} s, waiting for {told} s is not enough: round up."
         assert told == 45, f"at {now} s, {told} is a second too many."
-    dice, short = random.Random(1), 0
+
+    dice = random.Random(1)
+    short = 0
     for _ in range(100_000):
         first = dice.uniform(0, 1000)
         now = first + dice.randrange(60)

@@ -30,14 +30,15 @@ def restarts(answer: Any) -> None:
 @exercise
 def keep_alive(answer: Any) -> None:
     starts: list[float] = []
-    dies, lives = RuntimeError("a bug in the loop"), asyncio.Event()
+    dies = RuntimeError("a bug in the loop")
+    never = asyncio.Event()
 
     async def loop() -> None:
         starts.append(lab.now() - begun)
-        # enough is known, and one that is started again without a pause
-        # has to wait some time
+        # Enough is known, and one that is started again without a pause
+        # has to wait some time.
         if len(starts) > 8:
-            await lives.wait()
+            await never.wait()
         raise dies
 
     async def supervised() -> "asyncio.Task[Any]":
@@ -51,12 +52,15 @@ def keep_alive(answer: Any) -> None:
     task = lab.run(supervised())
     if not task.done():
         _NOT_TO_BE_GOT_RID_OF.append(task)
+
     assert starts, "it never runs the loop."
     assert len(starts) > 1, "after the first death, the loop is not started again."
+
     pauses = [after - before for before, after in pairwise(starts)]
     shown = ", ".join(f"{pause:g}" for pause in pauses)
     assert any(pauses), (
-        "it does not pause: a loop that dies at each start is started again and again, at once."
+        "it does not pause: a loop that dies at each start is started again and again, "
+        "at once."
     )
     assert all(map(isclose, pauses[:5], [1, 2, 4, 8, 16])), (
         f"its pauses are {shown} s, not 1, 2, 4, 8, 16 and 30 s."
@@ -70,7 +74,7 @@ def keep_alive(answer: Any) -> None:
     assert task.done(), "it cannot be got rid of: CancelledError has to pass."
 
 
-# else Python says at some time that they were still pending
+# Else Python says at some time that they were still pending.
 _NOT_TO_BE_GOT_RID_OF: list["asyncio.Task[Any]"] = []
 
 
@@ -78,18 +82,24 @@ _NOT_TO_BE_GOT_RID_OF: list["asyncio.Task[Any]"] = []
 def gone_after(answer: Any) -> None:
     assert ... not in answer, "put two numbers in place of the dots."
     naive, ours = answer
+
     assert naive != 3, (
-        "3 s is when the first of the polls is over; the naive process waits for the last."
+        "3 s is when the first of the polls is over; the naive process waits for the "
+        "last."
     )
     assert naive != 10, (
-        "the polls were begun before the signal, so the last of them is over before 10 s."
+        "the polls were begun before the signal, so the last of them is over before 10 "
+        "s."
     )
     assert naive == 9, (
-        f"not {naive}: the naive process waits for the poll that was begun last, 1 s before the signal."
+        f"not {naive}: the naive process waits for the poll that was begun last, 1 s "
+        "before the signal."
     )
+
     assert ours != 2, (
         "2 s is the promise; with nobody who reads slowly, nothing takes that long."
     )
     assert ours == 0, (
-        f"not {ours}: ours answers all polls at the signal, and then has nothing to wait for."
+        f"not {ours}: ours answers all polls at the signal, and then has nothing to "
+        "wait for."
     )

@@ -14,7 +14,8 @@ Record = dict[str, Any]
 
 def _generator(answer: Any) -> Any:
     if asyncio.iscoroutine(answer):
-        answer.close()  # else Python says that nobody awaited it
+        # Else Python says that nobody awaited it.
+        answer.close()
     assert hasattr(answer, "__anext__"), (
         "it is no async generator: write async def, and yield in it."
     )
@@ -32,25 +33,30 @@ def listed(answer: Any) -> None:
     )
     assert answer != 300, "not 300: task 200 is gone before its page is read."
     assert answer == 299, (
-        f"not {answer}: take 300, and ask of tasks 10 and 200 whether their page is out."
+        f"not {answer}: take 300, and ask of tasks 10 and 200 whether their page is "
+        "out."
     )
 
 
 @exercise
 def as_array(answer: Any) -> None:
     async def body(*pages: list[int]) -> bytes:
-        sent, turns = b"", 0
+        sent = b""
+        turns = 0
 
         def read() -> Iterator[list[Record]]:
-            due, begun = 0, turns
+            due = 0
+            begun = turns
             for number, page in enumerate(pages, 1):
                 assert sent.count(b"n") == due, (
-                    f"it reads page {number} before all records of page {number - 1} are out."
+                    f"it reads page {number} before all records of page {number - 1} "
+                    "are out."
                 )
                 assert number == 1 or turns > begun, (
                     "nobody else runs between two pages: yield alone lets nobody run."
                 )
-                begun, due = turns, due + len(page)
+                begun = turns
+                due += len(page)
                 yield [{"n": n} for n in page]
 
         async def others() -> None:
@@ -80,76 +86,79 @@ def as_array(answer: Any) -> None:
         [[], [0, 1]],
     ]
     for pages in listings:
-        text = lab.run(body(*pages), limit=60)
+        made = lab.run(body(*pages), limit=60)
         try:
-            shown = json.loads(text)
+            shown = json.loads(made)
         except ValueError:
+            text = made.decode(errors="replace")
             raise AssertionError(
-                f"of the pages {pages} it makes {text.decode(errors='replace')!r}: no JSON."
+                f"of the pages {pages} it makes {text!r}: no JSON."
             ) from None
         expected = [{"n": n} for page in pages for n in page]
-        assert shown == expected, f"of the pages {pages} it makes {text.decode()}."
+        assert shown == expected, f"of the pages {pages} it makes {made.decode()}."
 
 
 @exercise
 def records(answer: Any) -> None:
-    async def check(what: str, titles: list[str], pieces: list[bytes]) -> None:
-        got: list[Any] = []
+    lab.run(_check_pieces(answer), limit=60)
 
-        async def network() -> AsyncIterator[bytes]:
-            whole = 0
-            for piece in pieces:
-                assert len(got) >= whole, (
-                    f"{what}: {whole} lines were complete, and it had yielded {len(got)} records."
+
+async def _check_pieces(answer: Any) -> None:
+    titles = ["tides", "sums", "primes"]
+    first, second, third = _lines(titles)
+
+    async def check(what: str, pieces: list[bytes]) -> None:
+        await _check_records(answer, what, titles, pieces)
+
+    await check("a line a piece", [first, second, third])
+    await check("two lines in one piece", [first + second, third])
+    await check("a line cut in two", [first, second[:5], second[5:] + third])
+    early = [first[:-1], b"\n" + second, third]
+    await check("a piece that ends before its newline", early)
+    await check("an empty piece", [first, b"", second, third])
+
+    # With a letter of two bytes.
+    titles = ["B" + chr(252) + "cher"]
+    (line,) = _lines(titles)
+    await check("byte by byte", [bytes([byte]) for byte in line])
+
+    titles = ["one" + chr(0x2028) + "two", "tides"]
+    await check(
+        "a title with U+2028, at which str.splitlines breaks, though only a newline "
+        "ends a line of NDJSON",
+        _lines(titles),
+    )
+
+
+def _lines(titles: list[str]) -> list[bytes]:
+    texts = [json.dumps({"title": title}, ensure_ascii=False) for title in titles]
+    return [text.encode() + b"\n" for text in texts]
+
+
+async def _check_records(
+    answer: Any, what: str, titles: list[str], pieces: list[bytes]
+) -> None:
+    got: list[Any] = []
+
+    async def network() -> AsyncIterator[bytes]:
+        whole = 0
+        for piece in pieces:
+            assert len(got) >= whole, (
+                f"{what}: {whole} lines were complete, and it had yielded {len(got)} "
+                "records."
+            )
+            whole += piece.count(b"\n")
+            yield piece
+
+    try:
+        async with aclosing(_generator(answer(network()))) as stream:
+            async for record in stream:
+                got.append(record)
+                assert len(got) <= len(titles), (
+                    f"{what}: it yields more records than there are."
                 )
-                whole += piece.count(b"\n")
-                yield piece
-
-        try:
-            async with aclosing(_generator(answer(network()))) as stream:
-                async for record in stream:
-                    got.append(record)
-                    assert len(got) <= len(titles), (
-                        f"{what}: it yields more records than there are."
-                    )
-        except ValueError as error:
-            raise AssertionError(f"{what}: it raises {type(error).__name__}.") from None
-        assert got == [{"title": title} for title in titles], (
-            f"{what}: of {len(titles)} lines it makes {got!r:.80}."
-        )
-
-    def lines(titles: list[str]) -> list[bytes]:
-        return [
-            json.dumps({"title": title}, ensure_ascii=False).encode() + b"\n"
-            for title in titles
-        ]
-
-    async def check_all() -> None:
-        titles = ["tides", "sums", "primes"]
-        first, second, third = lines(titles)
-        await check("a line a piece", titles, [first, second, third])
-        await check("two lines in one piece", titles, [first + second, third])
-        await check(
-            "a line cut in two", titles, [first, second[:5], second[5:] + third]
-        )
-        await check(
-            "a piece that ends before its newline",
-            titles,
-            [first[:-1], b"\n" + second, third],
-        )
-        await check("an empty piece", titles, [first, b"", second, third])
-        # with a letter of two bytes
-        accented = "".join(map(chr, (66, 252, 99, 104, 101, 114)))
-        await check(
-            "byte by byte",
-            [accented],
-            [bytes([byte]) for byte in b"".join(lines([accented]))],
-        )
-        separated = "one" + chr(0x2028) + "two"
-        await check(
-            "a title with U+2028, at which str.splitlines breaks, though only a newline ends a line of NDJSON",
-            [separated, "tides"],
-            lines([separated, "tides"]),
-        )
-
-    lab.run(check_all(), limit=60)
+    except ValueError as error:
+        raise AssertionError(f"{what}: it raises {type(error).__name__}.") from None
+    assert got == [{"title": title} for title in titles], (
+        f"{what}: of {len(titles)} lines it makes {got!r:.80}."
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -9,55 +10,76 @@ from notebooks import lab
 from notebooks.checks import exercise
 
 SECONDS = [30, 5, 5, 5, 5, 5, 30, 5, 5, 5]
-FAILING = [1, -1, 1, -1, 1]  # those below zero raise
+# Those below zero raise.
+FAILING = [1, -1, 1, -1, 1]
 
 
 @exercise
 def makespans(answer: Any) -> None:
     assert ... not in answer, "put two numbers in place of the dots."
     batches, workers = answer
+
     assert (batches, workers) != (40, 45), "it is the other way round."
     assert batches == 45, (
-        f"not {batches} s in batches of two: each takes as long as the slower of its tasks."
+        f"not {batches} s in batches of two: each takes as long as the slower of its "
+        "tasks."
     )
+
     assert workers != 30, (
-        "30 s would need both workers to be busy to the end; when does the last task begin?"
+        "30 s would need both workers to be busy to the end; when does the last task "
+        "begin?"
     )
     assert workers == 40, (
-        f"not {workers} s on two workers: draw a row for each; whoever is free takes the next task."
+        f"not {workers} s on two workers: draw a row for each; whoever is free takes "
+        "the next task."
     )
 
 
 @exercise
 def run_all(answer: Any) -> None:
-    done, most, seconds = _run(answer, SECONDS, 5)
-    assert most, "it runs no job at all."
-    assert done == 10, (
-        f"it returns after {seconds:.0f} s, when {done} of ten jobs are done."
+    found = _run(answer, SECONDS, 5)
+    seconds = found.seconds
+    assert found.most, "it runs no job at all."
+    assert found.done == 10, (
+        f"it returns after {seconds:.0f} s, when {found.done} of ten jobs are done."
     )
-    assert most <= 5, f"it runs {most} jobs at once on 5 workers."
-    assert most > 1, "it runs one job after the other."
+    assert found.most <= 5, f"it runs {found.most} jobs at once on 5 workers."
+    assert found.most > 1, "it runs one job after the other."
     assert seconds < 60, (
-        f"ten jobs take {seconds:.0f} s, as in batches: whoever is free must take the next."
+        f"ten jobs take {seconds:.0f} s, as in batches: whoever is free must take the "
+        "next."
     )
     assert seconds < 35.1, f"ten jobs take {seconds:.0f} s on 5 workers, not 35."
-    done, _, seconds = _run(answer, FAILING, 2)
-    assert done == 5, f"a job raises, and only {done} of five jobs are run."
-    assert seconds < 3.1, (
-        f"five jobs of 1 s, two of which raise, take {seconds:.0f} s on 2 workers, not 3."
+
+    found = _run(answer, FAILING, 2)
+    assert found.done == 5, f"a job raises, and only {found.done} of five jobs are run."
+    assert found.seconds < 3.1, (
+        f"five jobs of 1 s, two of which raise, take {found.seconds:.0f} s on 2 "
+        "workers, not 3."
     )
-    done, _, seconds = _run(answer, [3, 1, 2], 8)
-    assert done == 3, f"with three jobs and 8 workers, it returns when {done} are done."
-    assert seconds < 3.1, (
-        f"with three jobs and 8 workers, it takes {seconds:.0f} s, not 3."
+
+    found = _run(answer, [3, 1, 2], 8)
+    assert found.done == 3, (
+        f"with three jobs and 8 workers, it returns when {found.done} are done."
+    )
+    assert found.seconds < 3.1, (
+        f"with three jobs and 8 workers, it takes {found.seconds:.0f} s, not 3."
     )
 
 
-def _run(answer: Any, lengths: list[int], workers: int) -> tuple[int, int, float]:
-    """How many jobs were done when it returned, how many ran at once at
-    most, and how long it took.
-    """
-    running = most = done = 0
+@dataclass
+class _Found:
+    """What was seen of an answer to ``run_all``, until it returned."""
+
+    done: int  # jobs
+    most: int  # jobs at once
+    seconds: float
+
+
+def _run(answer: Any, lengths: list[int], workers: int) -> _Found:
+    running = 0
+    most = 0
+    done = 0
 
     def job_of(length: int) -> Callable[[], Awaitable[None]]:
         async def job() -> None:
@@ -74,29 +96,34 @@ def _run(answer: Any, lengths: list[int], workers: int) -> tuple[int, int, float
 
         return job
 
-    async def watch() -> tuple[int, int, float]:
-        begun, before = lab.now(), asyncio.all_tasks()
+    async def watch() -> _Found:
+        begun = lab.now()
+        before = asyncio.all_tasks()
         jobs = [job_of(length) for length in lengths]
         try:
             await asyncio.wait_for(answer(jobs, workers), 1000)
-            seen = done, most, lab.now() - begun
-            await sleep(0.1)  # what was cancelled ends
+            found = _Found(done, most, lab.now() - begun)
+            # What was cancelled ends.
+            await sleep(0.1)
         finally:
             left = asyncio.all_tasks() - before
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+
         assert done < len(jobs) or not left, (
             f"it leaves {len(left)} loops behind, which wait for ever."
         )
-        return seen
+        return found
 
     sleep = asyncio.sleep
+
     # Else "while not finished: await asyncio.sleep(0)" would keep
     # virtual time from moving.
-    with mock.patch(
-        "asyncio.sleep", lambda seconds, *result: sleep(max(seconds, 0.001), *result)
-    ):
+    def sleep_a_little(seconds: float, *result: Any) -> Any:
+        return sleep(max(seconds, 0.001), *result)
+
+    with mock.patch("asyncio.sleep", sleep_a_little):
         return lab.run(watch())
 
 
@@ -104,10 +131,13 @@ def _run(answer: Any, lengths: list[int], workers: int) -> tuple[int, int, float
 def wait_and_busy(answer: Any) -> None:
     assert ... not in answer, "put two numbers in place of the dots."
     wait, busy = answer
+
     assert wait != 0.5, (
         "24 a minute gives a wait in minutes; it is asked for in seconds."
     )
     assert wait == 30, f"not {wait} s: L = λ·W says 12 = 24/60 · W."
+
     assert busy == 4, (
-        f"not {busy} busy: now L is the number of busy workers, and W the 10 s that a task is with one."
+        f"not {busy} busy: now L is the number of busy workers, and W the 10 s that a "
+        "task is with one."
     )

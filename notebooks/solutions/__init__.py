@@ -1,3 +1,4 @@
-"""Solutions of the exercises, a module a notebook: look only after you
-have tried.
+"""Solutions of the exercises, a module a notebook.
+
+Look only after you have tried.
 """

@@ -18,15 +18,17 @@ async def submit_all(
     for submission in submissions:
         response = await client.post("/tasks", json=submission)
         while response.status_code == 503:
-            await asyncio.sleep(int(response.headers["retry-after"]))
+            seconds = int(response.headers["retry-after"])
+            await asyncio.sleep(seconds)
             response = await client.post("/tasks", json=submission)
         ids.append(response.json()["task_id"])
     return ids
 
 
 class MendedQueue:
-    """An asyncio.Queue does the waiting and the waking; its deque can
-    take something out of the middle.
+    """An asyncio.Queue does the waiting and the waking.
+
+    Its deque can take something out of the middle.
     """
 
     def __init__(self, size: int) -> None:

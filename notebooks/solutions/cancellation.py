@@ -12,7 +12,8 @@ async def with_clean_up(
 ) -> Any:
     try:
         return await work()
-    except BaseException:  # CancelledError too
+    except BaseException:
+        # A CancelledError as well, which is no Exception.
         await clean_up()
         raise
 
@@ -21,9 +22,9 @@ async def all_or_nothing(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
     runs = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*runs)
-    # one failed; where this is cancelled, gather has cancelled all, and
-    # once is enough
     except Exception:
+        # One failed. Where this is cancelled, gather has cancelled all,
+        # and once is enough.
         for run in runs:
             run.cancel()
         raise
@@ -35,7 +36,7 @@ def classify(error: Exception) -> str:
     match error:
         case TaskFailedError():
             return "task_failed"
-        # before OSError, since the builtin one is an OSError
+        # Before OSError, since the builtin one is an OSError.
         case asyncio.TimeoutError() | TimeoutError():
             return "timeout"
         case OSError():

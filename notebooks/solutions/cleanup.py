@@ -8,8 +8,11 @@ from typing import Any
 def forget(
     records: dict[str, Any], finished: deque[tuple[float, str]], now: float
 ) -> None:
-    while finished and finished[0][0] + 600 <= now:
-        _, task_id = finished.popleft()
+    while finished:
+        finished_at, task_id = finished[0]
+        if now < finished_at + 600:
+            break
+        finished.popleft()
         del records[task_id]
 
 
@@ -18,6 +21,7 @@ def select(
 ) -> list[Any]:
     if timeout is None:
         return poll(None)
+
     ready = poll(0)
     if not ready:
         jump(timeout)

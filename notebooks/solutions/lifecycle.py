@@ -14,13 +14,15 @@ never = {"B", "D", "F"}
 def change(record: dict[str, Any], status: str) -> None:
     if status not in TRANSITIONS[record["status"]]:
         raise IllegalTransitionError(f"{record['status']} -> {status}")
+
     record["status"] = TaskStatus(status).value
     record["version"] += 1
 
 
 async def finish(record: dict[str, Any], save: Callable[[], Awaitable[None]]) -> None:
     await save()
-    # no await from here on: nobody can come in between
+
+    # No await from here on: nobody can come in between.
     if record["status"] == "processing":
         record["status"] = "completed"
         record["version"] += 1

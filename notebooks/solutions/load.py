@@ -7,7 +7,8 @@ little = (50, 40)
 
 
 def ratio(ours: list[float], reference: list[float]) -> float:
-    return median(mine / theirs for mine, theirs in zip(ours, reference, strict=True))
+    rounds = zip(ours, reference, strict=True)
+    return median(mine / theirs for mine, theirs in rounds)
 
 
 def corrected(latencies: list[float], interval: float) -> list[float]:

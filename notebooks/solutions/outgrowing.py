@@ -13,21 +13,21 @@ sizing = (1200, 2.4, 3)
 
 
 def shard_of(address: str, shards: int) -> int:
-    # the same in every process, unlike hash()
-    return zlib.crc32(client_key(address).encode()) % shards
+    # The same in every process, unlike hash().
+    client = client_key(address)
+    return zlib.crc32(client.encode()) % shards
 
 
 async def insist(
     manager: TaskManager, submission: dict[str, Any], attempts: int = 3
 ) -> Task:
-    while True:
+    for _ in range(attempts):
         task = manager.submit(submission)
         while not task.finished:
             await manager.wait(task.task_id, task.version)
-        attempts -= 1
-        if (
-            attempts == 0
-            or task.error is None
-            or task.error["code"] not in ("internal_error", "executor_lost")
-        ):
-            return task
+
+        if task.error is None:
+            break
+        if task.error["code"] not in ("internal_error", "executor_lost"):
+            break
+    return task

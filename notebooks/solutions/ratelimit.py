@@ -12,6 +12,7 @@ bursts = (10, 5, 9)
 def hit(times: deque[float], now: float, limit: int, window: int) -> bool:
     while times and times[0] + window <= now:
         times.popleft()
+
     if len(times) >= limit:
         return False
     times.append(now)
@@ -21,6 +22,10 @@ def hit(times: deque[float], now: float, limit: int, window: int) -> bool:
 def wait(times: deque[float], now: float, limit: int, window: int) -> int:
     if len(times) < limit:
         return 0
-    seconds = math.ceil(window - (now - times[0]))
-    # floats: the difference was rounded down
-    return seconds if times[0] + window <= now + seconds else seconds + 1
+
+    oldest = times[0]
+    seconds = math.ceil(window - (now - oldest))
+    # These are floats: the difference may have been rounded down.
+    if now + seconds < oldest + window:
+        seconds += 1
+    return seconds

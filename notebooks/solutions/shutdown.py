@@ -12,7 +12,8 @@ async def keep_alive(loop: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await loop()
-        except Exception:  # not CancelledError, which is a BaseException
+        except Exception:
+            # No CancelledError comes here: that is a BaseException.
             await asyncio.sleep(pause)
             pause = min(2 * pause, 30)
 

@@ -14,10 +14,14 @@ async def as_array(pages: Iterator[list[dict[str, Any]]]) -> AsyncIterator[bytes
     before = "["
     for page in pages:
         if page:
-            yield (before + ",".join(json.dumps(record) for record in page)).encode()
+            text = ",".join(json.dumps(record) for record in page)
+            yield (before + text).encode()
             before = ","
         await asyncio.sleep(0)
-    yield b"]" if before == "," else b"[]"
+
+    if before == "[":
+        yield b"["
+    yield b"]"
 
 
 async def records(pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:

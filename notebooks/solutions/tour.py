@@ -14,10 +14,9 @@ async def run_task(
 ) -> dict[str, Any]:
     response = await client.post("/tasks", json=submission)
     task: dict[str, Any] = response.json()
+    path = f"/tasks/{task['task_id']}"
     while task["finished_at"] is None:
-        news = await client.get(
-            f"/tasks/{task['task_id']}",
-            params={"wait": "true", "since": task["version"]},
-        )
+        seen = {"wait": "true", "since": task["version"]}
+        news = await client.get(path, params=seen)
         task = news.json()
     return task

@@ -19,9 +19,12 @@ async def run_all(jobs: list[Job], workers: int) -> None:
         queue.put_nowait(job)
 
     async def worker() -> None:
-        while not queue.empty():  # nothing is added later, so an empty queue is the end
-            with suppress(Exception):  # a job that raises counts as done
-                await queue.get_nowait()()
+        # Nothing is added later, so an empty queue is the end.
+        while not queue.empty():
+            job = queue.get_nowait()
+            # A job that raises counts as done.
+            with suppress(Exception):
+                await job()
 
     await asyncio.gather(*(worker() for _ in range(workers)))
 

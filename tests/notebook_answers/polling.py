@@ -1,5 +1,6 @@
-"""Wrong answers to 04-polling, each with words of the complaint that it
-must get.
+"""Wrong answers to 04-polling.
+
+Each has words of the complaint that it must get.
 """
 
 import asyncio
@@ -122,58 +123,68 @@ async def forgets_to_return(client, submission):
     await client.post("/tasks", json=submission)
 
 
+def expected_of(reply):
+    return int(reply.headers["retry-after"])
+
+
+async def long_poll(client, reply, since):
+    """The task that ``reply`` is about, as a long poll answers."""
+    location = reply.headers["location"]
+    news = await client.get(location, params={"wait": "true", "since": since})
+    return news.json()
+
+
 async def asks_once_when_told(client, submission):
     reply = await client.post("/tasks", json=submission)
-    await asyncio.sleep(int(reply.headers["retry-after"]))
-    return (await client.get(reply.headers["location"])).json()
+    await asyncio.sleep(expected_of(reply))
+    news = await client.get(reply.headers["location"])
+    return news.json()
 
 
 async def long_polls_only(client, submission):
     reply = await client.post("/tasks", json=submission)
-    location = reply.headers["location"]
-    while (task := reply.json())["finished_at"] is None:
-        reply = await client.get(
-            location, params={"wait": "true", "since": task["version"]}
-        )
+    task = reply.json()
+    while task["finished_at"] is None:
+        task = await long_poll(client, reply, since=task["version"])
     return task
 
 
 async def long_polls_once(client, submission):
     reply = await client.post("/tasks", json=submission)
-    await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))
-    return (
-        await client.get(reply.headers["location"], params={"wait": "true", "since": 2})
-    ).json()
+    await asyncio.sleep(max(0, expected_of(reply) - 10))
+    return await long_poll(client, reply, since=2)
 
 
 async def hammers_the_queue(client, submission):
     reply = await client.post("/tasks", json=submission)
-    location = reply.headers["location"]
-    await asyncio.sleep(int(reply.headers["retry-after"]) - 10)
-    while (
-        reply := await client.get(location, params={"wait": "true", "since": 0})
-    ).json()["status"] != "completed":
+    await asyncio.sleep(expected_of(reply) - 10)
+    task = await long_poll(client, reply, since=0)
+    while task["status"] != "completed":
         await asyncio.sleep(0.001)
-    return reply.json()
+        task = await long_poll(client, reply, since=0)
+    return task
+
+
+async def follow(client, reply):
+    """Sleep for most of the time, and then long-poll until the end."""
+    await asyncio.sleep(max(0, expected_of(reply) - 10))
+    task = reply.json()
+    while task["finished_at"] is None:
+        task = await long_poll(client, reply, since=2)
+    return task
 
 
 async def believes_in_a_receipt(client, submission):
     reply = await client.post("/tasks", json=submission)
-    await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))
-    task, location = reply.json(), reply.headers["location"]
-    while task["finished_at"] is None:
-        task = (await client.get(location, params={"wait": "true", "since": 2})).json()
-    return task
+    return await follow(client, reply)
 
 
 async def retries_each_second(client, submission):
-    while (reply := await client.post("/tasks", json=submission)).status_code == 429:
+    reply = await client.post("/tasks", json=submission)
+    while reply.status_code == 429:
         await asyncio.sleep(1)
-    await asyncio.sleep(max(0, int(reply.headers["retry-after"]) - 10))
-    task, location = reply.json(), reply.headers["location"]
-    while task["finished_at"] is None:
-        task = (await client.get(location, params={"wait": "true", "since": 2})).json()
-    return task
+        reply = await client.post("/tasks", json=submission)
+    return await follow(client, reply)
 
 
 async def never_returns(client, submission):

@@ -1,5 +1,6 @@
-"""Wrong answers to 01-task-lifecycle, each with words of the complaint
-that it must get.
+"""Wrong answers to 01-task-lifecycle.
+
+Each has words of the complaint that it must get.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ WRONG: dict[str, list[tuple[object, str]]] = {
 
 
 def acts_first(record, status):
-    before, record["status"] = record["status"], status
+    before = record["status"]
+    record["status"] = status
     record["version"] += 1
     if status not in TRANSITIONS[before]:
         raise IllegalTransitionError

@@ -1,5 +1,6 @@
-"""Wrong answers to 10-shutdown-and-faults, each with words of the
-complaint that it must get.
+"""Wrong answers to 10-shutdown-and-faults.
+
+Each has words of the complaint that it must get.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
-"""Wrong answers to 03-backpressure-and-priorities, each with words of
-the complaint that it must get.
+"""Wrong answers to 03-backpressure-and-priorities.
+
+Each has words of the complaint that it must get.
 """
 
 import asyncio
@@ -22,17 +23,19 @@ async def submits_nothing(client, submissions):
 
 
 async def ignores_refusals(client, submissions):
-    replies = [
-        await client.post("/tasks", json=submission) for submission in submissions
-    ]
-    return [reply.json().get("task_id") for reply in replies]
+    ids = []
+    for submission in submissions:
+        response = await client.post("/tasks", json=submission)
+        ids.append(response.json().get("task_id"))
+    return ids
 
 
 async def fails_when_refused(client, submissions):
-    return [
-        (await client.post("/tasks", json=submission)).json()["task_id"]
-        for submission in submissions
-    ]
+    ids = []
+    for submission in submissions:
+        response = await client.post("/tasks", json=submission)
+        ids.append(response.json()["task_id"])
+    return ids
 
 
 async def tries_twice(client, submissions):
@@ -40,65 +43,59 @@ async def tries_twice(client, submissions):
     for submission in submissions:
         response = await client.post("/tasks", json=submission)
         if response.status_code == 503:
-            await asyncio.sleep(int(response.headers["retry-after"]))
+            await as_told(response)
             response = await client.post("/tasks", json=submission)
         ids.append(response.json().get("task_id"))
     return ids
 
 
-async def asks_again_at_once(client, submissions):
-    ids = []
-    for submission in submissions:
-        while (
-            response := await client.post("/tasks", json=submission)
-        ).status_code == 503:
-            pass
-        ids.append(response.json()["task_id"])
-    return ids
+async def as_told(refusal):
+    await asyncio.sleep(int(refusal.headers["retry-after"]))
 
 
-async def asks_each_second(client, submissions):
-    ids = []
-    for submission in submissions:
-        while (
-            response := await client.post("/tasks", json=submission)
-        ).status_code == 503:
-            await asyncio.sleep(1)
-        ids.append(response.json()["task_id"])
-    return ids
-
-
-async def waits_a_minute(client, submissions):
-    ids = []
-    for submission in submissions:
-        while (
-            response := await client.post("/tasks", json=submission)
-        ).status_code == 503:
-            await asyncio.sleep(60)
-        ids.append(response.json()["task_id"])
-    return ids
-
-
-async def returns_the_tasks(client, submissions):
+async def insist(client, submissions, pause):
+    """The tasks, where ``pause`` is awaited after each refusal."""
     tasks = []
     for submission in submissions:
-        while (
-            response := await client.post("/tasks", json=submission)
-        ).status_code == 503:
-            await asyncio.sleep(int(response.headers["retry-after"]))
+        response = await client.post("/tasks", json=submission)
+        while response.status_code == 503:
+            await pause(response)
+            response = await client.post("/tasks", json=submission)
         tasks.append(response.json())
     return tasks
 
 
+async def asks_again_at_once(client, submissions):
+    async def pause(refusal):
+        pass
+
+    tasks = await insist(client, submissions, pause)
+    return [task["task_id"] for task in tasks]
+
+
+async def asks_each_second(client, submissions):
+    async def pause(refusal):
+        await asyncio.sleep(1)
+
+    tasks = await insist(client, submissions, pause)
+    return [task["task_id"] for task in tasks]
+
+
+async def waits_a_minute(client, submissions):
+    async def pause(refusal):
+        await asyncio.sleep(60)
+
+    tasks = await insist(client, submissions, pause)
+    return [task["task_id"] for task in tasks]
+
+
+async def returns_the_tasks(client, submissions):
+    return await insist(client, submissions, as_told)
+
+
 async def submits_twice(client, submissions):
-    ids = []
-    for submission in [*submissions, *submissions]:
-        while (
-            response := await client.post("/tasks", json=submission)
-        ).status_code == 503:
-            await asyncio.sleep(int(response.headers["retry-after"]))
-        ids.append(response.json()["task_id"])
-    return ids
+    tasks = await insist(client, submissions * 2, as_told)
+    return [task["task_id"] for task in tasks]
 
 
 WRONG["submit_all"] = [
@@ -116,7 +113,8 @@ WRONG["submit_all"] = [
 
 class Tombstones:
     def __init__(self, size):
-        self.queue, self.cancelled = asyncio.Queue(size), set()
+        self.queue = asyncio.Queue(size)
+        self.cancelled = set()
 
     def put(self, task):
         self.queue.put_nowait(task)
@@ -125,8 +123,9 @@ class Tombstones:
         self.cancelled.add(task)
 
     async def get(self):
-        while (task := await self.queue.get()) in self.cancelled:
-            pass
+        task = await self.queue.get()
+        while task in self.cancelled:
+            task = await self.queue.get()
         return task
 
 
@@ -138,7 +137,8 @@ class Unbounded(Tombstones):
 class ForgetsToSkip(Tombstones):
     def __init__(self, size):
         super().__init__(0)
-        self.size, self.waiting = size, 0
+        self.size = size
+        self.waiting = 0
 
     def put(self, task):
         if self.waiting == self.size:
@@ -162,8 +162,9 @@ class TakesTheFirst(Tombstones):
 
 class TakesTheLast(Tombstones):
     def cancel(self, task):
-        if self.queue._queue[-1] == task:
-            self.queue._queue.pop()
+        tasks = self.queue._queue
+        if tasks[-1] == task:
+            tasks.pop()
 
 
 class EmptiesIt(Tombstones):
@@ -185,7 +186,8 @@ class NewestFirst(Tombstones):
 class KeepsTheSlotOfWhatWasTaken(Tombstones):
     def __init__(self, size):
         super().__init__(0)
-        self.size, self.taken = size, 0
+        self.size = size
+        self.taken = 0
 
     def put(self, task):
         if self.taken == self.size:
@@ -200,7 +202,8 @@ class KeepsTheSlotOfWhatWasTaken(Tombstones):
 
 class Polls:
     def __init__(self, size):
-        self.size, self.tasks = size, deque()
+        self.size = size
+        self.tasks = deque()
 
     def put(self, task):
         if len(self.tasks) == self.size:
@@ -227,7 +230,7 @@ class RaisesWhenEmpty(Polls):
 
 
 class WakesOnlyOnce(Polls):
-    """One Event that is cleared by whoever wakes first: a lost wake-up."""
+    """One Event, cleared by whoever wakes first: a lost wake-up."""
 
     def __init__(self, size):
         super().__init__(size)

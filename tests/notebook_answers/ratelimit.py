@@ -1,5 +1,6 @@
-"""Wrong answers to 05-rate-limiting, each with words of the complaint
-that it must get.
+"""Wrong answers to 05-rate-limiting.
+
+Each has words of the complaint that it must get.
 """
 
 import math
@@ -14,6 +15,18 @@ WRONG: dict[str, list[tuple[object, str]]] = {
         ((10, 5, 19), "not 19 with a token bucket"),
     ]
 }
+
+
+def drop_the_old(times, now, window):
+    while times and times[0] + window <= now:
+        times.popleft()
+
+
+def accept(times, now, limit):
+    if len(times) >= limit:
+        return False
+    times.append(now)
+    return True
 
 
 def always(times, now, limit, window):
@@ -36,8 +49,7 @@ def keeps_no_log(times, now, limit, window):
 
 
 def counts_refused(times, now, limit, window):
-    while times and times[0] + window <= now:
-        times.popleft()
+    drop_the_old(times, now, window)
     times.append(now)
     return len(times) <= limit
 
@@ -45,19 +57,13 @@ def counts_refused(times, now, limit, window):
 def closed_window(times, now, limit, window):
     while times and times[0] + window < now:
         times.popleft()
-    if len(times) < limit:
-        times.append(now)
-        return True
-    return False
+    return accept(times, now, limit)
 
 
 def drops_one_only(times, now, limit, window):
     if times and times[0] + window <= now:
         times.popleft()
-    if len(times) < limit:
-        times.append(now)
-        return True
-    return False
+    return accept(times, now, limit)
 
 
 def drops_nothing(times, now, limit, window):
@@ -70,10 +76,7 @@ def drops_nothing(times, now, limit, window):
 def drops_all(times, now, limit, window):
     if times and times[0] + window <= now:
         times.clear()
-    if len(times) < limit:
-        times.append(now)
-        return True
-    return False
+    return accept(times, now, limit)
 
 
 def makes_room(times, now, limit, window):
@@ -87,28 +90,17 @@ def makes_room(times, now, limit, window):
 def spins(times, now, limit, window):
     while times and times[0] + window <= now:
         pass
-    if len(times) < limit:
-        times.append(now)
-        return True
-    return False
+    return accept(times, now, limit)
 
 
 def one_too_few(times, now, limit, window):
-    while times and times[0] + window <= now:
-        times.popleft()
-    if len(times) < limit - 1:
-        times.append(now)
-        return True
-    return False
+    drop_the_old(times, now, window)
+    return accept(times, now, limit - 1)
 
 
 def one_too_many(times, now, limit, window):
-    while times and times[0] + window <= now:
-        times.popleft()
-    if len(times) <= limit:
-        times.append(now)
-        return True
-    return False
+    drop_the_old(times, now, window)
+    return accept(times, now, limit + 1)
 
 
 WRONG["hit"] = [
@@ -132,32 +124,45 @@ def whole_window(times, now, limit, window):
     return window
 
 
+def until(time, now, window):
+    """Seconds until a request of ``time`` leaves the window."""
+    return window - (now - time)
+
+
 def forgets_room(times, now, limit, window):
-    return math.ceil(window - (now - times[0])) if times else 0
+    if not times:
+        return 0
+    return math.ceil(until(times[0], now, window))
 
 
 def until_the_newest(times, now, limit, window):
-    return 0 if len(times) < limit else math.ceil(window - (now - times[-1]))
+    if len(times) < limit:
+        return 0
+    return math.ceil(until(times[-1], now, window))
 
 
 def not_whole(times, now, limit, window):
-    return 0 if len(times) < limit else window - (now - times[0])
+    if len(times) < limit:
+        return 0
+    return until(times[0], now, window)
 
 
 def rounds_down(times, now, limit, window):
-    return 0 if len(times) < limit else int(window - (now - times[0]))
+    return int(not_whole(times, now, limit, window))
 
 
 def rounds(times, now, limit, window):
-    return 0 if len(times) < limit else round(window - (now - times[0]))
+    return round(not_whole(times, now, limit, window))
 
 
 def one_more(times, now, limit, window):
-    return 0 if len(times) < limit else int(window - (now - times[0])) + 1
+    if len(times) < limit:
+        return 0
+    return int(until(times[0], now, window)) + 1
 
 
 def only_ceil(times, now, limit, window):
-    return 0 if len(times) < limit else math.ceil(window - (now - times[0]))
+    return math.ceil(not_whole(times, now, limit, window))
 
 
 WRONG["wait"] = [

@@ -1,5 +1,6 @@
-"""Wrong answers to 02-queue-and-workers, each with words of the
-complaint that it must get.
+"""Wrong answers to 02-queue-and-workers.
+
+Each has words of the complaint that it must get.
 """
 
 import asyncio
@@ -44,9 +45,8 @@ async def all_at_once(jobs, workers):
 
 async def batches(jobs, workers):
     for first in range(0, len(jobs), workers):
-        await asyncio.gather(
-            *(job() for job in jobs[first : first + workers]), return_exceptions=True
-        )
+        batch = jobs[first : first + workers]
+        await all_at_once(batch, workers)
 
 
 async def endless_loops(jobs, workers):
@@ -55,7 +55,8 @@ async def endless_loops(jobs, workers):
     async def worker():
         while True:
             with suppress(Exception):
-                await (await queue.get())()
+                job = await queue.get()
+                await job()
 
     await asyncio.gather(*(worker() for _ in range(workers)))
 
@@ -66,7 +67,8 @@ async def until_the_queue_is_empty(jobs, workers):
     async def worker():
         while True:
             with suppress(Exception):
-                await (await queue.get())()
+                job = await queue.get()
+                await job()
 
     loops = [asyncio.create_task(worker()) for _ in range(workers)]
     while not queue.empty():
@@ -95,7 +97,8 @@ async def lets_a_worker_die(jobs, workers):
 
     async def worker():
         while not queue.empty():
-            await queue.get_nowait()()
+            job = queue.get_nowait()
+            await job()
 
     await asyncio.gather(*(worker() for _ in range(workers)), return_exceptions=True)
 
@@ -105,7 +108,8 @@ async def raises_what_a_job_raises(jobs, workers):
 
     async def worker():
         while not queue.empty():
-            await queue.get_nowait()()
+            job = queue.get_nowait()
+            await job()
 
     await asyncio.gather(*(worker() for _ in range(workers)))
 
@@ -115,7 +119,8 @@ async def joins_what_a_dead_worker_took(jobs, workers):
 
     async def worker():
         while True:
-            await (await queue.get())()
+            job = await queue.get()
+            await job()
             queue.task_done()
 
     loops = asyncio.gather(*(worker() for _ in range(workers)), return_exceptions=True)
@@ -124,7 +129,8 @@ async def joins_what_a_dead_worker_took(jobs, workers):
 
 
 async def starts_them_and_returns(jobs, workers):
-    queue, started = queue_of(jobs), []
+    queue = queue_of(jobs)
+    started = []
 
     async def worker():
         while True:

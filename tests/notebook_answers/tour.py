@@ -1,5 +1,6 @@
-"""Wrong answers to 00-tour, each with words of the complaint that it
-must get.
+"""Wrong answers to 00-tour.
+
+Each has words of the complaint that it must get.
 """
 
 import asyncio
@@ -10,14 +11,18 @@ WRONG: dict[str, list[tuple[object, str]]] = {
 
 
 async def returns_the_receipt(client, submission):
-    return (await client.post("/tasks", json=submission)).json()
+    reply = await client.post("/tasks", json=submission)
+    return reply.json()
 
 
 async def polls_each_second(client, submission):
-    task = (await client.post("/tasks", json=submission)).json()
+    reply = await client.post("/tasks", json=submission)
+    task = reply.json()
+    path = f"/tasks/{task['task_id']}"
     while task["finished_at"] is None:
         await asyncio.sleep(2)
-        task = (await client.get(f"/tasks/{task['task_id']}")).json()
+        news = await client.get(path)
+        task = news.json()
     return task
 
 

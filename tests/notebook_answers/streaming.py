@@ -1,9 +1,15 @@
-"""Wrong answers to 08-streaming, each with words of the complaint that
-it must get.
+"""Wrong answers to 08-streaming.
+
+Each has words of the complaint that it must get.
 """
 
 import asyncio
 import json
+
+
+def joined(before, page):
+    text = ",".join(map(json.dumps, page))
+    return (before + text).encode()
 
 
 async def at_once(pages):
@@ -30,7 +36,7 @@ async def stumbles_over_an_empty_page(pages):
     for number, page in enumerate(pages):
         if number:
             yield b","
-        yield ",".join(map(json.dumps, page)).encode()
+        yield joined("", page)
         await asyncio.sleep(0)
     yield b"]"
 
@@ -39,7 +45,7 @@ async def nothing_for_nothing(pages):
     before = "["
     for page in pages:
         if page:
-            yield (before + ",".join(map(json.dumps, page))).encode()
+            yield joined(before, page)
             before = ","
         await asyncio.sleep(0)
     yield b"]"
@@ -49,9 +55,11 @@ async def lets_nobody_run(pages):
     before = "["
     for page in pages:
         if page:
-            yield (before + ",".join(map(json.dumps, page))).encode()
+            yield joined(before, page)
             before = ","
-    yield b"]" if before == "," else b"[]"
+    if before == "[":
+        yield b"["
+    yield b"]"
 
 
 async def yields_text(pages):

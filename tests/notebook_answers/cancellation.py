@@ -1,5 +1,6 @@
-"""Wrong answers to 06-cancellation-and-failure, each with words of the
-complaint that it must get.
+"""Wrong answers to 06-cancellation-and-failure.
+
+Each has words of the complaint that it must get.
 """
 
 import asyncio

@@ -1,6 +1,17 @@
-"""Wrong answers to 07-cleanup-and-frozen-time, each with words of the
-complaint that it must get.
+"""Wrong answers to 07-cleanup-and-frozen-time.
+
+Each has words of the complaint that it must get.
 """
+
+
+def first_at(finished):
+    at, _ = finished[0]
+    return at
+
+
+def forget_first(records, finished):
+    _, task_id = finished.popleft()
+    del records[task_id]
 
 
 def does_nothing(records, finished, now):
@@ -8,10 +19,9 @@ def does_nothing(records, finished, now):
 
 
 def counts_from_the_submission(records, finished, now):
-    for task_id in [
-        task_id for task_id, task in records.items() if task["created_at"] + 600 <= now
-    ]:
-        del records[task_id]
+    for task_id, task in list(records.items()):
+        if task["created_at"] + 600 <= now:
+            del records[task_id]
 
 
 def leaves_the_index(records, finished, now):
@@ -29,18 +39,18 @@ def deletes_while_iterating(records, finished, now):
 
 
 def is_one_late(records, finished, now):
-    while finished and finished[0][0] + 600 < now:
-        del records[finished.popleft()[1]]
+    while finished and first_at(finished) + 600 < now:
+        forget_first(records, finished)
 
 
 def is_early(records, finished, now):
-    while finished and finished[0][0] + 599 <= now:
-        del records[finished.popleft()[1]]
+    while finished and first_at(finished) + 599 <= now:
+        forget_first(records, finished)
 
 
 def takes_only_one(records, finished, now):
-    if finished and finished[0][0] + 600 <= now:
-        del records[finished.popleft()[1]]
+    if finished and first_at(finished) + 600 <= now:
+        forget_first(records, finished)
 
 
 def scans_all(records, finished, now):
@@ -52,8 +62,8 @@ def scans_all(records, finished, now):
 
 def never_stops(records, finished, now):
     while finished:
-        if finished[0][0] + 600 <= now:
-            del records[finished.popleft()[1]]
+        if first_at(finished) + 600 <= now:
+            forget_first(records, finished)
 
 
 def only_asks(records, finished, now):
@@ -62,8 +72,8 @@ def only_asks(records, finished, now):
 
 
 def forgets_the_end(records, finished, now):
-    while finished[0][0] + 600 <= now:
-        del records[finished.popleft()[1]]
+    while first_at(finished) + 600 <= now:
+        forget_first(records, finished)
 
 
 def always_waits(poll, timeout, jump):
@@ -97,8 +107,9 @@ def jumps_first(poll, timeout, jump):
 
 
 def polls_for_ever(poll, timeout, jump):
-    while not (ready := poll(0)):
-        pass
+    ready = poll(0)
+    while not ready:
+        ready = poll(0)
     return ready
 
 

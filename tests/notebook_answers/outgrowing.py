@@ -1,5 +1,6 @@
-"""Wrong answers to 11-outgrowing-one-machine, each with words of the
-complaint that it must get.
+"""Wrong answers to 11-outgrowing-one-machine.
+
+Each has words of the complaint that it must get.
 """
 
 import ipaddress
@@ -19,50 +20,77 @@ WRONG: dict[str, list[tuple[object, str]]] = {
         ((1200, 2.4, 8 / 3), "round up"),
         ((1200, 2.4, 1), "not 1 processes"),
     ],
-    "shard_of": [
-        (lambda address, shards: None, "not a whole number"),
-        (
-            lambda address, shards: zlib.crc32(client_key(address).encode()) % 7,
-            "they are 0 to",
-        ),
-        (
-            lambda address, shards: (
-                zlib.crc32(client_key(address).encode()) % shards + 1
-            ),
-            "they are 0 to",
-        ),
-        (
-            lambda address, shards: random.randrange(shards),
-            "does not always get the same",
-        ),
-        (
-            lambda address, shards: hash(address) % shards,
-            "differs from process to process",
-        ),
-        (
-            lambda address, shards: hash(client_key(address)) % shards,
-            "differs from process to process",
-        ),
-        (lambda address, shards: zlib.crc32(address.encode()) % shards, "one IPv6 /64"),
-        (
-            lambda address, shards: int(address.rpartition(".")[2]) % shards,
-            "it raises ValueError",
-        ),
-        (
-            lambda address, shards: (
-                int(address[-1], 16) % shards if "." in address else 0
-            ),
-            "end in .1",
-        ),
-        (lambda address, shards: 0, "about a quarter is fair"),
-        (
-            lambda address, shards: (
-                int(ipaddress.ip_network(client_key(address))[0]) % shards
-            ),
-            "end in .1",
-        ),
-    ],
 }
+
+
+def hashed(address):
+    return zlib.crc32(client_key(address).encode())
+
+
+def nowhere(address, shards):
+    return None
+
+
+def of_seven(address, shards):
+    return hashed(address) % 7
+
+
+def from_one(address, shards):
+    return hashed(address) % shards + 1
+
+
+def at_random(address, shards):
+    return random.randrange(shards)
+
+
+def by_hash(address, shards):
+    return hash(address) % shards
+
+
+def by_hash_of_the_client(address, shards):
+    return hash(client_key(address)) % shards
+
+
+def by_address(address, shards):
+    return zlib.crc32(address.encode()) % shards
+
+
+def by_last_number(address, shards):
+    _, _, last = address.rpartition(".")
+    return int(last) % shards
+
+
+def by_last_digit(address, shards):
+    if "." not in address:
+        return 0
+    return int(address[-1], 16) % shards
+
+
+def all_on_one(address, shards):
+    return 0
+
+
+def by_number(address, shards):
+    network = ipaddress.ip_network(client_key(address))
+    return int(network.network_address) % shards
+
+
+WRONG["shard_of"] = [
+    (nowhere, "not a whole number"),
+    (of_seven, "they are 0 to"),
+    (from_one, "they are 0 to"),
+    (at_random, "does not always get the same"),
+    (by_hash, "differs from process to process"),
+    (by_hash_of_the_client, "differs from process to process"),
+    (by_address, "one IPv6 /64"),
+    (by_last_number, "it raises ValueError"),
+    (by_last_digit, "end in .1"),
+    (all_on_one, "about a quarter is fair"),
+    (by_number, "end in .1"),
+]
+
+
+BROKEN = ("internal_error", "executor_lost")
 
 
 async def submits_only(manager, submission, attempts=3):
@@ -89,17 +117,22 @@ def insists(codes, attempts_more=0, returns_first=False):
     async def answer(manager, submission, attempts=3):
         tasks = []
         for _ in range(attempts + attempts_more):
-            tasks.append(await never_again(manager, submission))
-            if not tasks[-1].error or tasks[-1].error["code"] not in codes:
+            task = await never_again(manager, submission)
+            tasks.append(task)
+            if not task.error or task.error["code"] not in codes:
                 break
-        return tasks[0 if returns_first else -1]
+
+        if returns_first:
+            return tasks[0]
+        return tasks[-1]
 
     return answer
 
 
 async def for_ever(manager, submission, attempts=3):
-    while (task := await never_again(manager, submission)).error:
-        pass
+    task = await never_again(manager, submission)
+    while task.error:
+        task = await never_again(manager, submission)
     return task
 
 
@@ -121,7 +154,7 @@ async def submits_all_at_once(manager, submission, attempts=3):
 
 async def with_one_key(manager, submission, attempts=3):
     for _ in range(attempts):
-        task = manager.submit(submission, key="mine")
+        task = manager.submit(submission, "mine")
         while not task.finished:
             await manager.wait(task.task_id, task.version)
         if not task.error:
@@ -129,7 +162,6 @@ async def with_one_key(manager, submission, attempts=3):
     return task
 
 
-BROKEN = "internal_error", "executor_lost"
 WRONG["insist"] = [
     (submits_only, "still queued"),
     (waits_once, "still processing"),
