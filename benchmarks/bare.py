@@ -11,7 +11,7 @@ import time
 import uuid
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Response
+from fastapi import FastAPI, Header, HTTPException, Query, Response
 
 from taskmanager.task import TaskDict, timestamp
 from taskmanager.task_types import AnySubmission as Submission
@@ -47,6 +47,15 @@ async def submit_task(submission: Submission) -> TaskDict:
     tasks[task_id] = task
     # FastAPI checks and encodes it.
     return task  # type: ignore[return-value]
+
+
+@app.post("/keyed", status_code=202)
+async def submit_task_with_key(
+    submission: Submission,
+    idempotency_key: Annotated[list[str] | None, Header()] = None,
+) -> TaskDict:
+    """With a header as a parameter, of which nothing is made."""
+    return await submit_task(submission)
 
 
 @app.get("/tasks/{task_id}")

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from unittest import mock
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks import load
@@ -743,6 +744,9 @@ async def _in_an_application(bench: Bench, limits: bool, slowapi: bool) -> None:
         "no limiter": asking(_app(), beyond=200),
         f"{OURS}, middleware": asking(_our_app(LIMIT)),
         f"{OURS}, middleware, RATE_LIMIT=off": asking(_our_app(None), beyond=200),
+        "no limiter, a BaseHTTPMiddleware that does nothing": asking(
+            _app_with_base_middleware(), beyond=200
+        ),
     }
     if limits:
         contestants["limits, moving window, dependency"] = asking(_limits_app())
@@ -766,6 +770,15 @@ async def _answer(request: Request) -> Response:
 def _app() -> FastAPI:
     app = FastAPI()
     app.get("/tasks")(_answer)
+    return app
+
+
+def _app_with_base_middleware() -> FastAPI:
+    async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    app = _app()
+    app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
     return app
 
 

@@ -26,12 +26,14 @@ async def _in_process(bench: Bench) -> None:
     requests = bench.pick(20, 250)
     addresses = load.addresses()
 
-    def posting(app: ASGIApp, manager: TaskManager | None = None) -> Sample:
+    def posting(
+        app: ASGIApp, manager: TaskManager | None = None, path: str = "/tasks"
+    ) -> Sample:
         async def sample() -> float:
             clients = [next(addresses) for _ in range(requests)]
             begun = time.perf_counter()
             answers = [
-                await load.request(app, "POST", "/tasks", body=load.BODY, client=client)
+                await load.request(app, "POST", path, body=load.BODY, client=client)
                 for client in clients
             ]
             seconds = time.perf_counter() - begun
@@ -55,6 +57,9 @@ async def _in_process(bench: Bench) -> None:
             "bare FastAPI": posting(bare_app),
             "taskmanager": posting(app, manager),
             "taskmanager, RATE_LIMIT=off": posting(unlimited, other),
+            "bare FastAPI, with Idempotency-Key as a parameter": posting(
+                bare_app, path="/keyed"
+            ),
         }
         figures = await bench.compare(
             "POST /tasks, in-process; without the dispatch of the tasks",
