@@ -1,5 +1,6 @@
-"""``python -m benchmarks [names] [--quick | --full] [--json FILE]
-[--plots DIR] [--readme]``.
+"""The command ``python -m benchmarks``, which measures and reports.
+
+``--help`` lists what can be given to it.
 """
 
 import argparse
@@ -20,18 +21,18 @@ from typing import NoReturn
 from benchmarks import plots, report
 from benchmarks.harness import HOW_TO_GET, Bench, CheckFailedError, Size, progress_line
 
-NAMES = sorted(
-    path.stem.removeprefix("bench_")
-    for path in Path(__file__).parent.glob("bench_*.py")
-)
+FOLDER = Path(__file__).parent
+NAMES = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
 
 
 def run(name: str, size: Size, prefix: str = "") -> Bench:
-    """Run one benchmark in an event loop of its own. Raises
-    CheckFailedError.
+    """Run one benchmark in an event loop of its own.
+
+    Raises CheckFailedError.
     """
     module = importlib.import_module(f"benchmarks.bench_{name}")
     bench = Bench(name, size, progress_line(prefix))
+
     begun = time.perf_counter()
     asyncio.run(module.run(bench))
     bench.seconds = time.perf_counter() - begun
@@ -39,9 +40,29 @@ def run(name: str, size: Size, prefix: str = "") -> Bench:
 
 
 def arguments() -> argparse.Namespace:
-    """The arguments, once it is known that whatever is to be written
-    can be: a run is too long to find out after it.
+    """The arguments, once it is known that all can be written.
+
+    A run is too long to find out after it.
     """
+    parser = _parser()
+    given = parser.parse_args()
+
+    complaint = _complaint(given)
+    if complaint:
+        parser.error(complaint)
+
+    try:
+        if given.plots:
+            given.plots.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=given.plots).close()
+        if given.json:
+            given.json.write_text("")
+    except OSError as error:
+        parser.error(str(error))
+    return given
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure the engine beside its peers."
     )
@@ -78,97 +99,124 @@ def arguments() -> argparse.Namespace:
         help="write the results into benchmarks/README.md",
     )
     parser.set_defaults(size="default")
-    given = parser.parse_args()
-    if unknown := sorted(set(given.names) - set(NAMES)):
-        parser.error(
+    return parser
+
+
+def _complaint(given: argparse.Namespace) -> str:
+    """Why these arguments cannot be followed; empty where they can."""
+    unknown = sorted(set(given.names) - set(NAMES))
+    if unknown:
+        return (
             f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}"
         )
+
     if given.readme and (given.names or given.size == "quick"):
-        parser.error(
+        return (
             "--readme replaces all results, so it takes all benchmarks, and not --quick"
         )
-    if given.readme and (why := report.why_not_readme()):
-        parser.error(f"--readme: {why}")
+    if given.readme:
+        why = report.why_not_readme()
+        if why:
+            return f"--readme: {why}"
+
     if given.plots and find_spec("matplotlib") is None:
-        parser.error(f"--plots needs matplotlib: {HOW_TO_GET}")
-    try:
-        if given.plots:
-            given.plots.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=given.plots).close()
-        if given.json:
-            given.json.write_text("")
-    except OSError as error:
-        parser.error(str(error))
-    return given
+        return f"--plots needs matplotlib: {HOW_TO_GET}"
+    return ""
 
 
-def main() -> None:
-    given = arguments()
-    names, quick = given.names or NAMES, given.size == "quick"
-    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
-    date, begun, loads = (
-        datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        time.perf_counter(),
-        [report.load_average()],
-    )
-    benches: list[Bench] = []
+class Run:
+    """All that one command measures, and where it is kept."""
 
-    def keep(ended: str) -> None:
-        if given.json:
-            report.write_json(
-                given.json,
-                benches,
-                command=command,
-                date=date,
-                ended=ended,
-                load_average=loads,
-            )
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given = given
+        self.names = given.names or NAMES
+        self.quick = given.size == "quick"
+        self.command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+        self.date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+        self.begun = time.perf_counter()
+        self.loads = [report.load_average()]
+        self.benches: list[Bench] = []
 
-    def interrupt(number: int, frame: object) -> NoReturn:
+    def keep(self, ended: str) -> None:
+        """Write the JSON file, if there is to be one."""
+        if not self.given.json:
+            return
+
+        report.write_json(
+            self.given.json,
+            self.benches,
+            command=self.command,
+            date=self.date,
+            ended=ended,
+            load_average=self.loads,
+        )
+
+    def interrupt(self, number: int, frame: object) -> NoReturn:
+        """End whatever this process started, and keep what is done."""
         # Without an exception: from the midst of an event loop it could
         # leave what waits for ever. A server that was started ends with
         # this process, unlike the processes of an executor.
         for child in multiprocessing.active_children():
             child.kill()
-        ended = f"interrupted, with {len(benches)} of {len(names)} benchmarks done"
-        keep(ended)
+
+        done = f"{len(self.benches)} of {len(self.names)}"
+        ended = f"interrupted, with {done} benchmarks done"
+        self.keep(ended)
         os.write(2, f"\n{ended}\n".encode())
         os._exit(130)
 
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
-    # log lines are off, and what they cost is measured apart
-    logging.disable(logging.INFO)
-    print(report.caveats(quick), report.load_line(loads), sep="\n\n", flush=True)
-    ended = "by an error"
-    try:
-        for number, name in enumerate(names, 1):
-            benches.append(run(name, given.size, f"[{number}/{len(names)}] {name}: "))
-            sys.stderr.write("\n")
-            print(f"\n{report.text_of(benches[-1])}", flush=True)
-        loads.append(report.load_average())
-        seconds = time.perf_counter() - begun
-        if not quick:
-            print(f"\n{report.markdown(report.targets_of(benches))}")
+    def measure(self) -> None:
+        """Run the benchmarks, and print each when it has ended."""
         print(
-            f"\n{len(benches)} benchmarks in {seconds:.0f} s. {report.load_line(loads)}",
+            report.caveats(self.quick),
+            report.load_line(self.loads),
+            sep="\n\n",
             flush=True,
         )
-        if given.plots:
-            print(
-                "drawn:",
-                *plots.draw(
-                    [chart for bench in benches for chart in bench.charts], given.plots
-                ),
-            )
-        if given.readme:
-            report.write_readme(benches, f"`{command}`, {date}, {seconds:.0f} s", loads)
+        for number, name in enumerate(self.names, 1):
+            prefix = f"[{number}/{len(self.names)}] {name}: "
+            bench = run(name, self.given.size, prefix)
+            self.benches.append(bench)
+            sys.stderr.write("\n")
+            print(f"\n{report.text_of(bench)}", flush=True)
+        self.loads.append(report.load_average())
+
+    def sum_up(self) -> None:
+        """Print the targets; draw and write what was asked for."""
+        seconds = time.perf_counter() - self.begun
+        if not self.quick:
+            print(f"\n{report.markdown(report.targets_of(self.benches))}")
+        print(
+            f"\n{len(self.benches)} benchmarks in {seconds:.0f} s.",
+            report.load_line(self.loads),
+            flush=True,
+        )
+
+        if self.given.plots:
+            charts = [chart for bench in self.benches for chart in bench.charts]
+            print("drawn:", *plots.draw(charts, self.given.plots))
+        if self.given.readme:
+            head = f"`{self.command}`, {self.date}, {seconds:.0f} s"
+            report.write_readme(self.benches, head, self.loads)
+
+
+def main() -> None:
+    of_command = Run(arguments())
+    signal.signal(signal.SIGINT, of_command.interrupt)
+    signal.signal(signal.SIGTERM, of_command.interrupt)
+    # Log lines are off, and what they cost is measured apart.
+    logging.disable(logging.INFO)
+
+    ended = "by an error"
+    try:
+        of_command.measure()
+        of_command.sum_up()
         ended = "complete"
     except CheckFailedError as error:
         ended = f"CHECK FAILED: {error}"
         sys.exit(f"\n{ended}")
     finally:
-        keep(ended)
+        of_command.keep(ended)
 
 
 if __name__ == "__main__":

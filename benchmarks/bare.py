@@ -1,9 +1,9 @@
-"""The reference for submit and poll: the same models on FastAPI alone,
-as a tutorial would write it.
+"""The reference for submit and poll: the same models on FastAPI alone.
 
-It validates a submission, makes a task of it, keeps it in a dict, and
-returns it through FastAPI's response model. It has no queue, no
-workers, no limiter, no events, no problem documents.
+It is as a tutorial would write it: it validates a submission, makes a
+task of it, keeps it in a dict, and returns it through FastAPI's
+response model. It has no queue, no workers, no limiter, no events, no
+problem documents.
 """
 
 import asyncio
@@ -11,10 +11,13 @@ import time
 import uuid
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Response
+from fastapi import FastAPI, Header, HTTPException, Query, Response
 
 from taskmanager.task import TaskDict, timestamp
 from taskmanager.task_types import AnySubmission as Submission
+
+# As many tasks as the engine keeps: the memory is not to be filled.
+MOST = 10_000
 
 app = FastAPI()
 tasks: dict[str, dict[str, Any]] = {}
@@ -22,11 +25,11 @@ tasks: dict[str, dict[str, Any]] = {}
 
 @app.post("/tasks", status_code=202)
 async def submit_task(submission: Submission) -> TaskDict:
-    # as many as the engine keeps; a benchmark may not fill the memory
-    if len(tasks) >= 10_000:
+    if len(tasks) >= MOST:
         tasks.clear()
+
     task_id = str(uuid.uuid4())
-    tasks[task_id] = {
+    task = {
         "task_id": task_id,
         "task_type": submission.task_type,
         "parameters": vars(submission.parameters),
@@ -37,11 +40,22 @@ async def submit_task(submission: Submission) -> TaskDict:
         "queue_position": 0,
         "result": None,
         "error": None,
-        "created_at": timestamp(int(time.time() * 1000)),
+        "created_at": timestamp(time.time()),
         "started_at": None,
         "finished_at": None,
     }
-    return tasks[task_id]  # type: ignore[return-value] # FastAPI checks and encodes it
+    tasks[task_id] = task
+    # FastAPI checks and encodes it.
+    return task  # type: ignore[return-value]
+
+
+@app.post("/keyed", status_code=202)
+async def submit_task_with_key(
+    submission: Submission,
+    idempotency_key: Annotated[list[str] | None, Header()] = None,
+) -> TaskDict:
+    """With a header as a parameter, of which nothing is made."""
+    return await submit_task(submission)
 
 
 @app.get("/tasks/{task_id}")
@@ -50,8 +64,9 @@ async def get_task(
     wait: bool = False,
     since: Annotated[int | None, Query(ge=0)] = None,
 ) -> TaskDict:
-    """With the engine's parameters, and no more done for them than
-    FastAPI does.
+    """With the engine's parameters, of which nothing is made.
+
+    What is measured is what FastAPI does for them.
     """
     return await get_task_plainly(task_id)
 
@@ -66,8 +81,9 @@ async def get_task_plainly(task_id: uuid.UUID) -> TaskDict:
 
 @app.get("/health")
 async def health() -> dict[str, int]:
-    """Nothing is ever under way here. Whoever waits for that asks both
-    applications.
+    """Nothing is ever under way here.
+
+    Whoever waits for that asks both applications.
     """
     return {"queued": 0, "processing": 0}
 
@@ -81,9 +97,11 @@ async def hold(
     wait: bool = False,
     since: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
-    """A request that waits: what FastAPI takes for it, before any long
-    poll is built on it.
+    """A request that waits: what FastAPI takes for it.
+
+    That is before any long poll is built on it.
     """
-    waiting.append(asyncio.get_running_loop().create_future())
-    await waiting[-1]
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiting.append(future)
+    await future
     return Response()

@@ -1,5 +1,4 @@
-"""Cleanup: how long the event loop stands still while many tasks expire
-at once.
+"""Cleanup: how long the event loop stands still while tasks expire.
 
 The engine's own cleanup loop runs over records that finished long ago,
 beside some that finished just now and have to stay. The reference is a
@@ -20,58 +19,73 @@ from benchmarks import held
 from benchmarks.harness import Bench, Chart, Sample, parts_of, watch_stalls
 from taskmanager import Settings, TaskManager
 from taskmanager.cleanup import sweep
+from taskmanager.store import TaskStore
 from taskmanager.task import Task
 
-LONG_AGO, RETENTION = 7200.0, 3600.0  # seconds
-SOON = 0.02  # seconds until the cleanup looks
+LONG_AGO = 7200.0  # seconds
+RETENTION = 3600.0  # seconds
+# Seconds until the cleanup looks.
+SOON = 0.02
+# Tasks that are not due.
 STAYING = 100
-# of the loop, and of it the collector's pauses, in ms
+# Gives the loop's stall, and of it the collector's pauses, in ms.
 Stall: TypeAlias = Callable[[], Awaitable[tuple[float, float]]]
 
 
 def managing(records: int) -> TaskManager:
-    sizes = {"queue_size": records, "max_tasks": records}
-    return TaskManager(
-        Settings(**sizes, rate_limit=None, retention=RETENTION, cleanup_interval=SOON)
+    settings = Settings(
+        queue_size=records,
+        max_tasks=records,
+        rate_limit=None,
+        retention=RETENTION,
+        cleanup_interval=SOON,
     )
+    return TaskManager(settings)
 
 
 def finish(manager: TaskManager, count: int, ago: float = 0.0) -> list[Task]:
-    """Tasks that finished ``ago`` seconds ago. It gives way to nothing
-    else, which would read the wrong clock.
+    """Tasks that finished ``ago`` seconds ago.
+
+    It gives way to nothing else, which would read the wrong clock.
     """
     then = partial(float, time.monotonic() - ago)
+    finished = []
     with mock.patch.object(time, "monotonic", then), held.collector_off():
-        return [manager.cancel(manager.submit(held.SUM).task_id) for _ in range(count)]
+        for _ in range(count):
+            task = manager.submit(held.SUM)
+            finished.append(manager.cancel(task.task_id))
+    return finished
+
+
+def due(records: dict[str, Task], now: float) -> list[str]:
+    """What a scan of all records finds to forget."""
+    return [
+        task_id
+        for task_id, task in records.items()
+        if task.status_since + RETENTION <= now
+    ]
 
 
 async def sweep_naively(records: dict[str, Task]) -> None:
     await asyncio.sleep(SOON)
-    now = time.monotonic()
-    for task_id in [
-        task_id
-        for task_id, task in records.items()
-        if task.status_since + RETENTION <= now
-    ]:
+    for task_id in due(records, time.monotonic()):
         del records[task_id]
 
 
 def engine(bench: Bench, size: int) -> Stall:
     async def sample() -> tuple[float, float]:
-        # its cleanup sleeps until the first await below
+        # Its cleanup sleeps until the first await below.
         async with managing(size + STAYING) as manager:
             finish(manager, size, LONG_AGO)
             staying = finish(manager, STAYING)
             async with watch_stalls() as stalls:
                 while int(manager.stats()["tasks"]) > STAYING:
                     await asyncio.sleep(0.001)
-            bench.check(
-                manager.stats()["tasks"] == STAYING, "the cleanup took what was not due"
-            )
-            bench.check(
-                [manager.get(task.task_id) for task in staying] == staying,
-                "the cleanup took the wrong tasks",
-            )
+
+            kept = manager.stats()["tasks"]
+            bench.check(kept == STAYING, "the cleanup took what was not due")
+            found = [manager.get(task.task_id) for task in staying]
+            bench.check(found == staying, "the cleanup took the wrong tasks")
         return stalls.longest, stalls.collector
 
     return sample
@@ -80,11 +94,12 @@ def engine(bench: Bench, size: int) -> Stall:
 def naive(bench: Bench, size: int) -> Stall:
     async def sample() -> tuple[float, float]:
         records = _records(size)
-        # the manager that made them: nothing else holds a record now,
-        # so to delete one is to free it
+        # This frees the manager that made them: nothing else holds a
+        # record now, so to delete one is to free it.
         gc.collect()
         async with watch_stalls() as stalls:
             await sweep_naively(records)
+
         bench.check(
             len(records) == STAYING,
             "the naive sweep left what was due, or took what was not",
@@ -96,10 +111,9 @@ def naive(bench: Bench, size: int) -> Stall:
 
 def _records(size: int) -> dict[str, Task]:
     manager = managing(size + STAYING)
-    return {
-        task.task_id: task
-        for task in finish(manager, size, LONG_AGO) + finish(manager, STAYING)
-    }
+    tasks = finish(manager, size, LONG_AGO)
+    tasks += finish(manager, STAYING)
+    return {task.task_id: task for task in tasks}
 
 
 async def idle_stall() -> float:
@@ -109,102 +123,115 @@ async def idle_stall() -> float:
 
 
 async def run(bench: Bench) -> None:
-    sizes, rounds = (
-        bench.pick([1000], [1000, 100_000], [1000, 100_000, 1_000_000]),
-        bench.pick(1, 2, 5),
-    )
+    await _all_at_once(bench)
+    await _nothing_due(bench)
+
+
+async def _all_at_once(bench: Bench) -> None:
+    sizes = bench.pick([1000], [1000, 100_000], [1000, 100_000, 1_000_000])
+    rounds = bench.pick(1, 2, 5)
     contestants = {"taskmanager": engine, "naive sweep": naive}
     series: dict[str, list[tuple[int, float]]] = {name: [] for name in contestants}
     rows: list[tuple[object, ...]] = []
+
     for size in sizes:
+        what = f"{size:,} tasks expire at once, stall, ms"
         samples = {name: make(bench, size) for name, make in contestants.items()}
-        stalls, pauses = parts_of(
-            await bench.take_turns(
-                f"{size:,} tasks expire at once, stall, ms", samples, rounds
+        turns = await bench.take_turns(what, samples, rounds)
+        stalls, pauses = parts_of(turns)
+        for name, stall in stalls.items():
+            series[name].append((size, stall.median))
+            row = (
+                f"{name}, {size:,}",
+                stall.median,
+                max(stall.samples),
+                max(pauses[name].samples),
             )
-        )
-        for name, figure in stalls.items():
-            series[name].append((size, figure.median))
-            rows.append(
-                (
-                    f"{name}, {size:,}",
-                    figure.median,
-                    max(figure.samples),
-                    max(pauses[name].samples),
-                )
-            )
-    idle = (
-        await bench.measure(
-            "stall of an idle loop, ms", {"idle loop": idle_stall}, rounds
-        )
-    )["idle loop"]
+            rows.append(row)
+
+    what = "stall of an idle loop, ms"
+    figures = await bench.measure(what, {"idle loop": idle_stall}, rounds)
+    idle = figures["idle loop"]
+    for_comparison = (
+        "idle loop, for comparison",
+        idle.median,
+        max(idle.samples),
+        "",
+    )
+    rows.append(for_comparison)
+
+    header = [
+        "",
+        "longest stall, ms",
+        "in the worst round",
+        "longest pause of the collector, ms",
+    ]
+    bench.table("Tasks that expire at once", header, rows)
     bench.notes.append(
-        "An idle loop's stall is the machine's own. The collector's pauses are not part of a stall."
+        "An idle loop's stall is the machine's own. The collector's pauses are not "
+        "part of a stall."
     )
-    bench.table(
-        "Tasks that expire at once",
-        [
-            "",
-            "longest stall, ms",
-            "in the worst round",
-            "longest pause of the collector, ms",
-        ],
-        [*rows, ("idle loop, for comparison", idle.median, max(idle.samples), "")],
-    )
-    stall = series["taskmanager"][-1][1]
+
+    most, longest = series["taskmanager"][-1]
     bench.target(
-        f"{sizes[-1]:,} tasks expire at once: longest stall, ms", stall, at_most=5
+        f"{most:,} tasks expire at once: longest stall, ms", longest, at_most=5
     )
-    y_label = "longest stall of the event loop, ms"
-    bench.charts.append(
-        Chart(
-            "cleanup",
-            "Tasks that expire at once",
-            "lines",
-            "tasks expired",
-            y_label,
-            dict(series),
-            True,
-        )
+    chart = Chart(
+        name="cleanup",
+        title="Tasks that expire at once",
+        kind="lines",
+        x_label="tasks expired",
+        y_label="longest stall of the event loop, ms",
+        series=dict(series),
+        log_y=True,
     )
-    await _nothing_due(bench, bench.pick([100, 1000], [100, 100_000]))
+    bench.charts.append(chart)
 
 
-async def _nothing_due(bench: Bench, sizes: list[int]) -> None:
+async def _nothing_due(bench: Bench) -> None:
     """What a cleanup costs that finds nothing to do."""
-
-    def sweeping(manager: TaskManager, repeats: int = 10_000) -> Sample:
-        async def sample() -> float:
-            begun = time.perf_counter()
-            for _ in range(repeats):
-                sweep(manager._store, manager.limiter, time.monotonic(), RETENTION)
-            return (time.perf_counter() - begun) / repeats * 1e6
-
-        return sample
-
-    def scanning(records: dict[str, Task]) -> Sample:
-        repeats = max(1, 10_000 // len(records))
-
-        async def sample() -> float:
-            begun = time.perf_counter()
-            for _ in range(repeats):
-                now = time.monotonic()
-                due = [
-                    task_id
-                    for task_id, task in records.items()
-                    if task.status_since + RETENTION <= now
-                ]
-                bench.check(not due, "the scan found something due")
-            return (time.perf_counter() - begun) / repeats * 1e6
-
-        return sample
-
     contestants = {}
-    for size in sizes:
-        manager = managing(size)
-        records = {task.task_id: task for task in finish(manager, size)}
-        contestants[f"by order of finish, {size:,} held"] = sweeping(manager)
-        contestants[f"scan of all, {size:,} held"] = scanning(records)
+    stores = []
+    for size in bench.pick([100, 1000], [100, 100_000]):
+        store = _store(size)
+        stores.append((store, size))
+        contestants[f"by order of finish, {size:,} held"] = _sweeping(store)
+        contestants[f"scan of all, {size:,} held"] = _scanning(bench, store.by_id)
+
     with held.frozen():
         await bench.compare("A sweep that finds nothing due", "µs", contestants)
-    bench.check(manager.stats()["tasks"] == sizes[-1], "a sweep took what was not due")
+    for store, size in stores:
+        bench.check(len(store.by_id) == size, "a sweep took what was not due")
+
+
+def _store(size: int) -> TaskStore:
+    """Records of tasks that finished just now."""
+    store = TaskStore(size)
+    for task in finish(managing(size), size):
+        store.add(task)
+        store.finished.append(task)
+    return store
+
+
+def _sweeping(store: TaskStore, repeats: int = 10_000) -> Sample:
+    async def sample() -> float:
+        begun = time.perf_counter()
+        for _ in range(repeats):
+            sweep(store, time.monotonic(), RETENTION)
+        return (time.perf_counter() - begun) / repeats * 1e6
+
+    return sample
+
+
+def _scanning(bench: Bench, records: dict[str, Task]) -> Sample:
+    repeats = max(1, 10_000 // len(records))
+
+    async def sample() -> float:
+        begun = time.perf_counter()
+        for _ in range(repeats):
+            bench.check(
+                not due(records, time.monotonic()), "the scan found something due"
+            )
+        return (time.perf_counter() - begun) / repeats * 1e6
+
+    return sample

@@ -1,5 +1,4 @@
-"""Dispatch: tasks through queue and workers, for work that does
-nothing.
+"""Dispatch: tasks that do nothing, through queue and workers.
 
 The reference is the bare pattern: an asyncio.Queue, five loops
 gathered, an asyncio.Task a job, and no state at all. The engine's
@@ -20,42 +19,50 @@ from types import ModuleType
 from typing import Any, TypeAlias
 from unittest import mock
 
-from benchmarks.harness import Bench, Chart, CheckFailedError, parts_of
+from benchmarks.harness import Bench, Chart, CheckFailedError, Figure, parts_of
 from benchmarks.load import RESULT, SUM
-from main import JsonFormatter
 from taskmanager import Settings, TaskManager, task_types
+from taskmanager.logs import JsonFormatter
 from taskmanager.pending import PendingQueue
 from taskmanager.store import TaskStore
 from taskmanager.task import Task, TaskStatus, new_task_id, timestamp
 from taskmanager.task_types import SUBMISSION, Parameters, Result
 
 WORKERS = 5
-BARE, OURS, HUEY, TASKIQ = (
-    "bare pattern",
-    "taskmanager",
-    "huey, no workers",
-    "taskiq, InMemoryBroker",
-)
-CHECKED = SUBMISSION.validate_python(SUM)  # as a route receives it
+BARE = "bare pattern"
+OURS = "taskmanager"
+AIOJOBS = "aiojobs"
+HUEY = "huey, no workers"
+TASKIQ = "taskiq, InMemoryBroker"
+# As a route receives it.
+CHECKED = SUBMISSION.validate_python(SUM)
 
 
 class Work:
-    """A job: counts how often it ran, and, where it pauses, how many
-    did at once.
+    """A job: counts how often it ran.
+
+    Where it pauses, it also counts how many ran at once.
     """
 
     def __init__(self, pauses: bool = False) -> None:
-        self.pauses, self.done, self.running, self.most = pauses, 0, 0, 0
-        self.handed_in = 0.0  # when the last job was
+        self.pauses = pauses
+        self.done = 0
+        self.running = 0
+        self.most = 0
+        # When the last job was.
+        self.handed_in = 0.0
 
     async def __call__(self) -> None:
         self.running += 1
-        if self.pauses:  # only then can another run at the same time
+        # Only then can another run at the same time.
+        if self.pauses:
             self.most = max(self.most, self.running)
             await asyncio.sleep(0)
         self.running -= 1
         self.done += 1
 
+
+# The contestants
 
 Contestant: TypeAlias = Callable[[int, Work], Awaitable[None]]
 
@@ -73,6 +80,7 @@ async def bare_pattern(jobs: int, work: Work) -> None:
     for job in range(jobs):
         queue.put_nowait(job)
     work.handed_in = time.perf_counter()
+
     await queue.join()
     for each in workers:
         each.cancel()
@@ -104,22 +112,20 @@ async def taskmanager(jobs: int, work: Work) -> None:
         async with TaskManager(settings) as manager:
             tasks = [manager.submit(CHECKED) for _ in range(jobs)]
             work.handed_in = time.perf_counter()
-            while not all(task.finished for task in tasks[-WORKERS:]):
-                await manager.wait(
-                    next(task for task in tasks[-WORKERS:] if not task.finished).task_id
-                )
-    if not all(
-        task.status is TaskStatus.COMPLETED and task.result == RESULT for task in tasks
-    ):
-        raise CheckFailedError("a task of the engine has not its result")
+            for task in tasks[-WORKERS:]:
+                while not task.finished:
+                    await manager.wait(task.task_id)
+
+    for task in tasks:
+        if task.status is not TaskStatus.COMPLETED or task.result != RESULT:
+            raise CheckFailedError("a task of the engine has not its result")
 
 
 async def with_log_lines(jobs: int, work: Work) -> None:
-    """As ``python main.py`` logs each change of status, though into a
-    file.
-    """
+    """With each change of status logged, though into a file."""
     logger = logging.Logger("taskmanager.manager", logging.INFO)
-    logger.manager = logging.Manager(logger)  # type: ignore[arg-type] # the common one is told that log lines are off
+    # The common manager of loggers is told that log lines are off.
+    logger.manager = logging.Manager(logger)  # type: ignore[arg-type]
     with (
         tempfile.TemporaryFile("w") as file,
         mock.patch("taskmanager.manager.logger", logger),
@@ -185,59 +191,106 @@ def _huey(module: ModuleType) -> Contestant:
     return huey
 
 
-async def run(bench: Bench) -> None:
+def _contestants(bench: Bench) -> dict[str, Contestant]:
     contestants: dict[str, Contestant] = {
         BARE: bare_pattern,
         OURS: taskmanager,
         f"{OURS}, log lines on": with_log_lines,
         "gather, Semaphore(5)": gather_with_semaphore,
     }
-    for name, module, make in [
-        ("aiojobs", "aiojobs", _aiojobs),
-        (HUEY, "huey", _huey),
-        (TASKIQ, "taskiq", _taskiq),
-    ]:
-        if (peer := bench.peer(module)) is not None:
+    peers = {
+        "aiojobs": (AIOJOBS, _aiojobs),
+        "huey": (HUEY, _huey),
+        "taskiq": (TASKIQ, _taskiq),
+    }
+    for module, (name, make) in peers.items():
+        peer = bench.peer(module)
+        if peer is not None:
             logging.getLogger(module).setLevel(logging.ERROR)
             contestants[name] = make(peer)
+    return contestants
+
+
+# The measurements
+
+
+async def run(bench: Bench) -> None:
+    contestants = _contestants(bench)
     if HUEY in contestants:
         bench.notes.append(
-            "huey's jobs are taken out and run by this benchmark, one at a time, without its worker threads and their\n"
-            "waiting: in its favour, and no answer to how many run at once."
+            "huey's jobs are taken out and run by this benchmark, one at a time, "
+            "without its worker\nthreads and their waiting: in its favour, and no "
+            "answer to how many run at once."
         )
 
-    jobs, title = (
-        bench.pick(50, 2000),
-        "A task that does nothing, from handing it in to its result",
-    )
+    jobs = bench.pick(50, 2000)
+    await _compare(bench, contestants, jobs)
+    await _count_how_many_at_once(bench, contestants)
+    await _where_it_goes(bench, jobs)
+
+
+async def _compare(bench: Bench, contestants: dict[str, Contestant], jobs: int) -> None:
+    title = "A task that does nothing, from handing it in to its result"
     samples = {
         name: partial(_sample, bench, name, contestant, jobs)
         for name, contestant in contestants.items()
     }
     whole, handing_in, dispatch = parts_of(await bench.take_turns(title, samples))
-    bench.table(
-        title,
-        ["", "median, µs", f"ratio to {BARE}", "its quartiles"],
-        [
-            (name, figure.median, figure.ratio, figure.spread)
-            for name, figure in whole.items()
-        ],
+
+    header = [
+        "",
+        "median, µs",
+        f"ratio to {BARE}",
+        "its quartiles",
+    ]
+    rows: list[tuple[object, ...]] = []
+    for name, figure in whole.items():
+        row = (
+            name,
+            figure.median,
+            figure.ratio,
+            figure.spread,
+        )
+        rows.append(row)
+    bench.table(title, header, rows)
+
+    header = [
+        "",
+        "handing in, µs",
+        "dispatch, µs",
+        f"dispatch, ratio to {BARE}",
+        "its quartiles",
+    ]
+    halves: list[tuple[object, ...]] = []
+    for name, figure in dispatch.items():
+        half = (
+            name,
+            handing_in[name].median,
+            figure.median,
+            figure.ratio,
+            figure.spread,
+        )
+        halves.append(half)
+    bench.table("The same, in its two halves", header, halves)
+
+    _set_targets(bench, whole, dispatch)
+    bars: list[tuple[Any, float]] = [
+        (name, figure.median) for name, figure in whole.items()
+    ]
+    chart = Chart(
+        name="dispatch",
+        title=title,
+        kind="bars",
+        x_label="µs a task",
+        y_label="",
+        series={"": bars},
     )
-    bench.table(
-        "The same, in its two halves",
-        [
-            "",
-            "handing in, µs",
-            "dispatch, µs",
-            f"dispatch, ratio to {BARE}",
-            "its quartiles",
-        ],
-        [
-            (name, handing_in[name].median, figure.median, figure.ratio, figure.spread)
-            for name, figure in dispatch.items()
-        ],
-    )
-    await _count_how_many_at_once(bench, contestants)
+    bench.charts.append(chart)
+
+
+def _set_targets(
+    bench: Bench, whole: dict[str, Figure], dispatch: dict[str, Figure]
+) -> None:
     bench.target(f"dispatch, times the {BARE}'s", dispatch[OURS].ratio, at_most=2.5)
     bench.target(
         f"handing in and dispatch, times the {BARE}'s", whole[OURS].ratio, at_most=2.5
@@ -247,11 +300,6 @@ async def run(bench: Bench) -> None:
         bench.target(
             "handing in and dispatch, times faster than taskiq", faster, at_least=3
         )
-    bars: list[tuple[Any, float]] = [
-        (name, figure.median) for name, figure in whole.items()
-    ]
-    bench.charts.append(Chart("dispatch", title, "bars", "µs a task", "", {"": bars}))
-    await _where_it_goes(bench, jobs)
 
 
 async def _sample(
@@ -262,11 +310,10 @@ async def _sample(
     begun = time.perf_counter()
     await contestant(jobs, work)
     ended = time.perf_counter()
+
     bench.check(work.done == jobs, f"{name} did {work.done} of {jobs} jobs")
-    handing_in, dispatch = (
-        (work.handed_in - begun) / jobs * 1e6,
-        (ended - work.handed_in) / jobs * 1e6,
-    )
+    handing_in = (work.handed_in - begun) / jobs * 1e6
+    dispatch = (ended - work.handed_in) / jobs * 1e6
     return handing_in + dispatch, handing_in, dispatch
 
 
@@ -276,103 +323,146 @@ async def _count_how_many_at_once(
     """Whether each keeps to five at once, with jobs that pause."""
     rows = []
     for name, contestant in contestants.items():
-        if name != HUEY:
-            work = Work(pauses=True)
-            await contestant(50, work)
-            rows.append(
-                (name, WORKERS, work.most, "yes" if work.most == WORKERS else "NO")
-            )
-            if name == OURS:
-                bench.check(
-                    work.most == WORKERS,
-                    f"the engine ran {work.most} at once, not {WORKERS}",
-                )
-    bench.table("Told to run five at once", ["", "told", "at most ran", "exact"], rows)
+        if name == HUEY:
+            continue
+
+        work = Work(pauses=True)
+        await contestant(50, work)
+        exact = work.most == WORKERS
+        verdict = "yes" if exact else "NO"
+        if name == OURS:
+            bench.check(exact, f"the engine ran {work.most} at once, not {WORKERS}")
+        row = (
+            name,
+            WORKERS,
+            work.most,
+            verdict,
+        )
+        rows.append(row)
+
+    header = [
+        "",
+        "told",
+        "at most ran",
+        "exact",
+    ]
+    bench.table("Told to run five at once", header, rows)
+
+
+# Where it goes
 
 
 async def _where_it_goes(bench: Bench, jobs: int) -> None:
     title = "Where a task's microseconds go, each part timed alone"
-    passes = (await bench.take_turns(title, {"parts": partial(_parts, bench, jobs)}))[
-        "parts"
-    ]
-    parts = {
-        part: statistics.median(each[part] for each in passes) for part in passes[0]
-    }
-    bench.table(title, ["", "µs"], parts.items())
+    turns = await bench.take_turns(title, {"parts": partial(_parts, bench, jobs)})
+
+    parts: dict[str, list[float]] = {}
+    for one_pass in turns["parts"]:
+        for part, taken in one_pass.items():
+            parts.setdefault(part, []).append(taken)
+    rows = [(part, statistics.median(taken)) for part, taken in parts.items()]
+    bench.table(title, ["", "µs"], rows)
 
 
 async def _parts(bench: Bench, jobs: int) -> dict[str, float]:
-    """µs a task of each part, by the engine's own functions, on as many
-    tasks as the whole, which is timed as well.
-    """
-    parts: dict[str, float] = {}
+    """µs a task of each part, by the engine's own functions.
 
-    @contextmanager
-    def timed(part: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        parts[part] = (time.perf_counter() - begun) / jobs * 1e6
+    They work on as many tasks as the whole, which is timed as well.
+    """
+    whole, handing_in, _ = await _sample(bench, OURS, taskmanager, jobs)
+    _, _, bare_dispatch = await _sample(bench, BARE, bare_pattern, jobs)
+
+    parts: dict[str, float] = {}
+    queue = PendingQueue()
+    tasks = _hand_in(jobs, queue, parts)
+    rest = handing_in - sum(parts.values())
+    parts["handing in: the rest, as calls, checks, a clock"] = rest
+
+    parts["dispatch: the bare pattern's"] = bare_dispatch
+    await _dispatch(tasks, queue, parts)
+    rest = whole - sum(parts.values())
+    parts["dispatch: the rest, as the worker's own steps, start and stop"] = rest
+    parts["all"] = whole
+    return parts
+
+
+@contextmanager
+def _timed(parts: dict[str, float], part: str, jobs: int) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    parts[part] = (time.perf_counter() - begun) / jobs * 1e6
+
+
+def _hand_in(jobs: int, queue: PendingQueue, parts: dict[str, float]) -> list[Task]:
+    store = TaskStore(jobs)
+    with _timed(parts, "handing in: an id", jobs):
+        ids = [new_task_id() for _ in range(jobs)]
+    with _timed(parts, "handing in: a record", jobs):
+        tasks = [
+            Task(
+                task_id=task_id,
+                task_type="compute_sum",
+                parameters=CHECKED.parameters,
+                priority="normal",
+                number=number,
+                place=(0.0, number),
+                expected_seconds=5.0,
+                created_at="",
+                status_since=0.0,
+            )
+            for number, task_id in enumerate(ids)
+        ]
+    with _timed(parts, "handing in: a timestamp", jobs):
+        for _ in tasks:
+            timestamp(time.time())
+    with _timed(parts, "handing in: kept by id and by page", jobs):
+        for task in tasks:
+            store.add(task)
+    with _timed(parts, "handing in: put into the queue, in order of place", jobs):
+        for task in tasks:
+            queue.put_nowait(task)
+    return tasks
+
+
+async def _dispatch(
+    tasks: list[Task], queue: PendingQueue, parts: dict[str, float]
+) -> None:
+    jobs = len(tasks)
+    plain = asyncio.Queue[Task]()
+    for task in tasks:
+        plain.put_nowait(task)
+    by_asyncio: dict[str, float] = {}
+    taken = "dispatch: taken from the queue, beyond asyncio's"
+    with _timed(parts, taken, jobs):
+        for _ in tasks:
+            queue.get_nowait()
+    with _timed(by_asyncio, taken, jobs):
+        for _ in tasks:
+            plain.get_nowait()
+    parts[taken] -= by_asyncio[taken]
+
+    def change_status(
+        task: Task, status: TaskStatus, result: Result | None = None
+    ) -> None:
+        at = timestamp(time.time())
+        task.change_status(status, at, time.monotonic(), result)
+
+    with _timed(
+        parts, "dispatch: two changes of status, each with its timestamp", jobs
+    ):
+        for task in tasks:
+            change_status(task, TaskStatus.PROCESSING)
+            change_status(task, TaskStatus.COMPLETED, RESULT)
 
     async def run_nothing(
         task_type: str, parameters: Parameters, tools: task_types.Tools
     ) -> Result:
         return RESULT
 
-    whole, handing_in, _ = await _sample(bench, OURS, taskmanager, jobs)
-    _, _, bare_dispatch = await _sample(bench, BARE, bare_pattern, jobs)
-    store, queue, plain = TaskStore(jobs), PendingQueue(), asyncio.Queue[Task]()
-    manager = TaskManager(Settings(queue_size=jobs, max_tasks=jobs, rate_limit=None))
-    with timed("handing in: an id"):
-        ids = [new_task_id() for _ in range(jobs)]
-    with timed("handing in: a record"):
-        tasks = [
-            Task(
-                task_id,
-                "compute_sum",
-                CHECKED.parameters,
-                "normal",
-                number,
-                (0.0, number),
-                5.0,
-                "",
-                0.0,
-            )
-            for number, task_id in enumerate(ids)
-        ]
-    with timed("handing in: a timestamp"):
-        for _ in tasks:
-            timestamp(int(time.time() * 1000))
-    with timed("handing in: kept by id and by page"):
-        for task in tasks:
-            store.add(task)
-    with timed("handing in: put into the queue, in order of place"):
-        for task in tasks:
-            queue.put_nowait(task)
-    parts["handing in: the rest, as calls, checks, a clock"] = handing_in - sum(
-        parts.values()
-    )
+    async def in_executor(function: Callable[..., int], *args: int) -> int:
+        return function(*args)
 
-    for task in tasks:
-        plain.put_nowait(task)
-    parts["dispatch: the bare pattern's"] = bare_dispatch
-    with timed("dispatch: taken from the queue, beyond asyncio's"):
-        for _ in tasks:
-            queue.get_nowait()
-    with timed("asyncio's"):
-        for _ in tasks:
-            plain.get_nowait()
-    parts["dispatch: taken from the queue, beyond asyncio's"] -= parts.pop("asyncio's")
-    with timed("dispatch: two changes of status, each with its timestamp"):
+    with _timed(parts, "dispatch: the handler called, with its Tools", jobs):
         for task in tasks:
-            manager._change_status(task, TaskStatus.PROCESSING)
-            manager._change_status(task, TaskStatus.COMPLETED, result=RESULT)
-    with (
-        timed("dispatch: the handler called, with its Tools"),
-        mock.patch.object(task_types, "run", run_nothing),
-    ):
-        for task in tasks:
-            await manager._handle(task)
-    parts["dispatch: the rest, as the worker's own steps, start and stop"] = (
-        whole - sum(parts.values())
-    )
-    return parts | {"all": whole}
+            tools = task_types.Tools(1.0, task.report_progress, in_executor)
+            await run_nothing(task.task_type, task.parameters, tools)

@@ -1,11 +1,11 @@
-"""Executors: where CPU-bound tasks are worked on, and what each place
-costs them and the event loop.
+"""Executors: what each place of CPU-bound work costs.
 
-The same small count_primes tasks go through the engine with each
-executor, which is started before and stays open, as in a server.
-Inline, the work runs on the event loop itself, as it must not. Dask has
-a cluster of its own on this machine, whose scheduler shares this
-process: what it costs is measured, what more machines bring is not.
+It costs the tasks, and the event loop. The same small count_primes
+tasks go through the engine with each executor, which is started before
+and stays open, as in a server. Inline, the work runs on the event loop
+itself, as it must not. Dask has a cluster of its own on this machine,
+whose scheduler shares this process: what it costs is measured, what
+more machines bring is not.
 """
 
 import asyncio
@@ -19,15 +19,23 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.harness import Bench, Chart, parts_of, watch_stalls
 from taskmanager import Settings, TaskManager
-from taskmanager.executors import KIND, from_env
+from taskmanager.executors import new_executor
 from taskmanager.task_types import SUBMISSION
 
-# a limit, and how many primes there are up to it
-QUICK, SIZE = (10_000, 1_229), (2_000_000, 148_933)
+
+class Primes(NamedTuple):
+    """A limit, and how many primes there are up to it."""
+
+    limit: int
+    expected: int
+
+
+QUICK = Primes(limit=10_000, expected=1_229)
+DEFAULT = Primes(limit=2_000_000, expected=148_933)
 
 
 class Inline(Executor):
@@ -53,34 +61,38 @@ async def run(bench: Bench) -> None:
 
 def _executors(bench: Bench) -> dict[str, Executor]:
     cores = os.cpu_count() or 1
-    spawn, deaf = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+    # Deaf to Ctrl-C: this process decides when they end.
+    processes = ProcessPoolExecutor(
+        cores,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
     made: dict[str, Executor] = {
         "inline": Inline(),
         "threads": ThreadPoolExecutor(cores),
-        "processes": ProcessPoolExecutor(
-            cores, mp_context=spawn, initializer=signal.signal, initargs=deaf
-        ),
+        "processes": processes,
     }
+
     if find_spec("distributed") is None:
         bench.left_out.append(
             "Dask: not installed; pip install -r taskmanager/requirements-dask.txt"
         )
     else:
         bench.say("starting a Dask cluster")
-        dask = from_env({KIND: "dask"})
-        assert dask is not None
-        made["Dask"] = dask
+        made["Dask"] = new_executor(Settings(executor="dask"))
     return made
 
 
 async def _makespan(
-    bench: Bench, executor: Executor, tasks: int, limit: int, primes: int
+    bench: Bench, executor: Executor, tasks: int, primes: Primes
 ) -> tuple[float, float]:
-    """From the first submission to the last result, in ms, and the
-    event loop's longest stall meanwhile.
+    """From the first submission to the last result, in ms.
+
+    And the event loop's longest stall meanwhile.
     """
     submission = SUBMISSION.validate_python(
-        {"task_type": "count_primes", "parameters": {"limit": limit}}
+        {"task_type": "count_primes", "parameters": {"limit": primes.limit}}
     )
     settings = Settings(queue_size=tasks, rate_limit=None)
     async with (
@@ -93,62 +105,76 @@ async def _makespan(
             while not task.finished:
                 await manager.wait(task.task_id, task.version)
         makespan = (time.perf_counter() - begun) * 1000
-    right = [task.result == {"count": primes} for task in submitted]
+
+    wrong = [task for task in submitted if task.result != {"count": primes.expected}]
+    errors = [task.error for task in wrong[:1]]
     bench.check(
-        all(right),
-        f"{right.count(False)} of {tasks} tasks have not their result: {submitted[0].error}",
+        not wrong, f"{len(wrong)} of {tasks} tasks have not their result: {errors}"
     )
     return makespan, stalls.longest
 
 
 async def _makespans(bench: Bench, executors: dict[str, Executor]) -> None:
-    tasks, (limit, primes), rounds = (
-        bench.pick(10, 200),
-        bench.pick(QUICK, SIZE),
-        bench.pick(1, 2, 5),
+    tasks = bench.pick(10, 200)
+    primes = bench.pick(QUICK, DEFAULT)
+    title = (
+        f"Makespan of {tasks} tasks that count the primes up to {primes.limit:,}, "
+        f"{os.cpu_count()} cores"
     )
-    title = f"Makespan of {tasks} tasks that count the primes up to {limit:,}, {os.cpu_count()} cores"
     samples = {
-        name: partial(_makespan, bench, executor, tasks, limit, primes)
+        name: partial(_makespan, bench, executor, tasks, primes)
         for name, executor in executors.items()
     }
-    makespans, stalls = parts_of(await bench.take_turns(title, samples, rounds))
-    bench.table(
-        title,
-        [
-            "",
-            "median, ms",
-            "ratio to inline",
-            "its quartiles",
-            "longest stall of the event loop, ms",
-        ],
-        [
-            (name, each.median, each.ratio, each.spread, max(stalls[name].samples))
-            for name, each in makespans.items()
-        ],
-    )
-    bars: list[tuple[Any, float]] = [
-        (name, each.median) for name, each in makespans.items()
+    turns = await bench.take_turns(title, samples, bench.pick(1, 2, 5))
+    makespans, stalls = parts_of(turns)
+
+    header = [
+        "",
+        "median, ms",
+        "ratio to inline",
+        "its quartiles",
+        "longest stall of the event loop, ms",
     ]
-    bench.charts.append(
-        Chart("executors", title, "bars", "makespan, ms", "", {"tasks": bars})
+    rows: list[tuple[object, ...]] = []
+    for name, makespan in makespans.items():
+        row = (
+            name,
+            makespan.median,
+            makespan.ratio,
+            makespan.spread,
+            max(stalls[name].samples),
+        )
+        rows.append(row)
+    bench.table(title, header, rows)
+
+    bars: list[tuple[Any, float]] = [
+        (name, makespan.median) for name, makespan in makespans.items()
+    ]
+    chart = Chart(
+        name="executors",
+        title=title,
+        kind="bars",
+        x_label="makespan, ms",
+        y_label="",
+        series={"tasks": bars},
     )
+    bench.charts.append(chart)
 
 
 async def _nothing(bench: Bench, executors: dict[str, Executor]) -> None:
-    calls, rounds = bench.pick(3, 20), bench.pick(1, 3, 5)
+    calls = bench.pick(3, 20)
 
     async def call(executor: Executor) -> float:
-        """The median time, in µs, from handing in one call that does
-        nothing until its result is back.
+        """The median time of one call that does nothing, in µs.
+
+        From handing it in until its result is back.
         """
-        loop, taken = asyncio.get_running_loop(), []
+        loop = asyncio.get_running_loop()
+        taken = []
         for _ in range(calls):
             begun = time.perf_counter()
-            bench.check(
-                await loop.run_in_executor(executor, int) == 0,
-                "a call has not its result",
-            )
+            result = await loop.run_in_executor(executor, int)
+            bench.check(result == 0, "a call has not its result")
             taken.append((time.perf_counter() - begun) * 1e6)
         return statistics.median(taken)
 
@@ -156,5 +182,8 @@ async def _nothing(bench: Bench, executors: dict[str, Executor]) -> None:
         name: partial(call, executor) for name, executor in executors.items()
     }
     await bench.compare(
-        "A call that does nothing, one after another", "µs", samples, rounds
+        "A call that does nothing, one after another",
+        "µs",
+        samples,
+        bench.pick(1, 3, 5),
     )

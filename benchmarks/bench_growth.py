@@ -1,13 +1,12 @@
-"""Growth: what each operation costs with 100 tasks and clients held,
-and with 100,000.
+"""Growth: what an operation costs with 100 tasks held, and 100,000.
 
-The engines that hold so much live side by side and are measured in
-turn. A batch of operations is timed; what it added is then forgotten,
-untimed, so that the number held stays. "Any" is a random one of those
-held, which no cache of the processor has when there are many; its id or
-address is a text of its own, as one that comes over HTTP is. What of
-that is the memory's share, the tables for comparison say: there, the
-same is read without the engine.
+As many clients are held. The engines that hold so much live side by
+side and are measured in turn. A batch of operations is timed; what it
+added is then forgotten, untimed, so that the number held stays. "Any"
+is a random one of those held, which no cache of the processor has when
+there are many; its id or address is a text of its own, as one that
+comes over HTTP is. What of that is the memory's share, the tables for
+comparison say: there, the same is read without the engine.
 """
 
 import asyncio
@@ -17,7 +16,8 @@ import statistics
 import sys
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterable
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 from itertools import chain, islice
 from operator import attrgetter
@@ -29,13 +29,25 @@ from pydantic_core import from_json
 from benchmarks import held, load
 from benchmarks.harness import Bench, Chart, Figure, Sample
 from taskmanager import Settings, TaskManager
+from taskmanager.pending import PendingQueue
 from taskmanager.task import Task, TaskStatus
 from taskmanager.task_types import SUBMISSION
 
-BATCH = WORKERS = 50  # a batch can be processing all at once
-PAGE = 100  # records of a list's first page
-AT_MOST = 1.3  # times its cost with 100 held
-# What a poll reads of a task
+# A batch can be processing all at once.
+BATCH = 50
+WORKERS = BATCH
+# Tasks and clients held.
+SIZES = [
+    100,
+    1000,
+    10_000,
+    100_000,
+]
+# Records of a list's first page.
+PAGE = 100
+# Times its cost with 100 held.
+AT_MOST = 1.3
+# What a poll reads of a task.
 FIELDS = attrgetter(
     "status",
     "version",
@@ -54,26 +66,31 @@ class Holding:
     def __init__(
         self, bench: Bench, app: FastAPI, manager: TaskManager, clients: int = 0
     ) -> None:
-        self.bench, self.app, self.manager, self.store = (
-            bench,
-            app,
-            manager,
-            manager._store,
-        )
-        self.clients = [
-            f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
-            for number in range(clients)
-        ]
+        self.bench = bench
+        self.app = app
+        self.manager = manager
+        self.limiter = held.limiter_of(app)
+        self.store = held.store_of(manager)
+        self.clients = [load.address(number) for number in range(clients)]
         self.random = random.Random(0)
         self.ids: list[str] = []
         self.size = 0
+        # What the engine keeps of them, without the engine.
+        self.accepted: OrderedDict[str, deque[float]] = OrderedDict()
+        self.queue = PendingQueue()
 
     async def hold(self, ids: list[str]) -> None:
         """Take what the engine has by now as what it holds."""
-        assert self.manager.limiter is not None
         for client in self.clients:
-            await self.manager.limiter.hit(_copy(client), time.monotonic())
-        self.ids, self.size = [_copy(task_id) for task_id in ids], len(self.store.by_id)
+            await self.limiter.hit(_copy(client), time.monotonic())
+            self.accepted[_copy(client)] = deque([time.monotonic()])
+
+        self.ids = [_copy(task_id) for task_id in ids]
+        self.size = len(self.store.by_id)
+        for task_id in ids:
+            task = self.store.by_id[task_id]
+            if task.status is TaskStatus.QUEUED:
+                self.queue.put_nowait(task)
 
     def any_ids(self) -> list[str]:
         return self.random.sample(self.ids, BATCH)
@@ -110,9 +127,17 @@ class Holding:
             "a task is not cancelled",
         )
 
+    def check_batch(self, found: Collection[object]) -> None:
+        self.bench.check(
+            len(found) == BATCH and None not in found,
+            "a task that was to be held is gone",
+        )
+
     def settle(self) -> None:
-        """Forget what came on top: the newest of the finished ones,
-        not, as the engine would, the oldest.
+        """Forget what came on top.
+
+        That is the newest of the finished ones, not, as the engine
+        would, the oldest.
         """
         while len(self.store.by_id) > self.size:
             self.store.finished.rotate(1)
@@ -122,7 +147,7 @@ class Holding:
         )
 
 
-# does it BATCH times, and gives the µs of one
+# Does it BATCH times, and gives the µs of one.
 Operation: TypeAlias = Callable[[Holding], Awaitable[float]]
 
 
@@ -142,6 +167,7 @@ async def submit(engine: Holding) -> float:
     begun = time.perf_counter()
     tasks = [engine.manager.submit(submission) for submission in submissions]
     cost = _since(begun)
+
     await engine.complete(tasks)
     return cost
 
@@ -151,6 +177,7 @@ async def dispatch(engine: Holding) -> float:
     begun = time.perf_counter()
     await load.until_idle(engine.manager)
     cost = _since(begun)
+
     await engine.complete(tasks)
     return cost
 
@@ -159,9 +186,9 @@ def _poll(engine: Holding, ids: list[str]) -> float:
     begun = time.perf_counter()
     found = [engine.manager.describe(engine.manager.get(task_id)) for task_id in ids]
     cost = _since(begun)
-    engine.bench.check(
-        [task["task_id"] for task in found] == ids, "a poll answered another task"
-    )
+
+    right = [task["task_id"] for task in found] == ids
+    engine.bench.check(right, "a poll answered another task")
     return cost
 
 
@@ -176,29 +203,34 @@ async def poll_any(engine: Holding) -> float:
 
 
 async def wake(engine: Holding) -> float:
-    occupying, tasks = await engine.occupy(), engine.submit()
+    occupying = await engine.occupy()
+    tasks = engine.submit()
     pollers = [asyncio.create_task(engine.manager.wait(task.task_id)) for task in tasks]
     await asyncio.sleep(0)
     engine.bench.check(
         engine.manager.stats()["waiting"] == BATCH, "a poller does not wait"
     )
+
     begun = time.perf_counter()
     for task in tasks:
         engine.manager.cancel(task.task_id)
     found = await asyncio.gather(*pollers)
     cost = _since(begun)
+
     engine.check_cancelled(found)
     await engine.cancel(occupying)
     return cost
 
 
 async def cancel_queued(engine: Holding) -> float:
-    occupying, tasks = await engine.occupy(), engine.submit()
+    occupying = await engine.occupy()
+    tasks = engine.submit()
     engine.random.shuffle(tasks)
     begun = time.perf_counter()
     for task in tasks:
         engine.manager.cancel(task.task_id)
     cost = _since(begun)
+
     engine.check_cancelled(tasks)
     await engine.cancel(occupying)
     return cost
@@ -211,6 +243,7 @@ async def cancel_processing(engine: Holding) -> float:
         engine.manager.cancel(task.task_id)
     await load.until_idle(engine.manager)
     cost = _since(begun)
+
     engine.check_cancelled(tasks)
     return cost
 
@@ -220,26 +253,26 @@ async def look_up(engine: Holding) -> float:
     begun = time.perf_counter()
     found = [engine.store.by_id.get(task_id) for task_id in ids]
     cost = _since(begun)
-    engine.bench.check(None not in found, "a task that was to be held is gone")
+
+    engine.check_batch(found)
     return cost
 
 
 async def look_up_and_read(engine: Holding) -> float:
     ids = engine.any_ids()
     begun = time.perf_counter()
-    found = [
-        (FIELDS(task := engine.store.by_id[task_id]), vars(task.parameters))
-        for task_id in ids
-    ]
+    tasks = [engine.store.by_id[task_id] for task_id in ids]
+    found = [(FIELDS(task), vars(task.parameters)) for task in tasks]
     cost = _since(begun)
-    engine.bench.check(len(found) == BATCH, "a task that was to be held is gone")
+
+    engine.check_batch(found)
     return cost
 
 
 async def look_up_and_count(engine: Holding) -> float:
-    limiter, clients = engine.manager.limiter, engine.any_clients()
-    assert limiter is not None
-    accepted, now = limiter._accepted, time.monotonic()
+    accepted = engine.accepted
+    clients = engine.any_clients()
+    now = time.monotonic()
     begun = time.perf_counter()
     for client in clients:
         accepted[client].append(now)
@@ -248,11 +281,11 @@ async def look_up_and_count(engine: Holding) -> float:
 
 
 async def _hit(engine: Holding, clients: list[str]) -> float:
-    limiter = engine.manager.limiter
-    assert limiter is not None
+    limiter = engine.limiter
     begun = time.perf_counter()
     decisions = [await limiter.hit(client, time.monotonic()) for client in clients]
     cost = _since(begun)
+
     engine.bench.check(
         all(decision.allowed for decision in decisions), "a request was refused"
     )
@@ -264,8 +297,9 @@ async def hit_any(engine: Holding) -> float:
 
 
 async def hit_new(engine: Holding) -> float:
-    """The limiter holds as many clients as it may, so each new one is
-    kept in the place of another.
+    """The limiter holds as many clients as it may.
+
+    So each new one is kept in the place of another.
     """
     return await _hit(engine, [f"new {engine.random.random()}" for _ in range(BATCH)])
 
@@ -275,10 +309,9 @@ async def first_page(engine: Holding) -> float:
     page = list(islice(chain.from_iterable(engine.manager.list_tasks()), PAGE))
     found = [engine.manager.describe(task) for task in page]
     cost = _since(begun, 1)
-    engine.bench.check(
-        [task["task_id"] for task in found] == engine.ids[:PAGE],
-        "a page has other tasks",
-    )
+
+    right = [task["task_id"] for task in found] == engine.ids[:PAGE]
+    engine.bench.check(right, "a page has other tasks")
     return cost
 
 
@@ -286,6 +319,7 @@ async def none_failed(engine: Holding) -> float:
     begun = time.perf_counter()
     found = list(chain.from_iterable(engine.manager.list_tasks(TaskStatus.FAILED)))
     cost = _since(begun, 1)
+
     engine.bench.check(not found, "a task has failed")
     return cost
 
@@ -312,9 +346,9 @@ async def http_submit(engine: Holding) -> float:
     begun = time.perf_counter()
     answers = await _ask(engine, "POST", ["/tasks"] * BATCH, load.BODY, 202)
     cost = _since(begun)
-    await engine.complete(
-        [engine.manager.get(from_json(body)["task_id"]) for body in answers]
-    )
+
+    ids = [from_json(body)["task_id"] for body in answers]
+    await engine.complete([engine.manager.get(task_id) for task_id in ids])
     return cost
 
 
@@ -324,34 +358,31 @@ async def http_poll_any(engine: Holding) -> float:
     begun = time.perf_counter()
     answers = await _ask(engine, "GET", paths)
     cost = _since(begun)
-    engine.bench.check(
-        [from_json(body)["task_id"] for body in answers] == ids,
-        "a poll answered another task",
-    )
+
+    right = [from_json(body)["task_id"] for body in answers] == ids
+    engine.bench.check(right, "a poll answered another task")
     return cost
 
 
 async def http_wake(engine: Holding) -> float:
-    occupying, tasks = await engine.occupy(), engine.submit()
-    requests = [
-        asyncio.create_task(
-            load.request(
-                engine.app,
-                "GET",
-                f"/tasks/{task.task_id}",
-                client=client,
-                query="wait=true&since=1",
-            )
+    occupying = await engine.occupy()
+    tasks = engine.submit()
+    requests = []
+    for task, client in zip(tasks, engine.any_clients(), strict=True):
+        path = f"/tasks/{task.task_id}"
+        request = load.request(
+            engine.app, "GET", path, client=client, query="wait=true&since=1"
         )
-        for task, client in zip(tasks, engine.any_clients(), strict=True)
-    ]
+        requests.append(asyncio.create_task(request))
     while engine.manager.stats()["waiting"] != BATCH:
         await asyncio.sleep(0)
+
     begun = time.perf_counter()
     for task in tasks:
         engine.manager.cancel(task.task_id)
     answers = await asyncio.gather(*requests)
     cost = _since(begun)
+
     engine.bench.check(
         all(from_json(body)["status"] == "cancelled" for _, body in answers),
         "a poll was not woken",
@@ -361,12 +392,14 @@ async def http_wake(engine: Holding) -> float:
 
 
 async def http_cancel_queued(engine: Holding) -> float:
-    occupying, tasks = await engine.occupy(), engine.submit()
+    occupying = await engine.occupy()
+    tasks = engine.submit()
     engine.random.shuffle(tasks)
     paths = [f"/tasks/{task.task_id}" for task in tasks]
     begun = time.perf_counter()
     await _ask(engine, "DELETE", paths)
     cost = _since(begun)
+
     engine.check_cancelled(tasks)
     await engine.cancel(occupying)
     return cost
@@ -379,21 +412,21 @@ async def http_cancel_processing(engine: Holding) -> float:
     await _ask(engine, "DELETE", paths)
     await load.until_idle(engine.manager)
     cost = _since(begun)
+
     engine.check_cancelled(tasks)
     return cost
 
 
 async def http_first_page(engine: Holding) -> float:
-    client = engine.any_clients()[0]
+    client = engine.random.choice(engine.clients)
     begun = time.perf_counter()
     _, body = await load.request(
         engine.app, "GET", "/tasks", client=client, query=f"limit={PAGE}"
     )
     cost = _since(begun, 1)
-    engine.bench.check(
-        [task["task_id"] for task in from_json(body)] == engine.ids[:PAGE],
-        "a page has other tasks",
-    )
+
+    right = [task["task_id"] for task in from_json(body)] == engine.ids[:PAGE]
+    engine.bench.check(right, "a page has other tasks")
     return cost
 
 
@@ -401,13 +434,12 @@ async def http_first_page(engine: Holding) -> float:
 
 
 async def _submit_beside(engine: Holding, priority: str) -> float:
-    submissions = [
-        SUBMISSION.validate_python(held.ENDLESS | {"priority": priority})
-        for _ in range(BATCH)
-    ]
+    submission = {**held.ENDLESS, "priority": priority}
+    submissions = [SUBMISSION.validate_python(submission) for _ in range(BATCH)]
     begun = time.perf_counter()
     tasks = [engine.manager.submit(submission) for submission in submissions]
     cost = _since(begun)
+
     await engine.cancel(tasks)
     engine.check_cancelled(tasks)
     return cost
@@ -427,6 +459,7 @@ async def cancel_any_queued(engine: Holding) -> float:
     begun = time.perf_counter()
     tasks = [engine.manager.cancel(task_id) for task_id in ids]
     cost = _since(begun)
+
     engine.check_cancelled(tasks)
     for place, task in zip(places, engine.submit(held.ENDLESS), strict=True):
         engine.ids[place] = _copy(task.task_id)
@@ -434,12 +467,8 @@ async def cancel_any_queued(engine: Holding) -> float:
 
 
 async def take_next(engine: Holding) -> float:
-    processing = list(
-        islice(
-            chain.from_iterable(engine.manager.list_tasks(TaskStatus.PROCESSING)),
-            WORKERS,
-        )
-    )
+    pages = engine.manager.list_tasks(TaskStatus.PROCESSING)
+    processing = list(islice(chain.from_iterable(pages), WORKERS))
     queued = int(engine.manager.stats()["queued"])
     begun = time.perf_counter()
     for task in processing:
@@ -447,6 +476,7 @@ async def take_next(engine: Holding) -> float:
     while engine.manager.stats()["queued"] != queued - WORKERS:
         await asyncio.sleep(0)
     cost = _since(begun)
+
     engine.check_cancelled(processing)
     engine.submit(held.ENDLESS)
     return cost
@@ -456,13 +486,14 @@ async def position(engine: Holding) -> float:
     tasks = [engine.store.by_id[task_id] for task_id in engine.any_ids()]
     begun = time.perf_counter()
     for task in tasks:
-        engine.manager._queue.position(task)
+        engine.queue.position(task)
     return _since(begun)
 
 
 async def move(engine: Holding) -> float:
-    """What a plain list of so many moves when one is put in front, or
-    taken from there.
+    """What a plain list of so many moves.
+
+    One is put in front, or taken from there.
     """
     queued = list(engine.ids)
     begun = time.perf_counter()
@@ -471,6 +502,8 @@ async def move(engine: Holding) -> float:
         del queued[0]
     return _since(begun)
 
+
+# The tables
 
 ON_NEW: dict[str, Operation] = {
     "submit": submit,
@@ -497,7 +530,7 @@ QUEUED: dict[str, Operation] = {
     "submit, before all (high priority)": submit_before,
     "poll, any queued task": poll_any,
     "cancel, any queued task": cancel_any_queued,
-    # the last, since what is queued changes
+    # It comes last, since what is queued changes.
     "cancel a processing task, whose worker takes the next": take_next,
 }
 BESIDE: dict[str, Operation] = {
@@ -516,50 +549,51 @@ DRAWN = [
     "submit",
     "poll, any task",
     "rate limit, any client",
-    *list(ON_NEW)[3:],
+    "cancel a queued task and wake its poller",
+    "cancel, a queued task",
+    "cancel, a processing task",
     "dispatch, a task that does nothing",
 ]
+Found: TypeAlias = dict[str, list[Figure]]
 
 
 async def run(bench: Bench) -> None:
-    sizes = bench.pick([100, 300], [100, 1000, 10_000, 100_000])
-    # first: tracing is faster where little is held
+    sizes = bench.pick([100, 300], SIZES)
+    # It comes first: tracing is faster where little is held.
     await _memory(bench, bench.pick(200, 10_000, 20_000))
     with held.instant_work():
         await _with_finished(bench, sizes)
         await _with_queued(bench, [sizes[0], sizes[-1]])
     bench.notes.append(
-        "What is held is out of the garbage collector's reach while operations are measured; its full passes, which "
-        "stop everything and grow with what is held, are shown by themselves. What touches any one of many waits for "
-        "memory where few fit into the processor's caches: see what a plain dict's look-up takes."
+        "What is held is out of the garbage collector's reach while operations are "
+        "measured; its full passes, which stop everything and grow with what is held, "
+        "are shown by themselves. What touches any one of many waits for memory where "
+        "few fit into the processor's caches: see what a plain dict's look-up takes."
     )
 
 
 async def _with_finished(bench: Bench, sizes: list[int]) -> None:
-    engines, passes = {}, []
+    engines = {}
+    passes = []
     async with AsyncExitStack() as stack:
         for size in sizes:
             bench.say(f"{size:,} tasks are completed, to be held")
-            stack.enter_context(held.frozen())  # the engines before this one
-            settings = {"workers": WORKERS, "rate_limit": 10**9, "max_clients": size}
-            app, manager = await stack.enter_async_context(load.running(**settings))
-            engines[size] = Holding(bench, app, manager, clients=size)
-            await engines[size].hold(await held.fill(manager, size))
+            # The engines before this one are not in the pass.
+            stack.enter_context(held.frozen())
+            engines[size] = await _holding(bench, stack, size)
             gc.collect()
             begun = time.perf_counter()
             gc.collect()
             passes.append(_since(begun, 1))
+
         stack.enter_context(held.frozen())
-        few, many = sizes[0], sizes[-1]
-        new = await _compare(
+        found = await _compare(
             bench, "The engine, finished tasks held: on new tasks", engines, ON_NEW
         )
-        await _compare(
-            bench,
-            "The application, finished tasks held",
-            {n: engines[n] for n in (few, many)},
-            HTTP,
-        )
+        few, *_, many = sizes
+        two = {few: engines[few], many: engines[many]}
+        await _compare(bench, "The application, finished tasks held", two, HTTP)
+
         await _measure(
             bench,
             "Finished tasks held: for comparison, and outside the targets",
@@ -574,22 +608,36 @@ async def _with_finished(bench: Bench, sizes: list[int]) -> None:
                 "",
             ]
         )
-        old = await _compare(
+        found |= await _compare(
             bench, "The engine, finished tasks held: on any", engines, ON_ANY
         )
-    found = new | old
-    lines = {
-        name: [
-            (size, figure.median)
-            for size, figure in zip(sizes, found[name], strict=True)
-        ]
-        for name in DRAWN
-    }
-    title, x_label = (
-        "The engine, with finished tasks and clients held",
-        "tasks and clients held",
+    _draw(bench, sizes, found)
+
+
+async def _holding(bench: Bench, stack: AsyncExitStack, size: int) -> Holding:
+    """An engine with so many finished tasks and clients."""
+    running = load.running(workers=WORKERS, rate_limit=10**9, max_clients=size)
+    app, manager = await stack.enter_async_context(running)
+    engine = Holding(bench, app, manager, clients=size)
+    await engine.hold(await held.fill(manager, size))
+    return engine
+
+
+def _draw(bench: Bench, sizes: list[int], found: Found) -> None:
+    lines = {}
+    for name in DRAWN:
+        pairs = zip(sizes, found[name], strict=True)
+        lines[name] = [(size, figure.median) for size, figure in pairs]
+    chart = Chart(
+        name="growth",
+        title="The engine, with finished tasks and clients held",
+        kind="lines",
+        x_label="tasks and clients held",
+        y_label="µs",
+        series=lines,
+        log_y=True,
     )
-    bench.charts.append(Chart("growth", title, "lines", x_label, "µs", lines, True))
+    bench.charts.append(chart)
 
 
 async def _with_queued(bench: Bench, sizes: list[int]) -> None:
@@ -597,15 +645,15 @@ async def _with_queued(bench: Bench, sizes: list[int]) -> None:
     async with AsyncExitStack() as stack:
         for size in sizes:
             bench.say(f"{size:,} tasks are queued")
-            app, manager = await stack.enter_async_context(
-                load.running(workers=WORKERS, task_timeout=10**6)
-            )
-            engines[size] = Holding(bench, app, manager)
-            await engines[size].occupy()
+            running = load.running(workers=WORKERS, task_timeout=10**6)
+            app, manager = await stack.enter_async_context(running)
+            engine = Holding(bench, app, manager)
+            await engine.occupy()
             with held.collector_off():
-                await engines[size].hold(
-                    [manager.submit(held.ENDLESS).task_id for _ in range(size)]
-                )
+                tasks = [manager.submit(held.ENDLESS) for _ in range(size)]
+                await engine.hold([task.task_id for task in tasks])
+            engines[size] = engine
+
         stack.enter_context(held.frozen())
         await _measure(
             bench,
@@ -621,17 +669,20 @@ async def _compare(
     title: str,
     engines: dict[int, Holding],
     operations: dict[str, Operation],
-) -> dict[str, list[Figure]]:
+) -> Found:
     """Measure, and add a target for the operation that grows most."""
     few, *_, many = engines
     found = await _measure(bench, title, engines, operations)
+
     growth = {name: figures[-1].ratio for name, figures in found.items()}
-    worst, missed = (
-        max(growth, key=growth.__getitem__),
-        sum(ratio > AT_MOST for ratio in growth.values()),
+    worst = max(growth, key=growth.__getitem__)
+    missed = sum(ratio > AT_MOST for ratio in growth.values())
+    bench.target(
+        f"{title}: {many:,} to {few:,}, worst of {len(growth)} rows, {missed} missed "
+        f"({worst})",
+        growth[worst],
+        at_most=AT_MOST,
     )
-    what = f"{title}: {many:,} to {few:,}, worst of {len(growth)} rows, {missed} missed ({worst})"
-    bench.target(what, growth[worst], at_most=AT_MOST)
     return found
 
 
@@ -640,86 +691,97 @@ async def _measure(
     title: str,
     engines: dict[int, Holding],
     operations: dict[str, Operation],
-) -> dict[str, list[Figure]]:
+) -> Found:
     """Each operation on each engine in turn: a table."""
-    few, *_, many = engines
-
-    def sampling(operation: Operation, engine: Holding) -> Sample:
-        async def sample() -> float:
-            costs = []
-            for _ in range(bench.pick(1, 3)):
-                costs.append(await operation(engine))
-                engine.settle()
-            return statistics.median(costs)
-
-        return sample
-
     found = {}
+    rows: list[tuple[object, ...]] = []
     for name, operation in operations.items():
         samples = {
-            f"{name}, {size:,} held": sampling(operation, engine)
+            f"{name}, {size:,} held": _sampling(operation, engine, bench.pick(1, 3))
             for size, engine in engines.items()
         }
-        figures = await bench.measure(
+        measured = await bench.measure(
             f"{title}: {name}, µs", samples, bench.pick(1, 5, 15)
         )
-        found[name] = list(figures.values())
+        figures = list(measured.values())
+        found[name] = figures
+
+        most = figures[-1]
+        row = (
+            name,
+            *(figure.median for figure in figures),
+            most.ratio,
+            most.spread,
+        )
+        rows.append(row)
+
+    few, *_, many = engines
     header = [
         "µs",
         *(f"{size:,}" for size in engines),
         f"{many:,} to {few:,}",
         "its quartiles",
     ]
-    rows = [
-        (
-            name,
-            *(figure.median for figure in figures),
-            figures[-1].ratio,
-            figures[-1].spread,
-        )
-        for name, figures in found.items()
-    ]
     bench.table(title, header, rows)
     return found
 
 
+def _sampling(operation: Operation, engine: Holding, repeats: int) -> Sample:
+    async def sample() -> float:
+        costs = []
+        for _ in range(repeats):
+            costs.append(await operation(engine))
+            engine.settle()
+        return statistics.median(costs)
+
+    return sample
+
+
+# Memory
+
+
 async def _memory(bench: Bench, count: int) -> None:
-    """What a finished task takes, by tracemalloc; its parameters and
-    its result are the user's own.
+    """What a finished task takes, by tracemalloc.
+
+    Its parameters and its result are the user's own.
     """
-    settings = Settings(
-        queue_size=count, max_tasks=2 * count, rate_limit=None, work_scale=0
-    )
     bench.say(f"{count:,} tasks are completed, memory traced")
-
-    def traced() -> int:
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0]
-
+    settings = Settings(
+        queue_size=count,
+        max_tasks=2 * count,
+        rate_limit=None,
+        work_scale=0,
+    )
     async with TaskManager(settings) as manager:
-        await held.fill(manager, BATCH)  # whatever is made once is there
+        # Whatever is made once is there.
+        await held.fill(manager, BATCH)
         tracemalloc.start()
         try:
-            before = traced()
+            before = _traced()
             parameters = [
                 SUBMISSION.validate_python(held.SUM).parameters for _ in range(count)
             ]
-            of_parameters = (traced() - before - sys.getsizeof(parameters)) / count
-            before = traced()
+            of_parameters = (_traced() - before - sys.getsizeof(parameters)) / count
+
+            before = _traced()
             results = [dict(load.RESULT) for _ in range(count)]
-            of_result = (traced() - before - sys.getsizeof(results)) / count
-            before = traced()
+            of_result = (_traced() - before - sys.getsizeof(results)) / count
+
+            before = _traced()
             ids = await held.fill(manager, count)
-            total = (traced() - before - sys.getsizeof(ids)) / count
+            total = (_traced() - before - sys.getsizeof(ids)) / count
         finally:
             tracemalloc.stop()
+
         bench.check(
             all(manager.get(task_id).result == load.RESULT for task_id in ids),
             "a task has not its result",
         )
+
     rest = total - of_parameters - of_result
     bench.table(
-        f"Memory of a finished compute_sum task of three numbers, over {count:,} of them",
+        f"Memory of a finished compute_sum task of three numbers, over {count:,} of "
+        "them",
         ["", "bytes"],
         [
             ("in all", total),
@@ -733,3 +795,9 @@ async def _memory(bench: Bench, count: int) -> None:
         rest,
         at_most=1024,
     )
+
+
+def _traced() -> int:
+    gc.collect()
+    size, _ = tracemalloc.get_traced_memory()
+    return size

@@ -1,5 +1,4 @@
-"""List: GET /tasks, streamed, against one JSONResponse of the whole
-list.
+"""List: GET /tasks, streamed, against one JSONResponse of it all.
 
 The application is called directly. The first byte is that of the first
 record, the whole is over with the last body message. Memory is what a
@@ -24,13 +23,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from benchmarks import held, load
-from benchmarks.harness import Bench, Chart, parts_of, watch_stalls
+from benchmarks.harness import Bench, Chart, Figure, parts_of, watch_stalls
 from taskmanager.manager import TaskManager
 
-ARRAY, NDJSON, WHOLE = "taskmanager, JSON array", "taskmanager, NDJSON", "JSONResponse"
-# a sample of the time to the first byte is the median of so many, or
-# one where that is the whole list
+ARRAY = "taskmanager, JSON array"
+NDJSON = "taskmanager, NDJSON"
+WHOLE = "JSONResponse"
+WAYS = (ARRAY, NDJSON, WHOLE)
+# What the targets call the ways that stream.
+STREAMS = {ARRAY: "JSON array", NDJSON: "NDJSON"}
+# A sample of the time to the first byte is the median of so many, or
+# one where that is the whole list.
 REQUESTS = 20
+FEW = 100
 
 
 @dataclass
@@ -50,8 +55,9 @@ async def read(
     keep: Callable[[bytes], object] = len,
     hang_up: bool = False,
 ) -> Reading:
-    """Ask for the list, give each part of the body to ``keep``, and
-    hang up after the first record if told to.
+    """Ask for the list, and give each part of the body to ``keep``.
+
+    Hangs up after the first record if told to.
     """
     reading = Reading()
     gone: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -63,12 +69,16 @@ async def read(
         scope["headers"].append((b"accept", b"application/x-ndjson"))
 
     async def receive() -> Message:
-        return to_receive.pop() if to_receive else await asyncio.shield(gone)
+        if to_receive:
+            return to_receive.pop()
+        return await asyncio.shield(gone)
 
     async def send(message: Message) -> None:
         reading.status = message.get("status", reading.status)
-        if not (body := message.get("body", b"")):
+        body = message.get("body", b"")
+        if not body:
             return
+
         if not reading.first and b"{" in body[:2]:
             reading.first = time.perf_counter() - begun
             if hang_up:
@@ -84,7 +94,7 @@ async def read(
 
 
 def whole_list(manager: TaskManager, ids: list[str]) -> Starlette:
-    """The reference: the same records in one list, encoded in one go."""
+    """The reference: the same records in one list, encoded at once."""
     tasks = [manager.get(each) for each in ids]
 
     async def list_tasks(request: Request) -> JSONResponse:
@@ -104,37 +114,39 @@ class Contestant:
         ids: list[str],
         addresses: Iterator[str],
     ) -> None:
-        self.bench, self.way, self.app, self.ids, self.addresses = (
-            bench,
-            way,
-            app,
-            ids,
-            addresses,
-        )
+        self.bench = bench
+        self.way = way
+        self.app = app
+        self.ids = ids
+        self.addresses = addresses
+        # Of the whole body, once it is checked.
         self.size = 0
 
     async def read(
         self, keep: Callable[[bytes], object] = len, hang_up: bool = False
     ) -> Reading:
-        reading = await read(
-            self.app, next(self.addresses), self.way == NDJSON, keep, hang_up
-        )
+        client = next(self.addresses)
+        reading = await read(self.app, client, self.way == NDJSON, keep, hang_up)
         self.bench.check(
             reading.status == 200, f"{self.way}: answered {reading.status}"
         )
         return reading
 
     async def check(self) -> None:
-        """Read the body itself: well-formed, all records, in the order
-        submitted.
+        """Read the body itself.
+
+        It is well-formed, and has all records, in the order submitted.
         """
         parts: list[bytes] = []
-        self.size = (await self.read(parts.append)).size
+        reading = await self.read(parts.append)
+        self.size = reading.size
+
         body = b"".join(parts)
         if self.way == NDJSON:
-            # no record has a newline in it
-            body = b"[" + body.replace(b"\n", b",").removesuffix(b",") + b"]"
-        records = json.loads(body)
+            # No record has a newline in it.
+            records = [json.loads(line) for line in body.splitlines()]
+        else:
+            records = json.loads(body)
         self.bench.check(
             [record["task_id"] for record in records] == self.ids,
             f"{self.way}: not all, or not in order",
@@ -153,31 +165,31 @@ class Contestant:
         return reading
 
     async def first_byte(self) -> float:
-        """µs until the first record is there; then the client hangs up."""
-        requests = 1 if self.way == WHOLE and len(self.ids) > 100 else REQUESTS
-        return (
-            statistics.median(
-                [(await self.read(hang_up=True)).first for _ in range(requests)]
-            )
-            * 1e6
-        )
+        """µs until the first record is there; then it hangs up."""
+        all_first = self.way == WHOLE and len(self.ids) > FEW
+        requests = 1 if all_first else REQUESTS
+        readings = [await self.read(hang_up=True) for _ in range(requests)]
+        return statistics.median(reading.first for reading in readings) * 1e6
 
     async def stall(self) -> tuple[float, float]:
-        """The longest one, and the time until the whole list was there,
-        in ms.
+        """The longest one, and the time until the whole list was there.
+
+        Both are in ms.
         """
         async with watch_stalls() as stalls:
-            await asyncio.sleep(0.002)  # the ticker ticks
+            # Let the ticker tick.
+            await asyncio.sleep(0.002)
             reading = await self.whole()
         return stalls.longest, reading.total * 1e3
 
     async def peak(self) -> int:
-        """Bytes."""
+        """Bytes at the peak, beyond those before it."""
         tracemalloc.start()
         try:
-            before = tracemalloc.get_traced_memory()[0]
+            before, _ = tracemalloc.get_traced_memory()
             await self.whole()
-            return tracemalloc.get_traced_memory()[1] - before
+            _, peak = tracemalloc.get_traced_memory()
+            return peak - before
         finally:
             tracemalloc.stop()
 
@@ -192,14 +204,15 @@ async def run(bench: Bench) -> None:
             bench.say(f"{size:,} tasks are completed, to be listed")
             app, manager = await stack.enter_async_context(load.running())
             ids = await held.fill(manager, size)
-            for way, its_app in {
+            apps: dict[str, ASGIApp] = {
                 ARRAY: app,
                 NDJSON: app,
                 WHOLE: whole_list(manager, ids),
-            }.items():
-                contestants[f"{way}, {size:,}"] = Contestant(
-                    bench, way, its_app, ids, addresses
-                )
+            }
+            for way, its_app in apps.items():
+                contestant = Contestant(bench, way, its_app, ids, addresses)
+                contestants[f"{way}, {size:,}"] = contestant
+
         stack.enter_context(held.frozen())
         await _compare(bench, sizes, contestants)
 
@@ -210,40 +223,61 @@ async def _compare(
     for name, contestant in contestants.items():
         bench.say(f"{name}, checked")
         await contestant.check()
+
     first_bytes = {name: each.first_byte for name, each in contestants.items()}
     firsts = await bench.measure("first byte, µs", first_bytes, bench.pick(1, 3, 15))
     wholes = {name: each.stall for name, each in contestants.items()}
-    stalls, totals = parts_of(
-        await bench.take_turns(
-            "longest stall and total, ms", wholes, bench.pick(1, 3, 9)
-        )
+    turns = await bench.take_turns(
+        "longest stall and total, ms", wholes, bench.pick(1, 3, 9)
     )
+    stalls, totals = parts_of(turns)
     peaks = {}
     for name, contestant in contestants.items():
         bench.say(f"{name}, memory traced")
         peaks[name] = await contestant.peak() / 1024
-    bench.table(
-        "GET /tasks of all tasks held",
-        ["", "first byte, µs", "total, ms", "longest stall, ms", "peak memory, KiB"],
-        [
-            (
-                name,
-                firsts[name].median,
-                totals[name].median,
-                stalls[name].median,
-                peaks[name],
-            )
-            for name in contestants
-        ],
+
+    header = [
+        "",
+        "first byte, µs",
+        "total, ms",
+        "longest stall, ms",
+        "peak memory, KiB",
+    ]
+    rows = [
+        (
+            name,
+            firsts[name].median,
+            totals[name].median,
+            stalls[name].median,
+            peaks[name],
+        )
+        for name in contestants
+    ]
+    bench.table("GET /tasks of all tasks held", header, rows)
+    _set_targets(bench, sizes, firsts, stalls, peaks)
+    bench.notes.append(
+        "What is held is out of the garbage collector's reach here, to the advantage "
+        "of JSONResponse, whose many new objects would start full passes; the pages of "
+        "the stream do not. Stalls are without the collector's pauses."
     )
-    few, some, many = (f"{size:,}" for size in (sizes[0], sizes[-2], sizes[-1]))
-    for way in (ARRAY, NDJSON):
-        form, largest = way.partition(", ")[2], f"{way}, {many}"
-        ratio = firsts[largest].times(firsts[f"{way}, {few}"])
-        growth = peaks[largest] / peaks[f"{way}, {some}"]
+    medians = {name: figure.median for name, figure in firsts.items()}
+    _draw(bench, sizes, "first byte", "µs", medians)
+    _draw(bench, sizes, "peak memory", "KiB", peaks)
+
+
+def _set_targets(
+    bench: Bench,
+    sizes: list[int],
+    firsts: dict[str, Figure],
+    stalls: dict[str, Figure],
+    peaks: dict[str, float],
+) -> None:
+    few, some, many = (f"{size:,}" for size in sizes)
+    for way, form in STREAMS.items():
+        largest = f"{way}, {many}"
         bench.target(
             f"{form}: first byte of {many} tasks, times that of {few}",
-            ratio,
+            firsts[largest].times(firsts[f"{way}, {few}"]),
             at_most=1.5,
         )
         bench.target(
@@ -253,30 +287,23 @@ async def _compare(
         )
         bench.target(
             f"{form}: peak memory for {many}, times that for {some}",
-            growth,
+            peaks[largest] / peaks[f"{way}, {some}"],
             at_most=1.5,
         )
-    bench.notes.append(
-        "What is held is out of the garbage collector's reach here, to the advantage of JSONResponse, whose many new "
-        "objects would start full passes; the pages of the stream do not. Stalls are without the collector's pauses."
+
+
+def _draw(
+    bench: Bench, sizes: list[int], what: str, unit: str, values: dict[str, float]
+) -> None:
+    chart = Chart(
+        name=f"list-{what.replace(' ', '-')}",
+        title=f"GET /tasks: {what}",
+        kind="lines",
+        x_label="tasks held",
+        y_label=f"{what}, {unit}",
+        series={
+            way: [(size, values[f"{way}, {size:,}"]) for size in sizes] for way in WAYS
+        },
+        log_y=True,
     )
-    for what, unit, values in [
-        ("first byte", "µs", {name: figure.median for name, figure in firsts.items()}),
-        ("peak memory", "KiB", peaks),
-    ]:
-        series = {
-            way: [(size, values[f"{way}, {size:,}"]) for size in sizes]
-            for way in (ARRAY, NDJSON, WHOLE)
-        }
-        name = f"list-{what.replace(' ', '-')}"
-        bench.charts.append(
-            Chart(
-                name,
-                f"GET /tasks: {what}",
-                "lines",
-                "tasks held",
-                f"{what}, {unit}",
-                dict(series),
-                True,
-            )
-        )
+    bench.charts.append(chart)

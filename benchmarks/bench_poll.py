@@ -1,9 +1,9 @@
-"""Poll: GET /tasks/{id} against the same route on FastAPI alone; and
-long polls, thousands of them held at once.
+"""Poll: GET /tasks/{id} against the same on FastAPI alone; long polls.
 
-Long polls are held in-process and over real sockets. Each waits for a
-task of its own, which is then cancelled: the wake-up delay is from just
-before the cancellation until the response is there.
+Thousands of the latter are held at once, in-process and over real
+sockets. Each waits for a task of its own, which is then cancelled: the
+wake-up delay is from just before the cancellation until the response is
+there.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import gc
 import json
 import time
 import tracemalloc
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
@@ -26,6 +26,14 @@ HELD: dict[str, Any] = {
     "task_timeout": 100_000,
     "workers": 1,
 }
+# The same for a server, by its environment.
+HELD_ON_SOCKETS: dict[str, Any] = {
+    **HELD,
+    "rate_limit": "off",
+    "queue_size": 1_000_000,
+    "max_tasks": 1_000_000,
+}
+Poll = asyncio.Task[tuple[int, bytes]]
 
 
 async def run(bench: Bench) -> None:
@@ -35,9 +43,13 @@ async def run(bench: Bench) -> None:
     await _held_on_sockets(bench)
 
 
+# Plain polls
+
+
 async def _finished(app: FastAPI) -> str:
-    """The id of a task that has been submitted and, by the engine,
-    completed.
+    """The id of a task that has been submitted.
+
+    By the engine, it is completed as well.
     """
     status, body = await load.request(app, "POST", "/tasks", body=load.BODY)
     assert status == 202
@@ -58,6 +70,7 @@ async def _plain_polls(bench: Bench) -> None:
                 for client in clients
             ]
             seconds = time.perf_counter() - begun
+
             bench.check(all(code == 200 for code, _ in answers), "a poll was refused")
             bench.check(
                 all(json.loads(body)["status"] == status for _, body in answers),
@@ -68,17 +81,19 @@ async def _plain_polls(bench: Bench) -> None:
         return sample
 
     async with load.running() as (app, _):
-        bare_id, task_id = await _finished(bare.app), await _finished(app)
+        bare_id = await _finished(bare.app)
+        task_id = await _finished(app)
+        contestants = {
+            "bare FastAPI": polling(bare.app, f"/tasks/{bare_id}", "queued"),
+            "taskmanager": polling(app, f"/tasks/{task_id}", "completed"),
+            "bare FastAPI, without wait and since": polling(
+                bare.app, f"/plainly/{bare_id}", "queued"
+            ),
+        }
         figures = await bench.compare(
             "GET /tasks/{task_id}, in-process",
             "µs",
-            {
-                "bare FastAPI": polling(bare.app, f"/tasks/{bare_id}", "queued"),
-                "taskmanager": polling(app, f"/tasks/{task_id}", "completed"),
-                "bare FastAPI, without wait and since": polling(
-                    bare.app, f"/plainly/{bare_id}", "queued"
-                ),
-            },
+            contestants,
             rounds=bench.pick(1, 11, 31),
         )
     bench.target(
@@ -88,10 +103,69 @@ async def _plain_polls(bench: Bench) -> None:
     )
 
 
+# Long polls, in-process
+
+
 async def _held_in_process(bench: Bench) -> None:
-    pollers = bench.pick(100, 1_000, 10_000)
+    await _measure_memory(bench, bench.pick(100, 1_000, 10_000))
+
+    rows = []
+    curves: dict[str, list[tuple[Any, float]]] = {
+        f"p{percent}": [] for percent in PERCENTILES
+    }
+    for pollers in bench.pick([100], [100, 1_000, 10_000]):
+        bench.say(f"{pollers:,} long polls, in-process")
+        async with load.running(**HELD) as (app, manager):
+            delays = await _wake_each(bench, pollers, app, manager)
+        for percent in PERCENTILES:
+            curves[f"p{percent}"].append((pollers, percentile(delays, percent)))
+        rows.append(_row(pollers, delays))
+
+    bench.table(
+        "Long polls held in-process, each woken by its own change",
+        [
+            "pollers",
+            "wake-up p50, µs",
+            "p99, µs",
+            "p99 / p50",
+        ],
+        rows,
+    )
+    most = rows[-1]
+    bench.target(
+        f"{most.pollers:,} long polls: p99 of a wake-up, times its p50",
+        most.ratio,
+        at_most=10,
+    )
+    chart = Chart(
+        name="long-polls",
+        title="From a change to the response of the long poll that waits for it",
+        kind="lines",
+        x_label="long polls held",
+        y_label="µs",
+        series=curves,
+    )
+    bench.charts.append(chart)
+
+
+class WakeUps(NamedTuple):
+    """So many long polls, and percentiles of their delays, in µs."""
+
+    pollers: int
+    typical: float
+    late: float
+    ratio: float
+
+
+def _row(pollers: int, delays: list[float]) -> WakeUps:
+    typical = percentile(delays, 50)
+    late = percentile(delays, 99)
+    return WakeUps(pollers, typical, late, late / typical)
+
+
+async def _measure_memory(bench: Bench, pollers: int) -> None:
+    bench.say(f"memory of {pollers:,} long polls")
     async with load.running(**HELD) as (app, manager):
-        bench.say(f"memory of {pollers:,} long polls")
         framework = await _memory_of(pollers, bare.app, "/held", manager)
         beyond = await _memory_of(pollers, app, "/tasks", manager) - framework
     bench.table(
@@ -104,97 +178,122 @@ async def _held_in_process(bench: Bench) -> None:
     )
     bench.target("bytes a long poll beyond FastAPI's own", beyond, at_most=4096)
 
-    rows = []
-    curves: dict[str, list[tuple[Any, float]]] = {
-        f"p{percent}": [] for percent in PERCENTILES
-    }
-    for pollers in bench.pick([100], [100, 1_000, 10_000]):
-        bench.say(f"{pollers:,} long polls, in-process")
-        async with load.running(**HELD) as (app, manager):
-            delays = await _wake_each(bench, pollers, app, manager)
-        typical, late = percentile(delays, 50), percentile(delays, 99)
-        rows.append((pollers, typical, late, late / typical))
-        for percent in PERCENTILES:
-            curves[f"p{percent}"].append((pollers, percentile(delays, percent)))
-    bench.table(
-        "Long polls held in-process, each woken by its own change",
-        ["pollers", "wake-up p50, µs", "p99, µs", "p99 / p50"],
-        rows,
-    )
-    bench.target(
-        f"{pollers:,} long polls: p99 of a wake-up, times its p50",
-        late / typical,
-        at_most=10,
-    )
-    bench.charts.append(
-        Chart(
-            "long-polls",
-            "From a change to the response of the long poll that waits for it",
-            "lines",
-            "long polls held",
-            "µs",
-            curves,
-        )
-    )
-
-
-def _poll(ids: list[str], app: FastAPI, path: str) -> dict[str, "asyncio.Task[Any]"]:
-    requests = (
-        (task_id, load.request(app, "GET", f"{path}/{task_id}", query="wait=true"))
-        for task_id in ids
-    )
-    return {task_id: asyncio.create_task(request) for task_id, request in requests}
-
 
 async def _memory_of(
     pollers: int, app: FastAPI, path: str, manager: TaskManager
 ) -> float:
-    """Bytes a long poll, without those of the task that it waits for."""
+    """Bytes a long poll, without those of the task it waits for."""
+    await _occupy_worker(manager)
+    # A few come first, for what is made only once.
+    await _traced(10, app, path, manager)
+    return await _traced(pollers, app, path, manager) / pollers
+
+
+async def _traced(pollers: int, app: FastAPI, path: str, manager: TaskManager) -> int:
+    """Bytes that so many long polls take; then they are ended."""
+    ids = [manager.submit(held.SUM).task_id for _ in range(pollers)]
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    polls = await _poll(ids, app, path)
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    for each in bare.waiting:
+        each.set_result(None)
+    bare.waiting.clear()
+    for task_id in ids:
+        manager.cancel(task_id)
+    await asyncio.gather(*polls.values())
+    return after - before
+
+
+async def _occupy_worker(manager: TaskManager) -> None:
+    """Let the worker take a task; the others stay queued."""
     manager.submit(held.SUM)
-    await asyncio.sleep(0)  # the worker has taken it, and the others stay queued
-    for count in (10, pollers):  # first a few, for what is made only once
-        ids = [manager.submit(held.SUM).task_id for _ in range(count)]
-        gc.collect()
-        tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        polls = _poll(ids, app, path)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        gc.collect()
-        used = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
-        for each in bare.waiting:
-            each.set_result(None)
-        bare.waiting.clear()
-        for task_id in ids:
-            manager.cancel(task_id)
-        await asyncio.gather(*polls.values())
-    return used / pollers
+    await asyncio.sleep(0)
+
+
+async def _poll(ids: list[str], app: FastAPI, path: str) -> dict[str, Poll]:
+    """A long poll for each task; all of them wait by now."""
+    polls = {}
+    for task_id in ids:
+        request = load.request(app, "GET", f"{path}/{task_id}", query="wait=true")
+        polls[task_id] = asyncio.create_task(request)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return polls
 
 
 async def _wake_each(
     bench: Bench, pollers: int, app: FastAPI, manager: TaskManager
 ) -> list[float]:
-    manager.submit(held.SUM)
-    await asyncio.sleep(0)  # the worker has taken it, and the others stay queued
-    polls = _poll(
-        [manager.submit(held.SUM).task_id for _ in range(pollers)], app, "/tasks"
-    )
-    for _ in range(10):
-        await asyncio.sleep(0)
+    """The delay of each long poll, in µs."""
+    await _occupy_worker(manager)
+    ids = [manager.submit(held.SUM).task_id for _ in range(pollers)]
+    polls = await _poll(ids, app, "/tasks")
     bench.check(manager.stats()["waiting"] == pollers, "not all long polls are waiting")
+
     delays = []
     for task_id, poll in polls.items():
         begun = time.perf_counter()
         manager.cancel(task_id)
         status, body = await poll
         delays.append((time.perf_counter() - begun) * 1e6)
-        bench.check(
-            status == 200 and json.loads(body)["status"] == "cancelled",
-            "a long poll's answer is wrong",
-        )
+        _check_cancelled(bench, status, body)
     bench.check(manager.stats()["waiting"] == 0, "a long poll still waits")
     return delays
+
+
+def _check_cancelled(bench: Bench, status: int, body: bytes) -> None:
+    right = status == 200 and json.loads(body)["status"] == "cancelled"
+    bench.check(right, "a long poll's answer is wrong")
+
+
+# Long polls, over sockets
+
+
+class Control:
+    """A kept connection to a server, to submit and cancel tasks."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> dict[str, Any]:
+        self.writer.write(load.http_request(method, path, body))
+        answer = await load.read_response(self.reader)
+        return dict(json.loads(answer.body))
+
+    async def until_waiting(self, bench: Bench, pollers: int) -> None:
+        end = time.monotonic() + load.PATIENCE
+        while True:
+            health = await self.ask("GET", "/health")
+            waiting = health["waiting"]
+            if waiting >= pollers:
+                return
+            bench.check(
+                time.monotonic() < end,
+                f"{waiting:,} of {pollers:,} long polls are waiting",
+            )
+            await asyncio.sleep(0.01)
+
+    async def wake(
+        self, bench: Bench, task_id: str, reader: asyncio.StreamReader
+    ) -> float:
+        """Cancel a task; µs until its long poll is answered."""
+        begun = time.perf_counter()
+        answer = asyncio.ensure_future(load.read_response(reader))
+        self.writer.write(load.http_request("DELETE", f"/tasks/{task_id}"))
+        status, body = await answer
+        delay = (time.perf_counter() - begun) * 1e6
+
+        await load.read_response(self.reader)
+        _check_cancelled(bench, status, body)
+        return delay
 
 
 async def _held_on_sockets(bench: Bench) -> None:
@@ -202,55 +301,41 @@ async def _held_on_sockets(bench: Bench) -> None:
     pollers = load.connections_allowed(wanted)
     if pollers < wanted:
         bench.left_out.append(
-            f"{wanted - pollers:,} of {wanted:,} long polls on sockets: the limit of open files"
+            f"{wanted - pollers:,} of {wanted:,} long polls on sockets: the limit of "
+            "open files"
         )
-    settings: dict[str, Any] = HELD | {
-        "rate_limit": "off",
-        "queue_size": 1_000_000,
-        "max_tasks": 1_000_000,
-    }
-    with load.server(**settings) as port:
-        bench.say(f"{pollers:,} long polls on sockets")
-        control, writer = await asyncio.open_connection("127.0.0.1", port)
 
-        async def ask(method: str, path: str, body: bytes = b"") -> dict[str, Any]:
-            writer.write(load.http_request(method, path, body))
-            _, answer = await load.read_response(control)
-            return dict(json.loads(answer))
-
+    title = f"{pollers:,} long polls on sockets"
+    bench.say(title)
+    with load.server(**HELD_ON_SOCKETS) as port:
+        control = Control(*await asyncio.open_connection("127.0.0.1", port))
+        # The worker takes the first.
+        await control.ask("POST", "/tasks", load.BODY)
         polls = {}
-        await ask("POST", "/tasks", load.BODY)  # the worker takes the first
         for number in range(pollers):
-            task_id = (await ask("POST", "/tasks", load.BODY))["task_id"]
-            reader, poll = await asyncio.open_connection("127.0.0.1", port)
-            poll.write(load.http_request("GET", f"/tasks/{task_id}?wait=true"))
-            polls[task_id] = reader, poll
+            task = await control.ask("POST", "/tasks", load.BODY)
+            task_id = task["task_id"]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(load.http_request("GET", f"/tasks/{task_id}?wait=true"))
+            polls[task_id] = reader, writer
             if number % 100 == 0:
-                bench.say(f"{pollers:,} long polls on sockets, {number:,} opened")
-        end = time.monotonic() + load.PATIENCE
-        while (waiting := (await ask("GET", "/health"))["waiting"]) < pollers:
-            bench.check(
-                time.monotonic() < end,
-                f"{waiting:,} of {pollers:,} long polls are waiting",
-            )
-            await asyncio.sleep(0.01)
+                bench.say(f"{title}, {number:,} opened")
+        await control.until_waiting(bench, pollers)
+
         delays = []
-        for task_id, (reader, poll) in polls.items():
-            begun = time.perf_counter()
-            answer = asyncio.ensure_future(load.read_response(reader))
-            writer.write(load.http_request("DELETE", f"/tasks/{task_id}"))
-            status, body = await answer
-            delays.append((time.perf_counter() - begun) * 1e6)
-            await load.read_response(control)
-            bench.check(
-                status == 200 and json.loads(body)["status"] == "cancelled",
-                "a long poll's answer is wrong",
-            )
-            poll.close()
-        writer.close()
-    typical, late = percentile(delays, 50), percentile(delays, 99)
+        for task_id, (reader, writer) in polls.items():
+            delays.append(await control.wake(bench, task_id, reader))
+            writer.close()
+        control.writer.close()
+
     bench.table(
-        "Long polls on sockets of one uvicorn process: from sending a DELETE to the poll's response",
-        ["pollers", "p50, µs", "p99, µs", "p99 / p50"],
-        [(pollers, typical, late, late / typical)],
+        "Long polls on sockets of one uvicorn process: from sending a DELETE to the "
+        "poll's response",
+        [
+            "pollers",
+            "p50, µs",
+            "p99, µs",
+            "p99 / p50",
+        ],
+        [_row(pollers, delays)],
     )

@@ -1,5 +1,4 @@
-"""How a figure is made: warm-up, interleaved rounds, medians, and
-ratios to a reference with their spread.
+"""How a figure is made: warm-up, interleaved rounds, medians, ratios.
 
 Rules: only figures of one run are compared, round by round, since these
 machines change their speed from minute to minute. Whatever is measured
@@ -28,7 +27,8 @@ from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeVar
 
 Size = Literal["quick", "default", "full"]
-Sample = Callable[[], Awaitable[float]]  # measures once, and gives one figure
+# Measures once, and gives one figure.
+Sample = Callable[[], Awaitable[float]]
 T = TypeVar("T")
 
 ROUNDS = {"quick": 1, "default": 5, "full": 15}
@@ -37,8 +37,9 @@ HOW_TO_GET = "pip install -r benchmarks/requirements.txt"
 
 
 class CheckFailedError(AssertionError):
-    """What was measured did not do what it should: its figures mean
-    nothing.
+    """What was measured did not do what it should.
+
+    Its figures mean nothing.
     """
 
 
@@ -49,16 +50,21 @@ class Spread(NamedTuple):
     high: float
 
     def __str__(self) -> str:
+        # Of the reference beside itself, or of a single round.
         if self.low == self.high:
-            return ""  # the reference beside itself, or a single round
+            return ""
+
         text = f"{shown(self.low)} to {shown(self.high)}"
-        return f"{text}: no difference measurable" if self.low < 1 < self.high else text
+        if self.low < 1 < self.high:
+            text += ": no difference measurable"
+        return text
 
 
 @dataclass(frozen=True)
 class Figure:
-    """What one contestant came to in each round, and its ratio to the
-    reference in the same round.
+    """What one contestant came to in each round, and its ratios.
+
+    They are to the reference in the same round.
     """
 
     samples: list[float]
@@ -73,27 +79,25 @@ class Figure:
         return statistics.median(self.ratios)
 
     def times(self, other: "Figure") -> float:
-        """Its ratio to another one than the reference, of the same
-        rounds.
-        """
-        return statistics.median(
-            mine / its for mine, its in zip(self.samples, other.samples, strict=True)
-        )
+        """Its ratio to another contestant, taken round by round."""
+        pairs = zip(self.samples, other.samples, strict=True)
+        return statistics.median(mine / its for mine, its in pairs)
 
     @property
     def spread(self) -> Spread:
         if len(self.ratios) == 1:
             return Spread(self.ratio, self.ratio)
+
         low, _, high = statistics.quantiles(self.ratios, n=4, method="inclusive")
         return Spread(low, high)
 
 
 @dataclass
 class Table:
+    """Figures as they are, for JSON; on a page they are ``shown``."""
+
     title: str
     header: list[str]
-    # figures as they are: the JSON file has them so, and a page as
-    # ``shown``
     rows: list[list[object]]
 
 
@@ -109,8 +113,9 @@ class Target:
 
 @dataclass
 class Chart:
-    """A picture as data: each series is a list of points, or of (label,
-    value) bars.
+    """A picture as data.
+
+    Each series is a list of points, or of (label, value) bars.
     """
 
     name: str
@@ -128,35 +133,39 @@ class Bench:
 
     name: str
     size: Size
-    say: Callable[[str], None] = lambda text: None  # shows progress
+    # Shows progress.
+    say: Callable[[str], None] = lambda text: None
     tables: list[Table] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
-    # what was measured, by contestant and round
+    # What was measured, by contestant and round.
     samples: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    # caveats, printed before the figures
+    # Caveats, printed before the figures.
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def pick(self, quick: T, default: T, full: T | None = None) -> T:
-        """The value for the size of this run; a full one is as the
-        default one unless it is given.
+        """The value for the size of this run.
+
+        A full one is as the default one unless it is given.
         """
+        if self.size == "quick":
+            return quick
         if self.size == "full" and full is not None:
             return full
-        return quick if self.size == "quick" else default
+        return default
 
     def peer(self, module: str) -> ModuleType | None:
-        """A library to compare with, or None where it is not installed,
-        which the report then says.
+        """A library to compare with, or None where it is not installed.
+
+        The report then says so.
         """
         try:
             return importlib.import_module(module)
         except ImportError:
-            self.left_out.append(
-                f"{module.partition('.')[0]}: not installed; {HOW_TO_GET}"
-            )
+            name = module.partition(".")[0]
+            self.left_out.append(f"{name}: not installed; {HOW_TO_GET}")
             return None
 
     def check(self, right: bool, what: str) -> None:
@@ -172,21 +181,24 @@ class Bench:
         at_most: float | None = None,
         at_least: float | None = None,
     ) -> None:
-        """Note whether ``value`` is within its limit. A miss is
-        reported and ends nothing: machines are noisy.
+        """Note whether ``value`` is within its limit.
+
+        A miss is reported and ends nothing: machines are noisy.
         """
+        # A quick run shows that all runs; its figures mean nothing.
         if self.size == "quick":
-            return  # it shows that everything runs, and its figures mean nothing
+            return
+
         if at_most is not None:
-            self.targets.append(
-                Target(f"{text}: at most {at_most:g}", value, at_most, value <= at_most)
-            )
-        elif at_least is not None:
-            self.targets.append(
-                Target(
-                    f"{text}: at least {at_least:g}", value, at_least, value >= at_least
-                )
-            )
+            limit = at_most
+            met = value <= at_most
+            text = f"{text}: at most {limit:g}"
+        else:
+            assert at_least is not None
+            limit = at_least
+            met = value >= at_least
+            text = f"{text}: at least {limit:g}"
+        self.targets.append(Target(text, value, limit, met))
 
     def table(
         self, title: str, header: list[str], rows: Iterable[Iterable[object]]
@@ -199,30 +211,29 @@ class Bench:
         contestants: Mapping[str, Callable[[], Awaitable[T]]],
         rounds: int | None = None,
     ) -> dict[str, list[T]]:
-        """Run each contestant once to warm up, then all in turn, A B A
-        B; what each gave, without the warm-up.
+        """Let each warm up once, then run all in turn, A B A B.
+
+        What each gave, without the warm-up; a quick run has none.
         """
         rounds = rounds or ROUNDS[self.size]
         given: dict[str, list[T]] = {name: [] for name in contestants}
-        for number in range(-1 if self.size != "quick" else 0, rounds):
+
+        if self.size != "quick":
             for name, sample in contestants.items():
-                self.say(
-                    f"{name}, "
-                    + ("warm-up" if number < 0 else f"round {number + 1} of {rounds}")
-                )
-                # what one contestant left behind is not the next one's
-                # cost
-                gc.collect()
-                gave = await sample()
-                if number >= 0:
-                    given[name].append(gave)
+                self.say(f"{name}, warm-up")
+                await _take(sample)
+        for number in range(1, rounds + 1):
+            for name, sample in contestants.items():
+                self.say(f"{name}, round {number} of {rounds}")
+                given[name].append(await _take(sample))
+
         self.samples[what] = given
         return given
 
     async def measure(
         self, what: str, contestants: Mapping[str, Sample], rounds: int | None = None
     ) -> dict[str, Figure]:
-        """Let contestants take turns; the first one is the reference."""
+        """Let contestants take turns; the first is the reference."""
         return figures_of(await self.take_turns(what, contestants, rounds))
 
     async def compare(
@@ -232,54 +243,72 @@ class Bench:
         contestants: Mapping[str, Sample],
         rounds: int | None = None,
     ) -> dict[str, Figure]:
-        """Measure, and add a table: the median, and the ratio to the
-        first, the reference, with its quartiles.
+        """Measure, and add a table of medians and ratios.
+
+        The ratios are to the first one, the reference.
         """
         figures = await self.measure(title, contestants, rounds)
-        self.table(
-            title,
-            ["", f"median, {unit}", f"ratio to {next(iter(figures))}", "its quartiles"],
-            [
-                (name, figure.median, figure.ratio, figure.spread)
-                for name, figure in figures.items()
-            ],
-        )
+
+        reference = next(iter(figures))
+        header = [
+            "",
+            f"median, {unit}",
+            f"ratio to {reference}",
+            "its quartiles",
+        ]
+        rows = [
+            (
+                name,
+                figure.median,
+                figure.ratio,
+                figure.spread,
+            )
+            for name, figure in figures.items()
+        ]
+        self.table(title, header, rows)
         return figures
+
+
+async def _take(sample: Callable[[], Awaitable[T]]) -> T:
+    # What one contestant left behind is not the next one's cost.
+    gc.collect()
+    return await sample()
 
 
 def figures_of(samples: dict[str, list[float]]) -> dict[str, Figure]:
     """A figure for each contestant; the first one is the reference."""
     reference = next(iter(samples.values()))
-    return {
-        name: Figure(
-            taken,
-            [
-                each / base if base else math.nan
-                for each, base in zip(taken, reference, strict=True)
-            ],
-        )
-        for name, taken in samples.items()
-    }
+    figures = {}
+    for name, taken in samples.items():
+        pairs = zip(taken, reference, strict=True)
+        ratios = [_ratio(each, base) for each, base in pairs]
+        figures[name] = Figure(taken, ratios)
+    return figures
+
+
+def _ratio(value: float, base: float) -> float:
+    return value / base if base else math.nan
 
 
 def parts_of(
     samples: Mapping[str, Sequence[tuple[float, ...]]],
 ) -> list[dict[str, Figure]]:
-    """The same for samples of several figures each: one answer for each
-    place.
-    """
-    places = range(len(next(iter(samples.values()))[0]))
-    return [
-        figures_of(
-            {name: [each[place] for each in taken] for name, taken in samples.items()}
-        )
-        for place in places
-    ]
+    """The same for samples of several figures, one part for each."""
+    of_reference = next(iter(samples.values()))
+    parts = []
+    for place in range(len(of_reference[0])):
+        part = {
+            name: [figures[place] for figures in taken]
+            for name, taken in samples.items()
+        }
+        parts.append(figures_of(part))
+    return parts
 
 
 def percentile(samples: Iterable[float], percent: int) -> float:
-    """The nearest-rank percentile, from 1 to 99; NaN where that would
-    be the largest, as p99 of less than 100 is.
+    """The nearest-rank percentile, from 1 to 99.
+
+    NaN where that would be the largest, as p99 of less than 100 is.
     """
     ordered = sorted(samples)
     rank = math.ceil(len(ordered) * percent / 100)
@@ -287,8 +316,9 @@ def percentile(samples: Iterable[float], percent: int) -> float:
 
 
 def shown(value: object) -> str:
-    """A number as a person reads it: three significant digits,
-    thousands apart.
+    """A number as a person reads it.
+
+    It has three significant digits, and thousands stand apart.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
@@ -300,7 +330,8 @@ def shown(value: object) -> str:
 
 
 class Collector:
-    """The time that Python's garbage collector has taken;
+    """The time that Python's garbage collector has taken, in seconds.
+
     ``gc.callbacks`` tells it.
     """
 
@@ -312,16 +343,18 @@ class Collector:
     def __call__(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
             self._started = time.perf_counter()
-        else:
-            pause = time.perf_counter() - self._started
-            self.seconds += pause
-            self.longest = max(self.longest, pause)
+            return
+
+        pause = time.perf_counter() - self._started
+        self.seconds += pause
+        self.longest = max(self.longest, pause)
 
 
 @dataclass
 class Stalls:
-    """The longest time that the event loop did not run what was due,
-    and the collector's longest pause, in ms.
+    """For how long the event loop did not run what was due, in ms.
+
+    The longest time, and the collector's longest pause.
     """
 
     longest: float = 0.0
@@ -330,26 +363,32 @@ class Stalls:
 
 @contextlib.asynccontextmanager
 async def watch_stalls() -> AsyncIterator[Stalls]:
-    """Watch the running loop with a ticker of 1 ms; what the garbage
-    collector takes is counted apart.
+    """Watch the running loop with a ticker of 1 ms.
+
+    What the garbage collector takes is counted apart.
     """
-    stalls, collector = Stalls(), Collector()
+    stalls = Stalls()
+    collector = Collector()
 
     async def tick() -> None:
         while True:
-            before, collected = time.perf_counter(), collector.seconds
+            before = time.perf_counter()
+            collected = collector.seconds
             await asyncio.sleep(0.001)
-            late = (
-                time.perf_counter() - before - 0.001 - (collector.seconds - collected)
-            )
+
+            passed = time.perf_counter() - before
+            collecting = collector.seconds - collected
+            late = passed - 0.001 - collecting
             stalls.longest = max(stalls.longest, late * 1000)
 
     gc.callbacks.append(collector)
     ticker = asyncio.create_task(tick())
-    await asyncio.sleep(0)  # the ticker has begun
+    # Let the ticker begin.
+    await asyncio.sleep(0)
     try:
         yield stalls
-        await asyncio.sleep(0.002)  # what stalled it last is seen as well
+        # What stalled it last is seen as well.
+        await asyncio.sleep(0.002)
     finally:
         ticker.cancel()
         gc.callbacks.remove(collector)
@@ -357,8 +396,10 @@ async def watch_stalls() -> AsyncIterator[Stalls]:
 
 
 def progress_line(prefix: str) -> Callable[[str], None]:
-    """Shows what runs now: one line that rewrites itself on a terminal,
-    else a line for each step.
+    """Shows what runs now.
+
+    On a terminal that is one line that rewrites itself, else a line for
+    each step.
     """
     terminal = sys.stderr.isatty()
 
@@ -367,7 +408,9 @@ def progress_line(prefix: str) -> Callable[[str], None]:
         if terminal:
             width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
             line = f"\r\x1b[K{line[: width - 1]}"
-        sys.stderr.write(line if terminal else f"{line}\n")
+        else:
+            line += "\n"
+        sys.stderr.write(line)
         sys.stderr.flush()
 
     return say

@@ -1,5 +1,4 @@
-"""Requests: into an ASGI application in this process, or over loopback
-to a server in another.
+"""Requests: into an application here, or over loopback to a server.
 
 Rule: in-process calls go to the application itself. An HTTP client's
 own work (httpx takes some 160 µs a request) would hide what is
@@ -19,7 +18,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message
@@ -34,20 +33,31 @@ ROOT = Path(__file__).parent.parent
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
 BODY = json.dumps(SUM).encode()
 RESULT = {"sum": 6}
-PATIENCE = 10.0  # seconds until what was accepted must be done
+# Seconds until what was accepted must be done.
+PATIENCE = 10.0
+# Files that a process has open beside its connections.
+OTHER_FILES = 40
+
+
+# Into an application in this process
 
 
 @contextlib.asynccontextmanager
 async def running(**changes: Any) -> AsyncIterator[tuple[FastAPI, TaskManager]]:
-    """The application with instant work and room for a benchmark, its
-    lifespan entered; and its engine.
+    """The application, its lifespan entered, and its engine.
+
+    It has instant work and room for a benchmark.
     """
-    settings = Settings(
-        **({"work_scale": 0, "queue_size": 1_000_000, "max_tasks": 2_000_000} | changes)
-    )
-    app = create_app(settings)
+    values: dict[str, Any] = {
+        "work_scale": 0,
+        "queue_size": 1_000_000,
+        "max_tasks": 2_000_000,
+    }
+    values.update(changes)
+    app = create_app(Settings(**values))
     async with app.router.lifespan_context(app):
         yield app, app.state.manager
+
     # FastAPI keeps an app for as long as the process runs; what its
     # engine holds is not to burden the next benchmark.
     del app.state.manager
@@ -62,8 +72,9 @@ async def request(
     client: str = "10.0.0.1",
     query: str = "",
 ) -> tuple[int, bytes]:
-    """One request; its status and body. The client stays connected
-    until it has its answer.
+    """One request; its status and body.
+
+    The client stays connected until it has its answer.
     """
     sent: list[Message] = []
     to_receive: list[Message] = [
@@ -73,37 +84,56 @@ async def request(
     async def receive() -> Message:
         if to_receive:
             return to_receive.pop()
-        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return] # never disconnects
+        # It never disconnects.
+        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def send(message: Message) -> None:
         sent.append(message)
 
     await app(scope_of(method, path, client, query), receive, send)
-    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+    start, *parts = sent
+    return start["status"], b"".join(part.get("body", b"") for part in parts)
+
+
+def address(number: int) -> str:
+    """The client address with this number, up to 2 ** 24."""
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 def addresses() -> Iterator[str]:
-    """Client addresses, each ten times: as many requests as the default
-    rate limit lets through in a minute.
+    """Client addresses, each ten times.
+
+    As many requests as the default rate limit lets through in a minute.
     """
     number = 0
     while True:
-        yield f"10.{number // 655360 % 256}.{number // 2560 % 256}.{number // 10 % 256}"
+        yield address(number // 10)
         number += 1
 
 
 async def until_idle(manager: TaskManager) -> None:
-    """Wait until everything submitted has been processed. Raises
-    CheckFailedError where that takes long.
+    """Wait until everything submitted has been processed.
+
+    Raises CheckFailedError where that takes long.
     """
     end = time.monotonic() + PATIENCE
-    while (stats := manager.stats())["queued"] or stats["processing"]:
-        if time.monotonic() > end:
-            raise CheckFailedError(f"after {PATIENCE:g} s, tasks are not done: {stats}")
+    while True:
+        stats = manager.stats()
+        if not stats["queued"] and not stats["processing"]:
+            return
+        _check_patience(end, stats)
         await asyncio.sleep(0)
 
 
-# uvicorn's own command, but it ends when its stdin does: with the
+def _check_patience(end: float, stats: object) -> None:
+    if time.monotonic() > end:
+        raise CheckFailedError(f"after {PATIENCE:g} s, tasks are not done: {stats}")
+
+
+# Over loopback to a server in another process
+
+# The command of uvicorn, but it ends when its stdin does: with the
 # process that started it, however that ends.
 _SERVE = """
 import os, signal, sys, threading, uvicorn
@@ -116,27 +146,28 @@ uvicorn.main()
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """For a server with these settings: this process's own, without
-    what would set up a server otherwise.
+    """The environment variables of a server with these settings.
+
+    They are this process's own, without what would set up a server
+    otherwise.
     """
     others = re.compile("TASKMANAGER_|UVICORN_|WEB_CONCURRENCY")
     environ = {
         name: value for name, value in os.environ.items() if not others.match(name)
     }
-    return environ | {
-        f"TASKMANAGER_{name.upper()}": str(value) for name, value in settings.items()
-    }
+    for name, value in settings.items():
+        environ[f"TASKMANAGER_{name.upper()}"] = str(value)
+    return environ
 
 
 @contextlib.contextmanager
 def server(
     target: str = "taskmanager.api:create_app", **settings: object
 ) -> Iterator[int]:
-    """A real uvicorn in another process, on a free loopback port, which
-    it yields; without log lines of tasks.
+    """A real uvicorn in another process; yields its free loopback port.
+
+    It writes no log lines of tasks.
     """
-    environ = environment(**settings)
-    options = ["--factory"] if target.endswith("create_app") else []
     command = [
         sys.executable,
         "-c",
@@ -146,17 +177,23 @@ def server(
         "0",
         "--no-access-log",
         "--no-use-colors",
-        *options,
     ]
-    nowhere, pipe = subprocess.DEVNULL, subprocess.PIPE
-    # Its log goes to a file: a pipe that nobody reads would fill up,
-    # and stop the server.
-    with (
-        tempfile.TemporaryFile() as log,
-        subprocess.Popen(
-            command, cwd=ROOT, env=environ, stdin=pipe, stdout=nowhere, stderr=log
-        ) as process,
-    ):
+    if target.endswith("create_app"):
+        command.append("--factory")
+
+    with contextlib.ExitStack() as stack:
+        # Its log goes to a file: a pipe that nobody reads would fill
+        # up, and stop the server.
+        log = stack.enter_context(tempfile.TemporaryFile())
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(**settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        stack.enter_context(process)
         try:
             yield _port_in(log.fileno(), process)
         finally:
@@ -167,26 +204,31 @@ def server(
 
 
 def _port_in(log: int, process: "subprocess.Popen[bytes]") -> int:
-    end, text = time.monotonic() + 30, b""
+    end = time.monotonic() + 30
+    text = b""
     while process.poll() is None and time.monotonic() < end:
-        # to seek would move the server's place in it, too
+        # To seek would move the server's place in it, too.
         text = os.pread(log, 10_000, 0)
-        if found := re.search(rb"running on http://127\.0\.0\.1:(\d+)", text):
+        found = re.search(rb"running on http://127\.0\.0\.1:(\d+)", text)
+        if found:
             return int(found[1])
         time.sleep(0.02)
-    raise RuntimeError(f"the server did not start: {text.decode(errors='replace')}")
+
+    said = text.decode(errors="replace")
+    raise RuntimeError(f"the server did not start: {said}")
 
 
 def fetch(port: int, method: str, path: str, body: bytes = b"") -> bytes:
-    """One request to a server, on a connection of its own; the body of
-    its answer. Raises CheckFailedError.
+    """One request to a server; the body of its answer.
+
+    It has a connection of its own. Raises CheckFailedError.
     """
-    with contextlib.closing(
-        http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    ) as connection:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
         connection.request(method, path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         content = answer.read()
+
     if answer.status >= 300:
         raise CheckFailedError(f"{method} {path} was answered {answer.status}")
     return content
@@ -194,48 +236,65 @@ def fetch(port: int, method: str, path: str, body: bytes = b"") -> bytes:
 
 def until_done(port: int) -> None:
     """Wait until a server has processed everything that it accepted.
+
     Raises CheckFailedError where that takes long.
     """
     end = time.monotonic() + PATIENCE
-    while (stats := json.loads(fetch(port, "GET", "/health")))["queued"] or stats[
-        "processing"
-    ]:
-        if time.monotonic() > end:
-            raise CheckFailedError(f"after {PATIENCE:g} s, tasks are not done: {stats}")
+    while True:
+        stats = json.loads(fetch(port, "GET", "/health"))
+        if not stats["queued"] and not stats["processing"]:
+            return
+        _check_patience(end, stats)
         time.sleep(0.002)
 
 
 def connections_allowed(wanted: int) -> int:
-    """How many connections to a server the limit of open files leaves;
-    it is raised towards those wanted, for both.
+    """How many connections to a server the limit of open files leaves.
+
+    It is raised towards those wanted, for both.
     """
     if sys.platform == "win32":
         return min(wanted, 500)
     import resource
 
-    others = 40  # files that a process has open besides
+    needed = wanted + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted + others:
-        soft = (
-            wanted + others
-            if hard == resource.RLIM_INFINITY
-            else min(hard, wanted + others)
-        )
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(0, min(wanted, soft - others))
+    return max(0, min(wanted, soft - OTHER_FILES))
 
 
 def http_request(method: str, path: str, body: bytes = b"") -> bytes:
     """The bytes of a request on a connection that is kept."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + body
 
 
-async def read_response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """The status and body of a response that says its length."""
+class Answer(NamedTuple):
+    """A response that has been read."""
+
+    status: int
+    body: bytes
+
+
+async def read_response(reader: asyncio.StreamReader) -> Answer:
+    """A response that says its length."""
     head = await reader.readuntil(b"\r\n\r\n")
     found = re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
-    return int(head[9:12]), await reader.readexactly(int(found[1]) if found else 0)
+    length = int(found[1]) if found else 0
+    body = await reader.readexactly(length)
+
+    # The first line is as "HTTP/1.1 200 OK".
+    status = int(head[9:12])
+    return Answer(status, body)
 
 
 async def hammer(
@@ -247,29 +306,31 @@ async def hammer(
     expect: int = 200,
     body: bytes | None = None,
 ) -> tuple[float, list[float]]:
-    """The load generator: requests/s over kept connections, and each
-    latency in ms, for a bounded time.
+    """The load generator: requests/s, and each latency in ms.
 
-    Raises CheckFailedError where an answer has not the expected status
-    or, if given, body.
+    It asks over kept connections, for a bounded time. Raises
+    CheckFailedError where an answer has not the expected status or, if
+    given, body.
     """
-    streams = await asyncio.gather(
-        *(asyncio.open_connection("127.0.0.1", port) for _ in range(connections))
-    )
+    opening = [asyncio.open_connection("127.0.0.1", port) for _ in range(connections)]
+    streams = await asyncio.gather(*opening)
     latencies: list[float] = []
     begun = time.perf_counter()
 
     async def keep_asking(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        while (asked := time.perf_counter()) < begun + seconds:
+        while True:
+            asked = time.perf_counter()
+            if asked >= begun + seconds:
+                return
+
             writer.write(message)
             answer = await read_response(reader)
             latencies.append((time.perf_counter() - asked) * 1000)
-            if answer[0] != expect or body not in (None, answer[1]):
-                raise CheckFailedError(
-                    f"answered {answer}, not {expect} {body or ''!r}"
-                )
+            if answer.status != expect or body not in (None, answer.body):
+                wanted = b"" if body is None else body
+                raise CheckFailedError(f"answered {answer}, not {expect} {wanted!r}")
 
     try:
         await asyncio.gather(*(keep_asking(*stream) for stream in streams))
@@ -278,6 +339,8 @@ async def hammer(
         for _, writer in streams:
             writer.close()
 
+
+# By wrk, where it is installed
 
 WRK = shutil.which("wrk")
 _SCRIPT = """wrk.method, wrk.body = "{method}", '{body}'
@@ -289,8 +352,9 @@ function done(summary) io.write(string.format("bad %d\\n", summary.errors.status
 def wrk(
     port: int, method: str, path: str, body: bytes = b"", *, connections: int
 ) -> tuple[int, float]:
-    """The load generator wrk, for a second: how many requests, and
-    requests/s. Raises RuntimeError.
+    """The load generator wrk, for a second: requests, and requests/s.
+
+    Raises RuntimeError.
     """
     assert WRK is not None
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
@@ -305,19 +369,15 @@ def wrk(
             script.name,
             f"http://127.0.0.1:{port}{path}",
         ]
-        output = subprocess.run(
+        done = subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=30
-        ).stdout
-    count, rate = (
-        re.search(r"(\d+) requests in", output),
-        re.search(r"Requests/sec:\s+([\d.]+)", output),
-    )
-    if (
-        count is None
-        or rate is None
-        or "bad 0\n" not in output
-        or "Socket errors" in output
-        or count[1] == "0"
-    ):
+        )
+
+    output = done.stdout
+    if "bad 0\n" not in output or "Socket errors" in output:
+        raise RuntimeError(f"wrk: {output}")
+    count = re.search(r"(\d+) requests in", output)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if count is None or rate is None or count[1] == "0":
         raise RuntimeError(f"wrk: {output}")
     return int(count[1]), float(rate[1])

@@ -1,8 +1,8 @@
-"""What a run has to say: caveats, tables, targets; as text, as JSON,
-and between two lines of README.md.
+"""What a run has to say: caveats, tables and targets.
 
-Rule: every published figure is written by the command that measured it,
-with the machine and the versions of that run.
+It is said as text, as JSON, and between two lines of README.md. Rule:
+every published figure is written by the command that measured it, with
+the machine and the versions of that run.
 """
 
 import dataclasses
@@ -20,21 +20,34 @@ from benchmarks.harness import Bench, Table, shown
 
 README = Path(__file__).parent / "README.md"
 PACKAGES = [
-    *(
-        "fastapi",
-        "starlette",
-        "pydantic",
-        "uvicorn",
-        "aiojobs",
-        "huey",
-        "limits",
-        "pyrate-limiter",
-        "slowapi",
-        "taskiq",
-    )
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "aiojobs",
+    "huey",
+    "limits",
+    "pyrate-limiter",
+    "slowapi",
+    "taskiq",
 ]
-BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+BEGIN = "<!-- results -->"
+END = "<!-- end of results -->"
 RESULTS = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
+
+QUICK = (
+    "Quick: no results. One round, without a warm-up, shows that everything runs; "
+    "the figures mean nothing."
+)
+HOW_TO_READ = """\
+Read ratios, not absolute figures: each contestant runs in turn with its reference, and
+a ratio is the median of those of each round. Where 1 lies between its quartiles, no
+difference could be measured. In-process figures share one event loop with their own
+load."""
+BUSY = (
+    "THE MACHINE IS BUSY: its other work is in the figures, and may be why a target is "
+    "missed."
+)
 
 
 def environment() -> dict[str, Any]:
@@ -45,6 +58,7 @@ def environment() -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             versions[package] = "not installed"
+
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.machine()}",
@@ -56,54 +70,46 @@ def environment() -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        found = re.search(
-            r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        )
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        found = None
-    return found[1] if found else platform.processor() or "unknown"
+        text = ""
+
+    found = re.search(r"model name\s*: (.*)", text)
+    if found:
+        return found[1]
+    return platform.processor() or "unknown"
 
 
 def markdown(table: Table) -> str:
     """A table that reads well in a terminal and on a page."""
-    rows = [table.header, *([shown(cell) for cell in row] for row in table.rows)]
-    widths = [
-        max(len(row[column]) for row in rows) for column in range(len(table.header))
-    ]
-    lines = [
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        + " |"
-        for row in rows
-    ]
-    rule = (
-        "|"
-        + "|".join(
-            "-" * (width + 1) + (":" if column else "-")
-            for column, width in enumerate(widths)
-        )
-        + "|"
-    )
-    return f"**{table.title}**\n\n" + "\n".join([lines[0], rule, *lines[1:]])
+    rows = [table.header]
+    rows += [[shown(cell) for cell in row] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append(f"| {' | '.join(cells)} |")
+
+    # Names to the left, figures to the right.
+    first, *others = widths
+    rules = ["-" * (first + 2)]
+    rules += [f"{'-' * (width + 1)}:" for width in others]
+    lines.insert(1, f"|{'|'.join(rules)}|")
+    return f"**{table.title}**\n\n" + "\n".join(lines)
 
 
 def caveats(quick: bool = False) -> str:
     environ = environment()
-    versions = ", ".join(
-        f"{name} {version}" for name, version in environ["versions"].items()
+    where = (
+        f"{environ['python']} on {environ['system']}, {environ['processor']}, "
+        f"{environ['cores']} cores"
     )
-    if quick:
-        how = "Quick: no results. One round, without a warm-up, shows that everything runs; the figures mean nothing."
-    else:
-        how = (
-            "Read ratios, not absolute figures: each contestant runs in turn with its reference, and a ratio is the\n"
-            "median of those of each round. Where 1 lies between its quartiles, no difference could be measured.\n"
-            "In-process figures share one event loop with their own load."
-        )
-    return (
-        f"{environ['python']} on {environ['system']}, {environ['processor']}, {environ['cores']} cores\n"
-        f"{versions}\n\n{how}"
-    )
+    versions = environ["versions"].items()
+    packages = ", ".join(f"{name} {version}" for name, version in versions)
+
+    how = QUICK if quick else HOW_TO_READ
+    return f"{where}\n{packages}\n\n{how}"
 
 
 def load_average() -> float:
@@ -112,66 +118,75 @@ def load_average() -> float:
 
 
 def load_line(loads: list[float]) -> str:
-    """What else the machine had to do, at the start of a run and at its
-    end; a run itself needs two cores at most.
+    """What else the machine had to do, at a run's start and at its end.
+
+    A run itself needs two cores at most.
     """
-    cores = os.cpu_count() or 1
-    line = f"Load average: {', then '.join(f'{load:.1f}' for load in loads)}."
-    if loads[0] > cores / 4 or loads[-1] > 2 + cores / 4:
-        line += " THE MACHINE IS BUSY: its other work is in the figures, and may be why a target is missed."
+    figures = ", then ".join(f"{load:.1f}" for load in loads)
+    line = f"Load average: {figures}."
+
+    spare = (os.cpu_count() or 1) / 4
+    if loads[0] > spare or loads[-1] > 2 + spare:
+        line += f" {BUSY}"
     return line
 
 
 def text_of(bench: Bench) -> str:
     """One benchmark: its notes, what it left out, then its tables."""
-    left_out = [f"Left out: {each}" for each in bench.left_out]
-    return "\n\n".join(
-        [
-            f"### {bench.name}, {bench.seconds:.0f} s",
-            *bench.notes,
-            *left_out,
-            *map(markdown, bench.tables),
-        ]
-    )
+    parts = [f"### {bench.name}, {bench.seconds:.0f} s"]
+    parts += bench.notes
+    parts += [f"Left out: {each}" for each in bench.left_out]
+    parts += [markdown(table) for table in bench.tables]
+    return "\n\n".join(parts)
 
 
 def targets_of(benches: Iterable[Bench]) -> Table:
-    rows: list[list[object]] = [
-        [bench.name, target.text, target.value, "met" if target.met else "MISSED"]
-        for bench in benches
-        for target in bench.targets
+    rows: list[list[object]] = []
+    for bench in benches:
+        for target in bench.targets:
+            verdict = "met" if target.met else "MISSED"
+            row: list[object] = [
+                bench.name,
+                target.text,
+                target.value,
+                verdict,
+            ]
+            rows.append(row)
+
+    header = [
+        "benchmark",
+        "target",
+        "measured",
+        "",
     ]
-    return Table(
-        "What the engine is to reach", ["benchmark", "target", "measured", ""], rows
-    )
+    return Table("What the engine is to reach", header, rows)
 
 
 def write_json(path: Path, benches: Iterable[Bench], **about: object) -> None:
     found = [dataclasses.asdict(bench) for bench in benches]
     for each in found:
         del each["say"]
+
     text = json.dumps({**about, "environment": environment(), "benchmarks": found})
-    plain = json.loads(text, parse_constant=lambda _: None)  # JSON has no NaN
+    # JSON has no NaN.
+    plain = json.loads(text, parse_constant=lambda _: None)
     path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
 def why_not_readme() -> str:
-    """What keeps the results from being written into README.md;
-    nothing, if they can be.
+    """What keeps the results from being written into README.md.
+
+    Nothing, if they can be.
     """
-    if missing := [
-        name
-        for name, version in environment()["versions"].items()
-        if version == "not installed"
-    ]:
+    versions = environment()["versions"].items()
+    missing = [name for name, version in versions if version == "not installed"]
+    if missing:
         return f"not without {', '.join(missing)}"
     if not os.access(README, os.W_OK):
         return f"{README} cannot be written"
-    return (
-        ""
-        if RESULTS.search(README.read_text(encoding="utf-8"))
-        else f"{README} has no lines {BEGIN} and {END}"
-    )
+    if not RESULTS.search(README.read_text(encoding="utf-8")):
+        return f"{README} has no lines {BEGIN} and {END}"
+    return ""
 
 
 def write_readme(benches: list[Bench], head: str, loads: list[float]) -> None:
@@ -179,10 +194,10 @@ def write_readme(benches: list[Bench], head: str, loads: list[float]) -> None:
         head,
         f"```text\n{caveats()}\n\n{load_line(loads)}\n```",
         markdown(targets_of(benches)),
-        *map(text_of, benches),
     ]
+    parts += [text_of(bench) for bench in benches]
     body = "\n\n".join(parts)
+
     text = README.read_text(encoding="utf-8")
-    README.write_text(
-        RESULTS.sub(lambda _: f"{BEGIN}\n{body}\n{END}", text), encoding="utf-8"
-    )
+    text = RESULTS.sub(lambda _: f"{BEGIN}\n{body}\n{END}", text)
+    README.write_text(text, encoding="utf-8")

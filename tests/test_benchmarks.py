@@ -1,5 +1,6 @@
-"""Every benchmark runs, in its smallest size, with all its checks;
-reports are written, and failures are loud.
+"""Every benchmark runs, in its smallest size, with all its checks.
+
+Reports are written, and failures are loud.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,19 @@ posix = pytest.mark.skipif(
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "benchmarks", *map(str, arguments)]
+    words = [str(argument) for argument in arguments]
+    return [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        *words,
+    ]
+
+
+def found_in(folder: Path) -> Any:
+    """What a run has written to found.json, which is plain JSON."""
+    text = (folder / "found.json").read_text(encoding="utf-8")
+    return json.loads(text, parse_constant=pytest.fail)
 
 
 def ran(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -52,45 +66,47 @@ def ran(*arguments: object) -> "subprocess.CompletedProcess[str]":
     )
 
 
-# the peers, where they are installed, warn as they like
+# The peers, where they are installed, warn as they like.
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_in_its_smallest_size(name: str) -> None:
     bench = quick(name)
+
     assert bench.tables
     assert bench.samples
-    assert all(
-        len(row) == len(table.header) for table in bench.tables for row in table.rows
-    )
-    assert all(points for chart in bench.charts for points in chart.series.values())
+    for table in bench.tables:
+        assert all(len(row) == len(table.header) for row in table.rows)
+    for chart in bench.charts:
+        assert all(points for points in chart.series.values())
 
 
 def test_every_benchmark_is_among_the_subjects_of_the_readme() -> None:
     text = report.README.read_text(encoding="utf-8")
-    assert (
-        sorted(re.findall(r"^\| \[`(\w+)`\]\(bench_\1\.py\)", text, re.MULTILINE))
-        == NAMES
-    )
+    subjects = re.findall(r"^\| \[`(\w+)`\]\(bench_\1\.py\)", text, re.MULTILINE)
+    assert sorted(subjects) == NAMES
 
 
 async def test_measurements_alternate_and_ratios_are_taken_round_by_round() -> None:
     log: list[str] = []
-    # the first of each is the warm-up
-    speeds = {"a": iter([9.0, 1.0, 2.0, 4.0]), "b": iter([9.0, 2.0, 2.0, 12.0])}
+    warm_up = [9.0]
+    measured = {"a": [1.0, 2.0, 4.0], "b": [2.0, 2.0, 12.0]}
+    speeds = {name: iter(warm_up + taken) for name, taken in measured.items()}
 
     async def sample(name: str) -> float:
         log.append(name)
         return next(speeds[name])
 
     bench = Bench("test", "default")
-    figures = await bench.compare(
-        "T", "µs", {name: functools.partial(sample, name) for name in "ab"}, rounds=3
-    )
+    samples = {name: functools.partial(sample, name) for name in measured}
+    figures = await bench.compare("T", "µs", samples, rounds=3)
+
     assert "".join(log) == "abababab"
-    assert bench.samples == {"T": {"a": [1.0, 2.0, 4.0], "b": [2.0, 2.0, 12.0]}}
+    assert bench.samples == {"T": measured}
     assert (figures["a"].median, figures["a"].ratio) == (2.0, 1.0)
-    assert (figures["b"].median, figures["b"].ratio) == (2.0, 2.0)  # of 2, 1 and 3
-    assert figures["b"].spread == (1.5, 2.5)  # of the ratios, not of the figures
+    # The ratios of b are 2, 1 and 3.
+    assert (figures["b"].median, figures["b"].ratio) == (2.0, 2.0)
+    # The quartiles are of the ratios, not of the figures.
+    assert figures["b"].spread == (1.5, 2.5)
     assert figures["a"].times(figures["b"]) == 0.5
     assert (
         report.markdown(bench.tables[0]).splitlines()[-1]
@@ -108,6 +124,7 @@ def test_a_failed_check_stops_the_run_and_a_missed_target_does_not() -> None:
     bench = Bench("test", "default")
     bench.target("speed", 3.0, at_most=2)
     bench.target("speed", 3.0, at_least=2)
+
     assert [target.met for target in bench.targets] == [False, True]
     with pytest.raises(CheckFailedError, match="test: a result is wrong"):
         bench.check(False, "a result is wrong")
@@ -119,6 +136,7 @@ def test_a_server_that_does_not_complete_its_tasks_fails_the_check(
 ) -> None:
     monkeypatch.setitem(loopback.SETTINGS, "work_scale", 1000)
     monkeypatch.setattr(load, "PATIENCE", 0.1)
+
     with pytest.raises(CheckFailedError, match="tasks are not done"):
         run(name, "quick")
 
@@ -133,6 +151,7 @@ async def test_an_answer_with_another_status_or_body_fails_the_check() -> None:
             seconds=0.01,
         )
         await ask()
+
         with pytest.raises(CheckFailedError, match="answered"):
             await ask(expect=202)
         with pytest.raises(CheckFailedError, match="answered"):
@@ -142,20 +161,22 @@ async def test_an_answer_with_another_status_or_body_fails_the_check() -> None:
 def test_a_peer_that_is_not_installed_is_left_out_and_said_before_the_figures() -> None:
     bench = Bench("test", "quick")
     bench.table("T", ["", "µs"], [("one", 1)])
+
     assert bench.peer("no_such_library.module") is None
     assert bench.left_out == [
         "no_such_library: not installed; pip install -r benchmarks/requirements.txt"
     ]
-    assert re.search("Left out: no_such_library.*one", report.text_of(bench), re.DOTALL)
+    text = report.text_of(bench)
+    assert re.search("Left out: no_such_library.*one", text, re.DOTALL)
 
 
 @pytest.mark.parametrize(
     ("largest", "expected"),
-    [(10, [5, 9, None]), (99, [50, 90, None]), (100, [50, 90, 99])],
+    [(10, [5, 9, math.nan]), (99, [50, 90, math.nan]), (100, [50, 90, 99])],
 )
-def test_the_nearest_rank_percentile(largest: int, expected: list[int | None]) -> None:
+def test_the_nearest_rank_percentile(largest: int, expected: list[float]) -> None:
     found = [percentile(range(1, largest + 1), percent) for percent in (50, 90, 99)]
-    assert [None if math.isnan(value) else value for value in found] == expected
+    assert found == pytest.approx(expected, abs=0, rel=0, nan_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -189,17 +210,17 @@ def test_a_busy_machine_is_noticed() -> None:
 
 def test_the_command_prints_and_writes_what_it_found(tmp_path: Path) -> None:
     done = ran("dispatch", "--quick", "--json", tmp_path / "found.json")
+
     assert done.returncode == 0
     assert "Quick: no results." in done.stdout
     assert "Load average: " in done.stdout
     assert "MISSED" not in done.stdout
-    found = json.loads(
-        (tmp_path / "found.json").read_text(encoding="utf-8"),
-        parse_constant=pytest.fail,
-    )
+
+    found = found_in(tmp_path)
     assert found["command"].startswith("python -m benchmarks dispatch --quick")
     assert found["ended"] == "complete"
     assert found["environment"]["versions"]["fastapi"]
+
     [bench] = found["benchmarks"]
     assert bench["name"] == "dispatch"
     name, *figures, quartiles = bench["tables"][0]["rows"][1]
@@ -212,10 +233,8 @@ def test_what_json_cannot_say_is_null(tmp_path: Path) -> None:
     bench = Bench("test", "quick")
     bench.table("T", ["", "p99"], [("too few", math.nan)])
     report.write_json(tmp_path / "found.json", [bench], command="")
-    found = json.loads(
-        (tmp_path / "found.json").read_text(encoding="utf-8"),
-        parse_constant=pytest.fail,
-    )
+
+    found = found_in(tmp_path)
     assert found["benchmarks"][0]["tables"][0]["rows"] == [["too few", None]]
 
 
@@ -234,7 +253,9 @@ def test_what_cannot_be_done_is_refused_in_one_line_before_anything_runs(
 ) -> None:
     (tmp_path / "file").touch()
     before = report.README.read_bytes()
+
     done = ran(*(argument.format(file=tmp_path / "file") for argument in arguments))
+
     assert done.returncode == 2
     assert complaint in done.stderr.splitlines()[-1]
     assert done.stdout == ""
@@ -260,7 +281,9 @@ def test_the_results_go_between_two_lines_of_the_readme(
     monkeypatch.setattr(report, "README", readme)
     bench = Bench("test", "default")
     bench.target("speed", 3.0, at_most=2)
+
     report.write_readme([bench], "head", [0.0, 1.0])
+
     text = readme.read_text(encoding="utf-8")
     assert re.fullmatch(
         rf"before\n{report.BEGIN}\nhead\n.*speed.*MISSED.*\n{report.END}\nafter\n",
@@ -271,26 +294,46 @@ def test_the_results_go_between_two_lines_of_the_readme(
 
 
 def test_what_the_readme_says_of_missed_targets_is_in_a_table() -> None:
-    """Each name in quotation marks is one of a table or of a row of it."""
+    """Each name in quotation marks is of a table, or of a row of it."""
     text = report.README.read_text(encoding="utf-8")
     section = re.search(
         r"^## The targets that are missed.*?^## ", text, re.MULTILINE | re.DOTALL
     )
     assert section
-    named = [
-        " ".join(name.split()) for name in re.findall(r'"(.*?)"', section[0], re.DOTALL)
-    ]
-    tables = [
-        table
-        for name in ("dispatch", "growth", "ratelimit")
-        for table in quick(name).tables
-    ]
-    known = [table.title for table in tables] + [
-        str(row[0]) for table in tables for row in table.rows
-    ]
+    quoted = re.findall(r'"(.*?)"', section[0], re.DOTALL)
+    named = [" ".join(name.split()) for name in quoted]
+
+    known = []
+    for benchmark in ("dispatch", "growth", "ratelimit"):
+        for table in quick(benchmark).tables:
+            known.append(table.title)
+            known += [str(row[0]) for row in table.rows]
     assert named
     for name in named:
         assert any(name in each for each in known), name
+
+
+SERVER = """
+from tests.readme import server
+with server() as address:
+    print('at', address)
+"""
+
+
+def read_to_the_end(terminal: int) -> bytes:
+    """What is written to the other side, until that is closed."""
+    output = b""
+    # An OSError is Linux's way to say that the other side is closed.
+    with contextlib.suppress(OSError):
+        while True:
+            readable, _, _ = select.select([terminal], [], [], 20)
+            if not readable:
+                break
+            part = os.read(terminal, 65536)
+            if not part:
+                break
+            output += part
+    return output
 
 
 @posix
@@ -301,39 +344,32 @@ def test_a_terminal_and_the_users_own_settings_change_nothing(program: str) -> N
     import struct
     import termios
 
-    server = "from tests.readme import server\nwith server() as address: print('at', address)"
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
     others = {
         "UVICORN_USE_COLORS": "1",
         "UVICORN_HOST": "0.0.0.0",  # noqa: S104
         "UVICORN_LOG_LEVEL": "warning",
+        "WEB_CONCURRENCY": "2",
     }
+    arguments = [argument.format(server=SERVER) for argument in program.split()]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            *(argument.format(server=server) for argument in program.split()),
-        ],
+        [sys.executable, *arguments],
         cwd=project_root(),
-        env=os.environ | others | {"WEB_CONCURRENCY": "2"},
+        env=os.environ | others,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
     )
     os.close(theirs)
-    output = b""
     try:
-        # Linux's way to say that the other side is closed
-        with contextlib.suppress(OSError):
-            while select.select([ours], [], [], 20)[0] and (
-                part := os.read(ours, 65536)
-            ):
-                output += part
+        output = read_to_the_end(ours)
         assert process.wait(20) == 0, output
     finally:
         process.kill()
         process.wait()
         os.close(ours)
+
     text = output.decode()
     assert re.search(r"^at 127\.0\.0\.1:\d+|1 benchmarks in ", text, re.MULTILINE)
     assert all(len(line) < 40 for line in re.findall(r"\r\x1b\[K([^\r]*)", text))
@@ -344,9 +380,9 @@ def test_a_terminal_and_the_users_own_settings_change_nothing(program: str) -> N
 def test_a_run_that_is_interrupted_leaves_no_server_and_keeps_what_is_done(
     name: str, tmp_path: Path
 ) -> None:
-    arguments = ["dispatch", "poll", "--quick", "--json", tmp_path / "found.json"]
+    arguments = command("dispatch", "poll", "--quick", "--json")
     with subprocess.Popen(
-        command(*arguments),
+        [*arguments, str(tmp_path / "found.json")],
         cwd=project_root(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -355,23 +391,27 @@ def test_a_run_that_is_interrupted_leaves_no_server_and_keeps_what_is_done(
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "over loopback" in line:  # both servers are running
+            # Now both servers are running.
+            if "over loopback" in line:
                 break
         process.send_signal(getattr(signal, name))
         said = process.stderr.read()
         process.wait(20)
-    with contextlib.suppress(ProcessLookupError):  # once nobody of its session is left
+
+    # There is no such group once nobody of its session is left.
+    with contextlib.suppress(ProcessLookupError):
         for _ in range(1000):
             os.killpg(process.pid, 0)
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         pytest.fail("a server is running")
+
     if name == "SIGKILL":
         return
     assert process.returncode == 130
     assert said.splitlines()[-1] == "interrupted, with 1 of 2 benchmarks done"
     assert "Traceback" not in said
-    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    found = found_in(tmp_path)
     assert [bench["name"] for bench in found["benchmarks"]] == ["dispatch"]
     assert found["ended"].startswith("interrupted")
 
@@ -381,6 +421,7 @@ def test_few_open_files_mean_few_connections_and_it_is_said() -> None:
     import resource
 
     few = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (64, 64))
+
     done = subprocess.run(
         command("poll", "--quick"),
         cwd=project_root(),
@@ -390,6 +431,7 @@ def test_few_open_files_mean_few_connections_and_it_is_said() -> None:
         timeout=60,
         preexec_fn=few,
     )
+
     assert done.returncode == 0, done.stderr
     assert (
         "Left out: 76 of 100 long polls on sockets: the limit of open files"
@@ -406,22 +448,22 @@ def test_the_pictures_are_drawn_the_same_each_time_with_ticks_at_what_was_measur
     from benchmarks import plots
 
     lines = Chart(
-        "lines",
-        "T",
-        "lines",
-        "x",
-        "y",
-        {"one": [(1, 0.3), (4, 1.0), (64, 20.0)]},
+        name="lines",
+        title="T",
+        kind="lines",
+        x_label="x",
+        y_label="y",
+        series={"one": [(1, 0.3), (4, 1.0), (64, 20.0)]},
         log_y=True,
     )
     charts = [lines, *quick("dispatch").charts]
-    first, second = (
-        plots.draw(charts, tmp_path / "a"),
-        plots.draw(charts, tmp_path / "b"),
-    )
+
+    first = plots.draw(charts, tmp_path / "a")
+    second = plots.draw(charts, tmp_path / "b")
+
     assert [path.read_bytes() for path in first] == [
         path.read_bytes() for path in second
     ]
     assert all(b"<svg" in path.read_bytes() for path in first)
     labels = re.findall(r"<!-- ([\d.]+) -->", first[0].read_text(encoding="utf-8"))
-    assert labels == ["1", "4", "64", "0.5", "1", "2", "5", "10", "20"]
+    assert " ".join(labels) == "1 4 64 0.5 1 2 5 10 20"
