@@ -1,5 +1,7 @@
-"""The README does not rot: its session, its code, its tables and its
-steps are run, or held against the code.
+"""The README does not rot.
+
+Its session, its code, its tables and its steps are run, or held against
+the code.
 """
 
 import dataclasses
@@ -36,21 +38,26 @@ def same_on_every_run(text: str) -> str:
 def test_the_session_prints_what_the_readme_shows() -> None:
     shown = readme.session(TEXT)
     with readme.server(WORK_SCALE="0.1") as address:
-        assert same_on_every_run(
-            readme.run_session(shown, address)
-        ) == same_on_every_run(shown)
+        printed = readme.run_session(shown, address)
+    assert same_on_every_run(printed) == same_on_every_run(shown)
 
 
 def test_the_python_program_prints_what_the_readme_says() -> None:
-    program = re.search(
+    found = re.search(
         r"```python\n(import asyncio.*?)```\n\nIt prints `(.*?)`", TEXT, re.DOTALL
     )
-    assert program is not None
-    command = [sys.executable, "-c", program[1]]
+    assert found is not None
+
+    program, printed = found.groups()
     run = subprocess.run(
-        command, cwd=readme.ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program],
+        cwd=readme.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
-    assert run.stdout.strip() == program[2]
+    assert run.stdout.strip() == printed
 
 
 def test_the_table_of_modules_is_up_to_date() -> None:
@@ -68,11 +75,10 @@ def test_the_table_of_settings_has_every_default() -> None:
 
 def test_both_commands_set_up_the_same_environment() -> None:
     commands = re.findall(r"```sh\n(.*) && (.*)\n```", TEXT)
-    assert [before for before, _ in commands] == [commands[0][0]] * 2
-    assert [last for _, last in commands] == [
-        ".venv/bin/python main.py",
-        ".venv/bin/python -m pytest",
-    ]
+    (set_up, start), (also_set_up, test) = commands
+    assert set_up == also_set_up
+    assert start == ".venv/bin/python main.py"
+    assert test == ".venv/bin/python -m pytest"
 
 
 def test_the_steps_that_add_a_task_type_add_one(tmp_path: Path) -> None:
@@ -84,13 +90,15 @@ def test_the_steps_that_add_a_task_type_add_one(tmp_path: Path) -> None:
         re.M | re.S,
     )
     assert len(steps) == 2
+
     for line, code in steps:
         text = file.read_text(encoding="utf-8")
         assert text.count(f"\n{line}\n") == 1
+
         added = "".join(row[3:] or "\n" for row in code.splitlines(keepends=True))
-        file.write_text(
-            text.replace(f"\n{line}\n", f"\n{added}{line}\n"), encoding="utf-8"
-        )
+        text = text.replace(f"\n{line}\n", f"\n{added}{line}\n")
+        file.write_text(text, encoding="utf-8")
+
     program = """
 import asyncio
 from taskmanager import Settings, TaskManager
@@ -104,8 +112,12 @@ async def main():
 
 asyncio.run(main())
 """
-    command = [sys.executable, "-c", program]
     run = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert run.stdout == "completed {'text': 'desserts'}\n"
