@@ -63,6 +63,7 @@ async def test_idle_clients_are_swept_too() -> None:
             limiter = app.state.limiter
             for number in range(cleanup.BATCH + 1):
                 await limiter.hit(str(number), time.monotonic())
+
             frozen.tick(60)
             while len(limiter._accepted):
                 await asyncio.sleep(0.001)
@@ -77,11 +78,13 @@ async def test_others_run_between_two_batches_of_clients(
             limiter = app.state.limiter
             for number in range(3):
                 await limiter.hit(str(number), time.monotonic())
+
             frozen.tick(60)
             seen = {len(limiter._accepted)}
             while len(limiter._accepted):
                 await asyncio.sleep(0)
                 seen.add(len(limiter._accepted))
+
             assert seen == {3, 2, 1, 0}
 
 
@@ -99,6 +102,7 @@ async def test_a_sweep_of_clients_that_dies_is_told_and_started_again(
         client = client_of(app)
         while (await client.get("/health")).json()["status"] == "ok":
             await asyncio.sleep(0)
+
         health = await client.get("/health")
         assert health.status_code == 503
         assert "rate limit has died" in caplog.text
@@ -107,6 +111,7 @@ async def test_a_sweep_of_clients_that_dies_is_told_and_started_again(
         del limiter.forget_idle
         while (await client.get("/health")).json()["status"] == "degraded":
             await asyncio.sleep(0)
+
         assert (await client.get("/health")).json()["restarts"] >= 1
 
 

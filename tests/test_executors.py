@@ -67,6 +67,7 @@ async def until(holds: Callable[[], object], seconds: float = 20) -> float:
 @pytest.mark.parametrize("text", ["", " ", "process", " Process "])
 def test_by_default_the_engine_has_its_own_processes(text: str) -> None:
     assert isinstance(from_env({}), ProcessExecutor)
+
     unused = {"TASKMANAGER_DASK_SCHEDULER": "tcp://unused:1"}
     executor = from_env({"TASKMANAGER_EXECUTOR": text} | unused)
     assert isinstance(executor, ProcessExecutor)
@@ -193,11 +194,13 @@ async def test_the_application_starts_and_ends_the_executor_of_its_settings(
     monkeypatch.setattr(manager.executors, "new_executor", lambda settings: Noting(log))
     app = api.create_app(Settings(executor="thread"))
     assert log == []
+
     async with app.router.lifespan_context(app):
         task = app.state.manager.submit(PRIMES)
         await app.state.manager.wait(task.task_id, since=2)
         assert task.result == {"count": 25}
         assert log == ["executor starts"]
+
     assert log == ["executor starts", "executor ends"]
 
 
@@ -206,6 +209,7 @@ async def test_an_executor_that_was_handed_in_stays_the_callers() -> None:
     executor = Noting(log)
     async with serving(executor) as client:
         assert (await client.get("/health")).status_code == 200
+
     assert log == []
     executor.shutdown()
 

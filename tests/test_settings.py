@@ -10,6 +10,11 @@ import pytest
 from taskmanager.settings import Settings, SettingsError
 
 FIELDS = [field.name for field in dataclasses.fields(Settings)]
+NUMBERS = [
+    field.name
+    for field in dataclasses.fields(Settings)
+    if isinstance(field.default, int | float)
+]
 
 
 def test_the_defaults_are_those_of_the_exercise() -> None:
