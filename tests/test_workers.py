@@ -331,7 +331,7 @@ async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
 ) -> None:
     get = PendingQueue._get
 
-    def fault(queue: PendingQueue, index: int = 0) -> Task:
+    def fault(queue: PendingQueue) -> Task:
         monkeypatch.setattr(PendingQueue, "_get", get)
         raise RuntimeError("a fault in the queue")
 

@@ -52,12 +52,9 @@ def surroundings(model: Model, sabotage: Sabotage) -> Iterator[None]:
     sweep = cleanup.sweep
     run_handler = WorkerPool._run_handler
 
-    def mortal_get(queue: PendingQueue, *index: int) -> Task:
-        # Without an index a worker takes the first; with one, a client
-        # takes out its own.
-        if not index:
-            sabotage.strike("worker")
-        return get(queue, *index)
+    def mortal_get(queue: PendingQueue) -> Task:
+        sabotage.strike("worker")
+        return get(queue)
 
     def mortal_sweep(*args: Any) -> bool:
         sabotage.strike("cleanup")
