@@ -331,11 +331,7 @@ class Model:
             raise InvariantError(f"{seen['tasks']} records are kept")
         self.gone = records - seen["tasks"]
 
-        interval = self.settings.cleanup_interval
-        most = self.settings.max_clients
-        if not self.loops.cleanup_is_late(self.now, interval):
-            most = min(most, active)
-        if clients > most:
+        if clients > min(active, self.settings.max_clients):
             raise InvariantError(f"the limiter remembers {clients} clients")
 
     def _check_polls(self) -> None:
