@@ -1,4 +1,5 @@
-"""Keeps the README true, by writing what its commands print.
+"""Keeps the README true: reads its commands and code, and writes what
+they print.
 
 ``python -m tests.readme`` runs the session of the README against a
 server with default settings and writes the output into it, with the
@@ -26,21 +27,20 @@ UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 def server(**settings: str) -> Iterator[str]:
     """A real server on a free port; yields its host and port."""
     command = [sys.executable, "main.py", "127.0.0.1", "0"]
-
+    # not this terminal: uvicorn would use its colours
+    environ, nowhere = environment(**settings), subprocess.DEVNULL
     with subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment(**settings),
-        # Not this terminal: uvicorn would use its colours.
-        stdout=subprocess.DEVNULL,
+        env=environ,
+        stdout=nowhere,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stderr is not None
         try:
             for line in process.stderr:
-                found = re.search(r"running on http://([\d.]+:\d+)", line)
-                if found is not None:
+                if found := re.search(r"running on http://([\d.]+:\d+)", line):
                     yield found[1]
                     break
         finally:
@@ -56,54 +56,51 @@ def session(text: str) -> str:
         re.DOTALL,
     )
     assert found is not None
-
     return found[1]
 
 
 def run_session(block: str, address: str) -> str:
-    """The commands of a block, run, with what they print.
+    """Run the commands of the block, which begin with ``$``, and return
+    them with what they print.
 
-    A command begins with ``$``. An id in a command is one that an
-    earlier output showed: the n-th there is replaced by the n-th of
-    this run.
+    An id in a command is one that an earlier output showed: the n-th
+    there is replaced by the n-th of this run.
     """
     commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
-    printed_ids = "".join(re.findall(r"location: .*|^\{.*", block, re.MULTILINE))
-    shown = list(dict.fromkeys(re.findall(UUID, printed_ids)))
+    shown = list(
+        dict.fromkeys(
+            re.findall(
+                UUID, "".join(re.findall(r"location: .*|^\{.*", block, re.MULTILINE))
+            )
+        )
+    )
     seen: list[str] = []
     output = []
-
     for command in commands:
         actual = re.sub(UUID, lambda id_: seen[shown.index(id_[0])], command)
-        # They are the README's own commands.
-        run = subprocess.run(  # noqa: S602
+        printed = subprocess.run(  # noqa: S602 - the README's own commands
             actual.replace("localhost:8000", address),
             shell=True,
             capture_output=True,
             text=True,
             check=True,
-        )
-        printed = run.stdout.replace("\r", "")
+        ).stdout.replace("\r", "")
         seen.extend(id_ for id_ in re.findall(UUID, printed) if id_ not in seen)
-
         lines = [
             line
             for line in printed.splitlines()
             if not re.match(r"(date|server|content-length):", line)
         ]
         output += [f"$ {actual}", *lines, ""]
-
     return "\n".join(output).rstrip() + "\n"
 
 
 def modules_table() -> str:
-    """The modules in the order to read them.
-
-    Each has its code tokens and the first sentence of its docstring.
+    """The modules in the order to read them, with their code tokens and
+    the first line of each docstring.
     """
     rows = ["| module | code tokens | what it is |", "|---|---|---|"]
     total = code_tokens(PACKAGE / "__init__.py")
-
     for module in order():
         path = PACKAGE / f"{module}.py"
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
@@ -113,7 +110,6 @@ def modules_table() -> str:
         rows.append(
             f"| [`{module}`](taskmanager/{module}.py) | {tokens:,} | {summary} |"
         )
-
     return "\n".join([*rows, f"| all, with `__init__` | {total:,} | |"])
 
 
@@ -126,7 +122,6 @@ def refresh() -> None:
         text,
         flags=re.DOTALL,
     )
-
     with server() as address:
         new = run_session(session(text), address)
     README.write_text(text.replace(session(text), new), encoding="utf-8")

@@ -13,6 +13,7 @@ from concurrent.futures import Executor, Future
 from itertools import count, cycle
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import Phase
 
@@ -81,6 +82,7 @@ def check(case: schemathesis.Case, **headers: str) -> None:
     assert {name.lower() for name in documented} <= set(response.headers)
 
 
+@pytest.mark.slow
 @SCHEMA.parametrize()
 @budget(100)
 def test_each_answer_is_one_that_the_document_describes(

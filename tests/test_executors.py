@@ -227,7 +227,7 @@ def test_an_application_that_lacks_its_executor_is_not_made(
 
 
 def dask(test: Any) -> Any:
-    """For tests that start a Dask cluster.
+    """For tests that start a Dask cluster, which takes its time.
 
     Where Dask is not installed they are skipped.
     """
@@ -239,7 +239,7 @@ def dask(test: Any) -> Any:
     windows = pytest.mark.skipif(
         sys.platform == "win32", reason="kills processes with POSIX signals"
     )
-    return pytest.mark.dask(skip(windows(test)))
+    return pytest.mark.slow(pytest.mark.dask(skip(windows(test))))
 
 
 class Segment(NamedTuple):

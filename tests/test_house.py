@@ -7,6 +7,7 @@ that breaks its rule.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,8 +59,13 @@ def breaches(rule: Rule) -> list[str]:
 
 def positions_in_named_tuples(tree: ast.Module) -> Iterator[Node]:
     """``decision[1:]`` and ``decision[1]``, of a NamedTuple."""
-    makers = syntax.named_tuples([tree, *map(syntax.tree_of, SOURCES)])
+    makers = syntax.named_tuples([tree]) | named_tuples_of_the_engine()
     return syntax.positions_in_named_tuples(tree, makers)
+
+
+@functools.cache
+def named_tuples_of_the_engine() -> set[str]:
+    return syntax.named_tuples(map(syntax.tree_of, SOURCES))
 
 
 # Modules and folders

@@ -278,6 +278,7 @@ class Records(RuleBasedStateMachine):
             result_of(self.queue.join())
 
 
+@pytest.mark.slow
 def test_the_store_and_the_queue_agree_with_lists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -380,6 +381,7 @@ class Limiter(RuleBasedStateMachine):
         assert len(self.clients()) <= self.max_clients
 
 
+@pytest.mark.slow
 def test_the_limiter_agrees_with_counting() -> None:
     run_state_machine_as_test(Limiter, settings=budget(150, stateful_step_count=20))
 

@@ -1,7 +1,5 @@
-"""The README does not rot.
-
-Its session, its code, its tables and its steps are run, or held against
-the code.
+"""The README does not rot: its session, its code, its tables and its
+steps are run, or held against the code.
 """
 
 import dataclasses
@@ -38,26 +36,21 @@ def same_on_every_run(text: str) -> str:
 def test_the_session_prints_what_the_readme_shows() -> None:
     shown = readme.session(TEXT)
     with readme.server(WORK_SCALE="0.1") as address:
-        printed = readme.run_session(shown, address)
-    assert same_on_every_run(printed) == same_on_every_run(shown)
+        assert same_on_every_run(
+            readme.run_session(shown, address)
+        ) == same_on_every_run(shown)
 
 
 def test_the_python_program_prints_what_the_readme_says() -> None:
-    found = re.search(
+    program = re.search(
         r"```python\n(import asyncio.*?)```\n\nIt prints `(.*?)`", TEXT, re.DOTALL
     )
-    assert found is not None
-
-    program, printed = found.groups()
+    assert program is not None
+    command = [sys.executable, "-c", program[1]]
     run = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=readme.ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+        command, cwd=readme.ROOT, capture_output=True, text=True, check=True, timeout=60
     )
-    assert run.stdout.strip() == printed
+    assert run.stdout.strip() == program[2]
 
 
 def test_the_table_of_modules_is_up_to_date() -> None:
@@ -75,10 +68,11 @@ def test_the_table_of_settings_has_every_default() -> None:
 
 def test_both_commands_set_up_the_same_environment() -> None:
     commands = re.findall(r"```sh\n(.*) && (.*)\n```", TEXT)
-    (set_up, start), (also_set_up, test) = commands
-    assert set_up == also_set_up
-    assert start == ".venv/bin/python main.py"
-    assert test == ".venv/bin/python -m pytest"
+    assert [before for before, _ in commands] == [commands[0][0]] * 2
+    assert [last for _, last in commands] == [
+        ".venv/bin/python main.py",
+        ".venv/bin/python -m pytest",
+    ]
 
 
 def test_the_steps_that_add_a_task_type_add_one(tmp_path: Path) -> None:
@@ -90,15 +84,13 @@ def test_the_steps_that_add_a_task_type_add_one(tmp_path: Path) -> None:
         re.M | re.S,
     )
     assert len(steps) == 2
-
     for line, code in steps:
         text = file.read_text(encoding="utf-8")
         assert text.count(f"\n{line}\n") == 1
-
         added = "".join(row[3:] or "\n" for row in code.splitlines(keepends=True))
-        text = text.replace(f"\n{line}\n", f"\n{added}{line}\n")
-        file.write_text(text, encoding="utf-8")
-
+        file.write_text(
+            text.replace(f"\n{line}\n", f"\n{added}{line}\n"), encoding="utf-8"
+        )
     program = """
 import asyncio
 from taskmanager import Settings, TaskManager
@@ -112,12 +104,8 @@ async def main():
 
 asyncio.run(main())
 """
+    command = [sys.executable, "-c", program]
     run = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
     )
     assert run.stdout == "completed {'text': 'desserts'}\n"

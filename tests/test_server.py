@@ -17,9 +17,12 @@ import pytest
 from benchmarks.load import environment
 from tests.helpers import SUM, Server, project_root
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="stops servers with POSIX signals"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform == "win32", reason="stops servers with POSIX signals"
+    ),
+]
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ def test_every_limit_in_segments_of_every_size(
         assert counted_in_segments(limit) == primes_up_to(limit), limit
 
 
+@pytest.mark.slow
 def test_every_limit_to_2000_in_one_segment_and_in_several(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -34,6 +34,7 @@ def find(fault: Fault) -> str:
     return "not found"
 
 
+@pytest.mark.slow
 def test_the_command_plays_the_same_days_on_every_python_version() -> None:
     arguments = [
         sys.executable,
@@ -57,6 +58,7 @@ def test_the_command_plays_the_same_days_on_every_python_version() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found(name: str) -> None:
     report = find(FAULTS[name])
