@@ -123,6 +123,16 @@ def test_a_folder_imports_only_from_those_below_it(folder: str) -> None:
     assert not found, "\n".join(found)
 
 
+def test_the_map_of_the_tests_names_each_of_them() -> None:
+    page = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+(?:\.py|/))`", page))
+
+    tests = ROOT / "tests"
+    files = {path.name for path in tests.glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.parent.name}/" for path in tests.glob("*/__init__.py")}
+    assert files | folders <= named
+
+
 def test_imports_are_seen_in_modules_and_in_notebooks() -> None:
     lessons = imports_across("notebooks").items()
     kinds = {path.suffix for path, names in lessons if "taskmanager" in names}
