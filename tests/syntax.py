@@ -20,7 +20,14 @@ ROOT = PACKAGE.parent
 # What stands apart: the engine imports it only where it is asked for.
 APART = ["client.py", "dask_executor.py", "testing.py"]
 FILES = [path for path in PACKAGE.glob("*.py") if path.name not in APART]
-WEB_ONLY = ["schemas", "problems", "middleware", "openapi", "stopping", "api"]
+WEB_ONLY = [
+    "schemas",
+    "problems",
+    "middleware",
+    "openapi",
+    "stopping",
+    "api",
+]
 
 NO_CODE = {
     tokenize.COMMENT,

@@ -64,7 +64,15 @@ async def until(holds: Callable[[], object], seconds: float = 20) -> float:
 # What the environment says
 
 
-@pytest.mark.parametrize("text", ["", " ", "process", " Process "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "process",
+        " Process ",
+    ],
+)
 def test_by_default_the_engine_has_its_own_processes(text: str) -> None:
     assert isinstance(from_env({}), ProcessExecutor)
 
@@ -609,7 +617,16 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
 @pytest.mark.parametrize(
     ("command", "number"),
     [
-        (["-m", "uvicorn", "main:app", "--port", "0"], signal.SIGTERM),
+        (
+            [
+                "-m",
+                "uvicorn",
+                "main:app",
+                "--port",
+                "0",
+            ],
+            signal.SIGTERM,
+        ),
         (["main.py", "127.0.0.1", "0"], signal.SIGINT),
     ],
 )

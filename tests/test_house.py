@@ -43,7 +43,12 @@ BELOW = {
     "main.py": {"taskmanager"},
     "notebooks": {"taskmanager", "main"},
     "benchmarks": {"taskmanager", "main"},
-    "tests": {"taskmanager", "main", "notebooks", "benchmarks"},
+    "tests": {
+        "taskmanager",
+        "main",
+        "notebooks",
+        "benchmarks",
+    },
 }
 
 

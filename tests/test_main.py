@@ -30,7 +30,16 @@ def test_help_names_the_arguments() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["-m", "uvicorn", "main:app", "--port", "0"], ["main.py", "127.0.0.1", "0"]],
+    [
+        [
+            "-m",
+            "uvicorn",
+            "main:app",
+            "--port",
+            "0",
+        ],
+        ["main.py", "127.0.0.1", "0"],
+    ],
 )
 @pytest.mark.parametrize(
     ("name", "complaint"),

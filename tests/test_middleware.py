@@ -92,7 +92,15 @@ async def test_a_path_behind_a_root_path_counts_too() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/health", "/docs", "/redoc", "/openapi.json", "/tasksfoo", "/nothing"],
+    [
+        "/",
+        "/health",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/tasksfoo",
+        "/nothing",
+    ],
 )
 async def test_the_rest_is_free(path: str) -> None:
     async with serving(rate_limit=1) as client:

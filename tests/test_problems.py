@@ -154,7 +154,12 @@ async def test_a_title_has_only_what_can_be_printed(title: Any) -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"],
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonx",
+    ],
 )
 async def test_a_body_of_another_type_is_refused(content_type: str) -> None:
     (fault,) = await faults(body(), content_type)

@@ -61,7 +61,17 @@ def test_a_variable_sets_its_field(name: str, text: str, value: float | None) ->
 
 
 @pytest.mark.parametrize("field", FIELDS)
-@pytest.mark.parametrize("text", ["-1", "nan", "inf", "true", "x\ny", "1e30"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-1",
+        "nan",
+        "inf",
+        "true",
+        "x\ny",
+        "1e30",
+    ],
+)
 def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
     field: str, text: str
 ) -> None:
@@ -113,7 +123,13 @@ def test_a_setting_may_be_as_large_as_its_bound_and_no_larger(field: str) -> Non
 
 @pytest.mark.parametrize(
     "field",
-    ["wait_timeout", "retention", "cleanup_interval", "task_timeout", "work_scale"],
+    [
+        "wait_timeout",
+        "retention",
+        "cleanup_interval",
+        "task_timeout",
+        "work_scale",
+    ],
 )
 def test_durations_may_be_fractions(field: str) -> None:
     settings = Settings.from_env({f"TASKMANAGER_{field.upper()}": "0.25"})
@@ -144,7 +160,16 @@ def test_the_refusal_of_an_ugly_value_stays_one_short_line(text: str) -> None:
     assert len(str(refused.value)) < 120
 
 
-@pytest.mark.parametrize("value", [True, "5", 5.0, None, math.nan])
+@pytest.mark.parametrize(
+    "value",
+    [
+        True,
+        "5",
+        5.0,
+        None,
+        math.nan,
+    ],
+)
 def test_a_wrong_type_is_refused_in_python_too(value: object) -> None:
     with pytest.raises(SettingsError, match="TASKMANAGER_WORKERS"):
         Settings(workers=value)  # type: ignore[arg-type]

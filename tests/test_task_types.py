@@ -350,7 +350,13 @@ def test_what_a_number_is() -> None:
         {"task_type": "count_primes", "parameters": {"limit": 1}, "more": 1},
         *(
             {"task_type": "count_primes", "parameters": {"limit": 1}, "priority": bad}
-            for bad in ("urgent", "HIGH", "", 0, None)
+            for bad in (
+                "urgent",
+                "HIGH",
+                "",
+                0,
+                None,
+            )
         ),
     ],
 )

@@ -80,7 +80,15 @@ def test_a_sleep(virtual_time):
     (tmp_path / "test_theirs.py").write_text(test, encoding="utf-8")
 
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:asyncio",
+        ],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(project_root())},
         capture_output=True,
