@@ -29,7 +29,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 def handle_with(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[Callable[..., Awaitable[Any]]], None]:
-    """Replaces the handlers by one coroutine function, which is called
-    with task_type, parameters and tools.
+    """Replaces the handlers by one coroutine function.
+
+    It is called with task_type, parameters and tools.
     """
     return lambda run: monkeypatch.setattr(task_types, "run", run)

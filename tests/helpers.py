@@ -1,5 +1,7 @@
-"""What several test modules share: applications with their lifespan
-entered, clients with an address, gates, a real server.
+"""What several test modules share.
+
+Applications with their lifespan entered, clients with an address,
+gates, a real server.
 
 Time: ``WORK_SCALE=0`` makes simulated work instant, gates
 (asyncio.Event) order what happens, and freezegun moves windows and
@@ -28,28 +30,22 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
-from taskmanager import task_types
+from taskmanager import task_types, testing
 from taskmanager.api import create_app
 from taskmanager.manager import TaskManager
 from taskmanager.settings import Settings
 from taskmanager.task import Task
 from taskmanager.task_types import ComputeSum
+from taskmanager.testing import client_of as client_of
 
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
-
-
 REPORT = {"task_type": "generate_report", "parameters": {"title": "x", "sections": 2}}
-
-
 PRIMES = {"task_type": "count_primes", "parameters": {"limit": 100}}
-
-
 FAILURE = {"task_type": "simulate_failure", "parameters": {}}
-
-
+# An id that no task has.
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
-
+# So many times as many examples are made up.
 FUZZ = int(os.environ.get("FUZZ", "1"))
 
 
@@ -59,16 +55,12 @@ def project_root() -> Path:
 
 
 def settings(**changes: Any) -> Settings:
-    """Settings for tests: instant work and no rate limit, unless a test
-    asks for one.
+    """Settings for tests: instant work and no rate limit.
+
+    A test may ask for others.
     """
-    return Settings(**({"work_scale": 0, "rate_limit": None} | changes))
-
-
-def client_of(app: FastAPI, address: str = "10.0.0.1") -> httpx.AsyncClient:
-    """An in-process client of a running app, seen by it at ``address``."""
-    transport = httpx.ASGITransport(app=app, client=(address, 1))
-    return httpx.AsyncClient(transport=transport, base_url="http://test")
+    defaults: dict[str, Any] = {"work_scale": 0, "rate_limit": None}
+    return Settings(**(defaults | changes))
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +69,7 @@ async def running(
 ) -> AsyncIterator[FastAPI]:
     """An app with these settings, its lifespan entered."""
     app = create_app(settings(**changes), executor=executor)
-    async with app.router.lifespan_context(app):
+    async with testing.running(app):
         yield app
 
 
@@ -100,18 +92,19 @@ async def managing(
 
 
 async def settle() -> None:
-    """Let everything that is ready run, without waiting for anything."""
+    """Let everything run that is ready, and wait for nothing."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 class Gate:
-    """Replaces the handlers: each task waits until it is let through,
-    by its number of arrival.
+    """Replaces the handlers: each task waits until it is let through.
+
+    Tasks are told apart by their number of arrival.
     """
 
     def __init__(self) -> None:
-        # the parameters of the tasks that handlers have begun
+        # The parameters of the tasks that handlers have begun.
         self.arrived: list[Any] = []
         self.opened: list[asyncio.Event] = []
 
@@ -121,6 +114,7 @@ class Gate:
         opened = asyncio.Event()
         self.arrived.append(parameters)
         self.opened.append(opened)
+
         await opened.wait()
         return {"done": True}
 
@@ -151,18 +145,20 @@ def chunked(*parts: bytes) -> AsyncIterator[bytes]:
 
 
 def budget(examples: int, **changes: Any) -> hypothesis_settings:
-    """Settings for FUZZ times so many examples, on a machine of any
-    speed; a failure is soon shown, one at a time.
+    """Settings for FUZZ times so many examples, and for any machine.
+
+    A failure is soon shown, one at a time.
     """
-    noisy = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-    brief = {
+    given: dict[str, Any] = {
+        "max_examples": examples * FUZZ,
+        "deadline": None,
+        "suppress_health_check": [HealthCheck.too_slow],
         "report_multiple_bugs": False,
         "phases": [Phase.explicit, Phase.generate, Phase.shrink],
+        "derandomize": FUZZ == 1,
+        "database": None,
     }
-    each_time = {"derandomize": FUZZ == 1, "database": None}
-    return hypothesis_settings(
-        max_examples=examples * FUZZ, **(noisy | brief | each_time | changes)
-    )
+    return hypothesis_settings(**(given | changes))
 
 
 class Server:
@@ -171,6 +167,7 @@ class Server:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.lines: list[str] = []
+
         self._started = threading.Event()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -180,17 +177,16 @@ class Server:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.lines.append(line.rstrip("\n"))
-            if found := re.search(r"running on http://127.0.0.1:(\d+)", line):
+            found = re.search(r"running on http://127.0.0.1:(\d+)", line)
+            if found is not None:
                 self.port = int(found[1])
                 self._started.set()
 
     def request(self, path: str, submission: dict[str, Any] | None = None) -> Any:
         data = None if submission is None else json.dumps(submission).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}",
-            data,
-            {"Content-Type": "application/json"},
-        )
+        headers = {"Content-Type": "application/json"}
+        url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, data, headers)
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
@@ -205,15 +201,15 @@ class Server:
             if self.request("/health")[name] == value:
                 return
             time.sleep(0.01)
+
         raise AssertionError(self.request("/health"))
 
     def stop(self, number: int = signal.SIGTERM) -> float:
-        """Send the signal; returns the seconds until the process has
-        ended.
-        """
+        """Send the signal; the seconds until the process has ended."""
         start = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(20)
         took = time.monotonic() - start
+
         self._reader.join(20)
         return took

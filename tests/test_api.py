@@ -39,6 +39,7 @@ async def test_a_submission_answers_the_task_and_where_and_when_to_poll_it() -> 
             answer = await client.post("/tasks", json=SUM)
             task = answer.json()
             assert answer.status_code == 202
+
             assert answer.headers["location"] == f"/tasks/{task['task_id']}"
             assert answer.headers["retry-after"] == "5"
             assert answer.headers["cache-control"] == "no-store"
@@ -58,7 +59,8 @@ async def test_a_submission_answers_the_task_and_where_and_when_to_poll_it() -> 
                 "started_at": None,
                 "finished_at": None,
             }
-            assert task["task_id"][14] == "4"  # a random UUID
+            # It is a random UUID.
+            assert UUID(task["task_id"]).version == 4
 
 
 @pytest.mark.parametrize(
@@ -79,11 +81,14 @@ async def test_each_task_type_ends_as_it_should(
         task = (await client.post("/tasks", json=submission)).json()
         done = (await client.get(f"/tasks/{task['task_id']}?wait=true&since=2")).json()
         valid_task(done)
-        assert done["status"] == ("completed" if result else "failed")
-        assert {name: (done["result"] or {})[name] for name in result or {}} == (
-            result or {}
-        )
+
+        status = "completed" if result else "failed"
+        assert done["status"] == status
+        expected = result or {}
+        shown = done["result"] or {}
+        assert {name: shown[name] for name in expected} == expected
         assert (done["error"] or {}).get("code") == code
+
         assert done["version"] == 3
         assert (done["progress"] == 100) == (done["status"] == "completed")
         assert done["created_at"] <= done["started_at"] <= done["finished_at"]
@@ -93,14 +98,12 @@ async def test_a_task_in_each_state_has_the_documented_form(gate: Gate) -> None:
     async with serving(workers=1) as client:
         for _ in range(3):
             await client.post("/tasks", json=PRIMES)
+        *_, last = (await client.get("/tasks")).json()
+        await client.delete(f"/tasks/{last['task_id']}")
+
         tasks = (await client.get("/tasks")).json()
-        await client.delete(f"/tasks/{tasks[2]['task_id']}")
-        tasks = (await client.get("/tasks")).json()
-        assert [task["status"] for task in map(valid_task, tasks)] == [
-            "processing",
-            "queued",
-            "cancelled",
-        ]
+        statuses = [task["status"] for task in map(valid_task, tasks)]
+        assert statuses == ["processing", "queued", "cancelled"]
         assert [task["queue_position"] for task in tasks] == [None, 0, None]
 
 
@@ -108,22 +111,22 @@ async def test_a_poll_does_not_wait_unless_asked(gate: Gate) -> None:
     async with serving(wait_timeout=1000) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
         for query in ("", "?since=5", "?wait=false&since=5"):
-            assert (await client.get(where + query)).json()["status"] in (
-                "queued",
-                "processing",
-            )
+            task = (await client.get(where + query)).json()
+            assert task["status"] in ("queued", "processing")
 
 
 async def test_a_long_poll_answers_at_the_change(gate: Gate) -> None:
     async with serving(wait_timeout=1000) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
         assert (await client.get(where + "?wait=true&since=1")).json()["version"] == 2
+
         polls = [
             asyncio.create_task(client.get(where + query))
             for query in ("?wait=true", "?wait=true&since=2")
         ]
         await settle()
         assert (await client.get("/health")).json()["waiting"] == 2
+
         gate.open(0)
         assert [(await poll).json()["status"] for poll in polls] == ["completed"] * 2
 
@@ -132,7 +135,39 @@ async def test_a_long_poll_ends_when_its_time_is_up(gate: Gate) -> None:
     async with serving(wait_timeout=0.001) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
         answer = await client.get(where + "?wait=true&since=2")
-        assert (answer.status_code, answer.json()["status"]) == (200, "processing")
+        assert answer.status_code == 200
+        assert answer.json()["status"] == "processing"
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_poll_asked_in_whichever_turn_misses_no_change(
+    gate: Gate, turns: int
+) -> None:
+    async with running(workers=1, wait_timeout=1000) as app, client_of(app) as client:
+        manager = app.state.manager
+        manager.submit(SUM)
+        second = manager.submit(SUM)
+        await settle()
+
+        # A few turns of the loop later the second one is processing.
+        gate.open(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        # One turn later the poll has been asked.
+        path = f"/tasks/{second.task_id}?wait=true"
+        poll = asyncio.create_task(client.get(path))
+        await asyncio.sleep(0)
+        version_asked_at = second.version
+
+        for _ in range(3):
+            await settle()
+        if version_asked_at == 1:
+            assert poll.done(), "it was asked at version 1, and waits at version 2"
+
+        gate.open(1)
+        answer = await asyncio.wait_for(poll, 5)
+        assert answer.json()["version"] in (2, 3)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -151,11 +186,11 @@ async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        poll = asyncio.create_task(
-            app(scope_of("GET", where, query="wait=true&since=2"), receive, AsyncMock())
-        )
+        scope = scope_of("GET", where, query="wait=true&since=2")
+        poll = asyncio.create_task(app(scope, receive, AsyncMock()))
         await settle()
         assert (await client.get("/health")).json()["waiting"] == 1
+
         gone.set()
         await poll
         await settle()
@@ -165,9 +200,14 @@ async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -
 async def test_cancelling() -> None:
     async with serving(work_scale=1000) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
-        first, second = await client.delete(where), await client.delete(where)
-        assert (first.status_code, first.json()["status"]) == (200, "cancelled")
-        assert (second.status_code, second.json()) == (200, first.json())
+
+        first = await client.delete(where)
+        assert first.status_code == 200
+        assert first.json()["status"] == "cancelled"
+
+        second = await client.delete(where)
+        assert second.status_code == 200
+        assert second.json() == first.json()
         assert (await client.get(where)).json() == first.json()
 
 
@@ -179,60 +219,61 @@ async def test_a_key_answers_its_task_whatever_has_become_of_it(gate: Gate) -> N
     async with serving(workers=1, queue_size=1) as client:
 
         async def fill() -> None:
-            """Take the slot, where it is free, so that the next
-            submission is refused.
-            """
+            """Take the free slot, so that the next one is refused."""
             for _ in range(2):
                 last = await client.post("/tasks", json=SUM)
                 await settle()
-            assert (last.status_code, last.json()["code"]) == (503, "queue_full")
+
+            assert last.status_code == 503
+            assert last.json()["code"] == "queue_full"
 
         async def again() -> str:
             tasks = (await client.get("/health")).json()["tasks"]
             answer = await client.post("/tasks", json=SUM, headers=key())
-            assert (answer.status_code, answer.headers["location"]) == (
-                202,
-                first.headers["location"],
-            )
+            assert answer.status_code == 202
+            assert answer.headers["location"] == where
             assert int(answer.headers["retry-after"]) >= 1
-            assert answer.json() == (await client.get(first.headers["location"])).json()
+            assert answer.json() == (await client.get(where)).json()
             assert (await client.get("/health")).json()["tasks"] == tasks
+
             return str(answer.json()["status"])
 
         await client.post("/tasks", json=SUM)
         await settle()
         first = await client.post("/tasks", json=SUM, headers=key())
+        where = first.headers["location"]
         await fill()
         assert await again() == "queued"
+
         gate.open(0)
         await settle()
         assert await again() == "processing"
+
         await fill()
         assert await again() == "processing"
+
         gate.open(1)
         await settle()
         assert await again() == "completed"
+
         await fill()
         assert await again() == "completed"
 
 
 async def test_a_key_answers_its_task_after_a_cancellation() -> None:
     async with serving(work_scale=1000) as client:
-        where = (await client.post("/tasks", json=SUM, headers=key())).headers[
-            "location"
-        ]
-        cancelled = await client.delete(where)
-        assert (
-            await client.post("/tasks", json=SUM, headers=key())
-        ).json() == cancelled.json()
+        first = await client.post("/tasks", json=SUM, headers=key())
+        cancelled = await client.delete(first.headers["location"])
+
+        again = await client.post("/tasks", json=SUM, headers=key())
+        assert again.json() == cancelled.json()
         assert (await client.get("/health")).json()["tasks"] == 1
 
 
 async def test_of_many_submissions_at_once_with_one_key_one_is_a_task() -> None:
     async with serving() as client:
-        answers = await asyncio.gather(
-            *(client.post("/tasks", json=SUM, headers=key()) for _ in range(20))
-        )
+        requests = [client.post("/tasks", json=SUM, headers=key()) for _ in range(20)]
+        answers = await asyncio.gather(*requests)
         assert {answer.status_code for answer in answers} == {202}
         assert len({answer.json()["task_id"] for answer in answers}) == 1
         assert (await client.get("/health")).json()["tasks"] == 1
@@ -240,34 +281,34 @@ async def test_of_many_submissions_at_once_with_one_key_one_is_a_task() -> None:
 
 async def test_without_a_key_each_submission_is_a_task_and_so_is_each_key() -> None:
     async with serving() as client:
-        headers = [{}, {}, key(), key('"a Key"'), key('"a key "')]
-        ids = {
-            (await client.post("/tasks", json=SUM, headers=each)).json()["task_id"]
-            for each in headers
-        }
+        ids = set()
+        for headers in ({}, {}, key(), key('"a Key"'), key('"a key "')):
+            answer = await client.post("/tasks", json=SUM, headers=headers)
+            ids.add(answer.json()["task_id"])
         assert len(ids) == 5
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        b'{"priority": "normal", "parameters": {"sections": 5, "title": "x"}, "task_type": "generate_report"}',
-        b'{"task_type":"generate_report","parameters":{"title":"\\u0078","sections":5.0}}',
+        b"""{
+            "priority": "normal",
+            "parameters": {"sections": 5, "title": "x"},
+            "task_type": "generate_report"
+        }""",
+        b"""{"task_type":"generate_report",
+            "parameters":{"title":"\\u0078","sections":5.0}}""",
     ],
 )
 async def test_the_same_submission_may_be_written_otherwise(content: bytes) -> None:
     async with serving() as client:
         submission = {"task_type": "generate_report", "parameters": {"title": "x"}}
         first = await client.post("/tasks", json=submission, headers=key())
-        again = await client.post(
-            "/tasks",
-            content=content,
-            headers=key() | {"Content-Type": "application/json"},
-        )
-        assert (again.status_code, again.json()["task_id"]) == (
-            202,
-            first.json()["task_id"],
-        )
+
+        headers = key() | {"Content-Type": "application/json"}
+        again = await client.post("/tasks", content=content, headers=headers)
+        assert again.status_code == 202
+        assert again.json()["task_id"] == first.json()["task_id"]
 
 
 @pytest.mark.parametrize(
@@ -284,21 +325,20 @@ async def test_a_key_stands_for_no_other_submission(other: dict[str, Any]) -> No
     async with serving() as client:
         first = await client.post("/tasks", json=SUM, headers=key())
         answer = await client.post("/tasks", json=other, headers=key())
-        assert (answer.status_code, answer.headers["content-type"]) == (
-            422,
-            "application/problem+json",
-        )
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["cache-control"] == "no-store"
+
         problem = answer.json()
         assert problem.pop("detail")
-        title = HTTPStatus(422).phrase
         assert problem == {
             "type": "about:blank",
-            "title": title,
+            "title": HTTPStatus(422).phrase,
             "status": 422,
             "code": "idempotency_key_reused",
         }
         assert (await client.get("/health")).json()["tasks"] == 1
+
         again = await client.post("/tasks", json=SUM, headers=key())
         assert again.json()["task_id"] == first.json()["task_id"]
 
@@ -332,10 +372,11 @@ async def test_a_key_stands_for_no_other_submission(other: dict[str, Any]) -> No
 )
 async def test_a_malformed_key_is_400(texts: list[bytes]) -> None:
     async with serving() as client:
-        answer = await client.post(
-            "/tasks", json=SUM, headers=[(b"Idempotency-Key", text) for text in texts]
-        )
-        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        headers = [(b"Idempotency-Key", text) for text in texts]
+        answer = await client.post("/tasks", json=SUM, headers=headers)
+        assert answer.status_code == 400
+        assert answer.json()["code"] == "invalid_request"
+
         (error,) = answer.json()["errors"]
         assert error == {
             "parameter": "Idempotency-Key",
@@ -346,98 +387,98 @@ async def test_a_malformed_key_is_400(texts: list[bytes]) -> None:
 
 async def test_a_key_of_a_client_without_an_address_counts_too() -> None:
     async with running() as app:
-        body = [
-            {
-                "type": "http.request",
-                "body": json.dumps(SUM).encode(),
-                "more_body": False,
-            }
-        ]
-        send = AsyncMock()
         headers = [(b"content-type", b"application/json"), (b"idempotency-key", b'"a"')]
-        await app(
-            scope_of("POST", "/tasks", None, headers=headers),
-            AsyncMock(side_effect=body),
-            send,
-        )
-        assert send.await_args_list[0].args[0]["status"] == 202
+        scope = scope_of("POST", "/tasks", None, headers=headers)
+        body = json.dumps(SUM).encode()
+        receive = AsyncMock(return_value={"type": "http.request", "body": body})
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await app(scope, receive, send)
+        start, *_ = sent
+        assert start["status"] == 202
 
 
 @pytest.mark.parametrize(
-    "text", ["a", " ", "~", "!#[]", r"\"", r"\\", "a" * 255, r"\"" * 255]
+    "text",
+    [
+        "a",
+        " ",
+        "~",
+        "!#[]",
+        r"\"",
+        r"\\",
+        "a" * 255,
+        r"\"" * 255,
+    ],
 )
 async def test_a_key_is_a_string_of_up_to_255_characters(text: str) -> None:
     async with serving() as client:
-        ids = [
-            (await client.post("/tasks", json=SUM, headers=key(f'"{text}"'))).json()[
-                "task_id"
-            ]
-            for _ in range(2)
-        ]
-        assert ids[0] == ids[1]
-        assert UUID(ids[0]).version == 4
+        headers = key(f'"{text}"')
+        first = (await client.post("/tasks", json=SUM, headers=headers)).json()
+        again = (await client.post("/tasks", json=SUM, headers=headers)).json()
+        assert first["task_id"] == again["task_id"]
+        assert UUID(first["task_id"]).version == 4
 
 
 async def test_a_key_is_its_clients_own() -> None:
+    # They are the clients that the rate limit counts.
+    addresses = {
+        "one": ["10.0.0.1", "::ffff:10.0.0.1"],
+        "two": ["10.0.0.2"],
+        "three": ["2001:db8::1", "2001:db8::2"],
+        "four": ["2001:db8:0:1::1"],
+    }
+    ids: set[str] = set()
     async with running() as app:
-        ids: list[str] = []
-        for address in (
-            "10.0.0.1",
-            "::ffff:10.0.0.1",
-            "10.0.0.2",
-            "2001:db8::1",
-            "2001:db8::2",
-            "2001:db8:0:1::1",
-        ):
-            async with client_of(app, address) as client:
-                ids.append(
-                    (await client.post("/tasks", json=SUM, headers=key())).json()[
-                        "task_id"
-                    ]
-                )
-        # the clients that the rate limit counts
-        assert ids == [ids[0], ids[0], ids[2], ids[3], ids[3], ids[5]]
-        assert len(set(ids)) == 4
+        for owner, hosts in addresses.items():
+            own: set[str] = set()
+            for host in hosts:
+                async with client_of(app, host) as client:
+                    answer = await client.post("/tasks", json=SUM, headers=key())
+                    own.add(answer.json()["task_id"])
+
+            assert len(own) == 1, owner
+            ids |= own
+
+    assert len(ids) == 4
 
 
 async def test_a_key_is_forgotten_with_its_task_by_the_cleanup() -> None:
     async with running(work_scale=1000, retention=600) as app, client_of(app) as client:
-        where = (await client.post("/tasks", json=SUM, headers=key())).headers[
-            "location"
-        ]
+        first = await client.post("/tasks", json=SUM, headers=key())
+        where = first.headers["location"]
         await client.delete(where)
+
         now = time.monotonic()
         sweep(app.state.manager._store, now + 599, 600)
-        assert (
-            await client.post("/tasks", json=REPORT, headers=key())
-        ).status_code == 422
+        refused = await client.post("/tasks", json=REPORT, headers=key())
+        assert refused.status_code == 422
+
         sweep(app.state.manager._store, now + 601, 600)
         assert (await client.get(where)).status_code == 404
+
         answer = await client.post("/tasks", json=REPORT, headers=key())
-        assert (answer.status_code, answer.json()["task_type"]) == (
-            202,
-            "generate_report",
-        )
+        assert answer.status_code == 202
+        assert answer.json()["task_type"] == "generate_report"
         assert answer.json()["version"] == 1
 
 
 async def test_a_key_is_forgotten_with_its_task_when_that_makes_room() -> None:
     async with serving(work_scale=1000, max_tasks=2) as client:
         for headers in (key(), {}):
-            await client.delete(
-                (await client.post("/tasks", json=SUM, headers=headers)).headers[
-                    "location"
-                ]
-            )
-        assert (
-            await client.post("/tasks", json=REPORT, headers=key())
-        ).status_code == 422
+            task = await client.post("/tasks", json=SUM, headers=headers)
+            await client.delete(task.headers["location"])
+
+        refused = await client.post("/tasks", json=REPORT, headers=key())
+        assert refused.status_code == 422
+
         await client.post("/tasks", json=SUM)
         answer = await client.post("/tasks", json=REPORT, headers=key())
-        assert (answer.status_code, answer.json()["task_type"]) == (
-            202,
-            "generate_report",
-        )
+        assert answer.status_code == 202
+        assert answer.json()["task_type"] == "generate_report"
 
 
 async def test_a_refused_submission_does_not_use_up_its_key(gate: Gate) -> None:
@@ -447,37 +488,38 @@ async def test_a_refused_submission_does_not_use_up_its_key(gate: Gate) -> None:
             client_of(app) as client,
         ):
             manager = app.state.manager
-            waiting = [manager.submit(SUM)]
+            manager.submit(SUM)
             await settle()
-            waiting.append(manager.submit(SUM))
+            waiting = manager.submit(SUM)
+
+            # Each would be another one of the same key.
             invalid = SUM | {"parameters": {}}
-            # each would be another one of the same key
-            submissions = [SUM, invalid, PRIMES, REPORT]
             answers = [
-                await client.post("/tasks", json=each, headers=key())
-                for each in submissions
+                await client.post("/tasks", json=submission, headers=key())
+                for submission in (SUM, invalid, PRIMES, REPORT)
             ]
             assert [answer.status_code for answer in answers] == [503, 400, 503, 429]
-            manager.cancel(waiting[1].task_id)
+
+            manager.cancel(waiting.task_id)
             frozen.tick(60)
             answer = await client.post("/tasks", json=FAILURE, headers=key())
-            assert (answer.status_code, answer.json()["task_type"]) == (
-                202,
-                "simulate_failure",
-            )
+            assert answer.status_code == 202
+            assert answer.json()["task_type"] == "simulate_failure"
 
 
 @pytest.mark.parametrize(
     ("submission", "text", "state", "status", "code"),
     [
-        (SUM, "a", {"stopping"}, 503, "shutting_down"),  # 503 shutting_down before 400
+        # 503 shutting_down comes before 400 and 422,
+        (SUM, "a", {"stopping"}, 503, "shutting_down"),
         (REPORT, '"a"', {"stopping"}, 503, "shutting_down"),
-        # also for a task that is known
+        # also for a task that is known.
         (SUM, '"a"', {"stopping"}, 503, "shutting_down"),
-        # 400 before 422
+        # 400 comes before 422,
         (SUM | {"priority": "x"}, '"a"', set(), 400, "invalid_request"),
-        (REPORT, "a", {"full"}, 400, "invalid_request"),  # 400 before 503 queue_full
-        # 422 before 503 queue_full
+        # and before 503 queue_full.
+        (REPORT, "a", {"full"}, 400, "invalid_request"),
+        # 422 comes before 503 queue_full.
         (REPORT, '"a"', {"full"}, 422, "idempotency_key_reused"),
         (SUM, '"a"', {"full"}, 202, None),
         (SUM, '"b"', {"full"}, 503, "queue_full"),
@@ -498,8 +540,16 @@ async def test_one_order_decides_with_keys_too(
             await client.post("/tasks", json=SUM)
         if "stopping" in state:
             app.state.manager.begin_stop()
+
         answer = await client.post("/tasks", json=submission, headers=key(text))
-        assert (answer.status_code, answer.json().get("code")) == (status, code)
+        assert answer.status_code == status
+        assert answer.json().get("code") == code
+
+
+async def submitted(client: httpx.AsyncClient, count: int) -> list[str]:
+    """The ids of so many new tasks."""
+    answers = [await client.post("/tasks", json=SUM) for _ in range(count)]
+    return [answer.json()["task_id"] for answer in answers]
 
 
 @pytest.mark.parametrize("count", [0, 1, 600])
@@ -507,38 +557,31 @@ async def test_a_listing_has_all_tasks_in_the_order_submitted(
     gate: Gate, count: int
 ) -> None:
     async with serving(queue_size=1000) as client:
-        ids = [
-            (await client.post("/tasks", json=SUM)).json()["task_id"]
-            for _ in range(count)
-        ]
+        ids = await submitted(client, count)
+
         as_array = await client.get("/tasks")
         assert as_array.headers["content-type"] == "application/json"
         assert [task["task_id"] for task in as_array.json()] == ids
-        as_lines = await client.get(
-            "/tasks", headers={"Accept": "text/plain, application/x-ndjson; q=0.9"}
-        )
+
+        headers = {"Accept": "text/plain, application/x-ndjson; q=0.9"}
+        as_lines = await client.get("/tasks", headers=headers)
         assert as_lines.headers["content-type"] == "application/x-ndjson"
-        no_spaces = await client.get(
-            "/tasks", headers={"Accept": "text/plain,application/x-ndjson"}
-        )
-        assert no_spaces.headers["content-type"] == "application/x-ndjson"
-        assert [
-            json.loads(line)["task_id"] for line in as_lines.text.splitlines()
-        ] == ids
+        lines = as_lines.text.splitlines()
+        assert [json.loads(line)["task_id"] for line in lines] == ids
         assert as_lines.text == "" or as_lines.text.endswith("}\n")
+
+        headers = {"Accept": "text/plain,application/x-ndjson"}
+        no_spaces = await client.get("/tasks", headers=headers)
+        assert no_spaces.headers["content-type"] == "application/x-ndjson"
 
 
 async def test_a_listing_can_be_filtered_and_limited(gate: Gate) -> None:
     async with serving(workers=2, queue_size=1000) as client:
-        ids = [
-            (await client.post("/tasks", json=SUM)).json()["task_id"]
-            for _ in range(300)
-        ]
+        ids = await submitted(client, 300)
 
         async def listed(query: str) -> list[str]:
-            return [
-                task["task_id"] for task in (await client.get(f"/tasks?{query}")).json()
-            ]
+            tasks = (await client.get(f"/tasks?{query}")).json()
+            return [task["task_id"] for task in tasks]
 
         assert await listed("limit=1") == ids[:1]
         assert await listed("limit=128") == ids[:128]
@@ -555,21 +598,19 @@ async def test_a_listing_streams_and_stays_well_formed_while_tasks_come_and_go(
         running(workers=1, queue_size=2000, max_tasks=600) as app,
         client_of(app) as client,
     ):
-        ids = [
-            (await client.post("/tasks", json=SUM)).json()["task_id"]
-            for _ in range(600)
-        ]
+        ids = await submitted(client, 600)
         chunks: list[bytes] = []
         listed = asyncio.Event()
 
         async def send(message: dict[str, Any]) -> None:
             chunks.append(message.get("body", b""))
-            # the first page is out, and the others are not read yet
             if len(chunks) == 2:
+                # The first page is out, and the others are not read
+                # yet.
                 for task_id in (*ids[:10], *ids[300:310]):
                     app.state.manager.cancel(task_id)
+                # This evicts those that were just cancelled.
                 for _ in range(20):
-                    # evicts those that were just cancelled
                     app.state.manager.submit(SUM)
                 listed.set()
 
@@ -579,8 +620,9 @@ async def test_a_listing_streams_and_stays_well_formed_while_tasks_come_and_go(
 
         await app(scope_of("GET", "/tasks"), receive, send)
         assert listed.is_set()
+
         shown = [task["task_id"] for task in json.loads(b"".join(chunks))]
-        # page one as it was; gone ones left out, new ones too
+        # Page one is as it was; gone ones are left out, new ones too.
         assert shown == ids[:300] + ids[310:]
 
 
@@ -590,6 +632,7 @@ async def test_others_run_between_two_pages_even_if_sending_never_waits(
     async with running(queue_size=2000) as app:
         for _ in range(1000):
             app.state.manager.submit(SUM)
+
         log: list[str] = []
 
         async def tick() -> None:
@@ -598,7 +641,8 @@ async def test_others_run_between_two_pages_even_if_sending_never_waits(
                 await asyncio.sleep(0)
 
         async def send(message: dict[str, Any]) -> None:
-            log.append("page" if len(message.get("body", b"")) > 1 else "end")
+            kind = "page" if len(message.get("body", b"")) > 1 else "end"
+            log.append(kind)
 
         ticker = asyncio.create_task(tick())
         await app(scope_of("GET", "/tasks"), asyncio.Event().wait, send)
@@ -612,11 +656,10 @@ async def test_health_tells_the_live_counts(gate: Gate) -> None:
         for _ in range(3):
             await client.post("/tasks", json=SUM)
         await settle()
+
         answer = await client.get("/health")
-        assert (answer.status_code, answer.headers["content-type"]) == (
-            200,
-            "application/json",
-        )
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
         assert answer.json() == {
             "status": "ok",
             "queued": 2,
@@ -633,7 +676,8 @@ async def test_health_is_503_while_a_loop_is_dead() -> None:
     async with running() as app, client_of(app) as client:
         app.state.manager._supervisor.dead.add("worker-1")
         answer = await client.get("/health")
-        assert (answer.status_code, answer.json()["status"]) == (503, "degraded")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "degraded"
         assert answer.headers["content-type"] == "application/json"
 
 
@@ -647,20 +691,19 @@ async def test_the_root_leads_to_the_documentation_and_links_have_its_path(
             transport=transport, base_url="http://test"
         ) as client:
             answer = await client.get(root + "/")
-            assert (answer.status_code, answer.headers["location"]) == (
-                307,
-                root + "/docs",
-            )
+            assert answer.status_code == 307
+            assert answer.headers["location"] == root + "/docs"
+
             answer = await client.post(root + "/tasks", json=SUM)
-            assert (
-                answer.headers["location"] == f"{root}/tasks/{answer.json()['task_id']}"
-            )
+            path = f"{root}/tasks/{answer.json()['task_id']}"
+            assert answer.headers["location"] == path
 
 
 async def test_a_poll_without_wait_is_answered_at_once(gate: Gate) -> None:
     async with serving(wait_timeout=1000) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
         await settle()
+
         poll = asyncio.create_task(client.get(where))
         await settle()
         assert poll.done()

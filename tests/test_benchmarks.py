@@ -33,6 +33,7 @@ from benchmarks.harness import (
 )
 from tests.helpers import project_root
 
+pytestmark = pytest.mark.slow
 quick = functools.cache(functools.partial(run, size="quick"))
 posix = pytest.mark.skipif(
     sys.platform == "win32", reason="terminals and signals as on POSIX"

@@ -30,6 +30,7 @@ def store_finished_at(*times: float) -> TaskStore:
         store.add(task)
         task.change_status(TaskStatus.CANCELLED, "", finished_at)
         store.finished.append(task)
+
     return store
 
 
@@ -51,6 +52,7 @@ def test_a_sweep_removes_a_batch_and_says_whether_more_may_be_due() -> None:
     store = store_finished_at(*[0.0] * (cleanup.BATCH + 1))
     assert sweep(store, 600.0, 600) is True
     assert len(store.by_id) == 1
+
     assert sweep(store, 600.0, 600) is False
     assert len(store.by_id) == 0
 
@@ -61,6 +63,7 @@ async def test_idle_clients_are_swept_too() -> None:
             limiter = app.state.limiter
             for number in range(cleanup.BATCH + 1):
                 await limiter.hit(str(number), time.monotonic())
+
             frozen.tick(60)
             while len(limiter._accepted):
                 await asyncio.sleep(0.001)
@@ -75,11 +78,13 @@ async def test_others_run_between_two_batches_of_clients(
             limiter = app.state.limiter
             for number in range(3):
                 await limiter.hit(str(number), time.monotonic())
+
             frozen.tick(60)
             seen = {len(limiter._accepted)}
             while len(limiter._accepted):
                 await asyncio.sleep(0)
                 seen.add(len(limiter._accepted))
+
             assert seen == {3, 2, 1, 0}
 
 
@@ -97,6 +102,7 @@ async def test_a_sweep_of_clients_that_dies_is_told_and_started_again(
         client = client_of(app)
         while (await client.get("/health")).json()["status"] == "ok":
             await asyncio.sleep(0)
+
         health = await client.get("/health")
         assert health.status_code == 503
         assert "rate limit has died" in caplog.text
@@ -105,6 +111,7 @@ async def test_a_sweep_of_clients_that_dies_is_told_and_started_again(
         del limiter.forget_idle
         while (await client.get("/health")).json()["status"] == "degraded":
             await asyncio.sleep(0)
+
         assert (await client.get("/health")).json()["restarts"] >= 1
 
 
@@ -116,6 +123,7 @@ async def test_the_loop_goes_on_until_nothing_is_due(
         tasks = [manager.submit(SUM) for _ in range(5)]
         for task in tasks:
             manager.cancel(task.task_id)
+
         while manager.stats()["tasks"] == 5:
             await asyncio.sleep(0)
         await settle()
@@ -129,38 +137,37 @@ async def test_ten_minutes_count_from_the_finish_not_from_the_submission(
         async with managing(cleanup_interval=0.001) as manager:
             task = manager.submit(SUM)
             await settle()
+
             frozen.tick(3600)
             gate.open(0)
             await manager.wait(task.task_id, since=2)
+
+            # There are some sweeps meanwhile.
             frozen.tick(599)
-            await asyncio.sleep(0.01)  # some sweeps
+            await asyncio.sleep(0.01)
             assert manager.get(task.task_id) is task
+
             frozen.tick(1)
             while manager.stats()["tasks"]:
                 await asyncio.sleep(0.001)
+
             with pytest.raises(TaskNotFoundError):
                 manager.get(task.task_id)
 
 
 async def test_others_run_between_two_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleanup, "BATCH", 1)
-    swept: list[int] = []
-    real_sweep = sweep
-
-    def counting_sweep(*args: Any) -> bool:
-        swept.append(1)
-        return real_sweep(*args)
-
-    monkeypatch.setattr(cleanup, "sweep", counting_sweep)
     async with managing(retention=0, cleanup_interval=0.001) as manager:
         tasks = [manager.submit(SUM) for _ in range(3)]
         for task in tasks:
             manager.cancel(task.task_id)
-        seen = []
+
+        seen = [3]
         while manager.stats()["tasks"]:
             await asyncio.sleep(0)
             seen.append(manager.stats()["tasks"])
-        assert {3, 2, 1, 0} <= {*seen, 3}
+
+        assert {3, 2, 1, 0} <= set(seen)
 
 
 async def test_a_cleanup_that_dies_is_told_and_started_again(
@@ -174,10 +181,12 @@ async def test_a_cleanup_that_dies_is_told_and_started_again(
         raise RuntimeError("a fault in the cleanup")
 
     monkeypatch.setattr(cleanup, "sweep", fault)
+
     async with managing(retention=0, cleanup_interval=0.001) as manager:
         manager.cancel(manager.submit(SUM).task_id)
         while manager.stats()["tasks"]:
             await asyncio.sleep(0.001)
+
         assert "cleanup has died" in caplog.text
         assert "RuntimeError: a fault in the cleanup" in caplog.text
         assert manager.stats()["restarts"] == 1

@@ -1,7 +1,8 @@
-"""The contract, fuzzed: schemathesis makes up requests that keep to the
-OpenAPI document, and others that break it, and checks that each answer
-is one that the document describes. No check is left out; there are no
-links to follow.
+"""The contract, fuzzed by schemathesis.
+
+It makes up requests that keep to the OpenAPI document, and others that
+break it, and checks that each answer is one that the document
+describes. No check is left out; there are no links to follow.
 
 The default run sends the same requests each time. `FUZZ=50 python -m
 pytest tests/test_contract_fuzz.py` sends fifty times as many, and
@@ -12,6 +13,7 @@ from concurrent.futures import Executor, Future
 from itertools import count, cycle
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import Phase
 
@@ -20,8 +22,10 @@ from tests.helpers import FAILURE, PRIMES, REPORT, SUM, budget, settings
 
 
 class NoAnswer(Executor):
-    """Computes nothing: ``count_primes`` costs nothing and holds its
-    worker, so that tasks are also seen to wait.
+    """Computes nothing.
+
+    So ``count_primes`` costs nothing and holds its worker, and tasks
+    are also seen to wait.
     """
 
     def submit(self, *_: Any, **__: Any) -> "Future[Any]":
@@ -31,43 +35,54 @@ class NoAnswer(Executor):
 # Whatever is sent fits in: a full queue answers 503, which no request
 # can avoid.
 ROOMY = {"wait_timeout": 0.01, "queue_size": 10**6, "max_tasks": 10**6}
+
 # Schemathesis enters the lifespan with the first request of an
 # operation, and ends it with the last.
 OPEN = create_app(settings(rate_limit=10**9, **ROOMY), executor=NoAnswer())
 LIMITED = create_app(settings(rate_limit=1), executor=NoAnswer())
 DOCUMENT = OPEN.openapi()
+
 # Schemathesis's own list, and 422: that a key came with another body
 # before, no schema can say.
-ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "422", "429", "5xx"]
+ACCEPTED = [
+    "2xx",
+    "3xx",
+    "401",
+    "403",
+    "404",
+    "409",
+    "422",
+    "429",
+    "5xx",
+]
 CONFIG = schemathesis.Config.from_dict(
     {"checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}}}
 )
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
-BODIES, KEYS = (
-    cycle([SUM, FAILURE, REPORT, PRIMES]),
-    (f'"{number}"' for number in count()),
-)
+
+BODIES = cycle([SUM, FAILURE, REPORT, PRIMES])
+KEYS = (f'"{number}"' for number in count())
 
 
 def submit() -> str:
-    """Submit a task of another type than the last, and return its id."""
-    case = SCHEMA["/tasks"]["POST"].Case(
-        body=next(BODIES), media_type="application/json"
-    )
+    """Submit a task of another type than the last; its id."""
+    operation = SCHEMA["/tasks"]["POST"]
+    case = operation.Case(body=next(BODIES), media_type="application/json")
     task_id: str = case.call(app=OPEN).json()["task_id"]
     return task_id
 
 
 def check(case: schemathesis.Case, **headers: str) -> None:
     response = case.call_and_validate(app=OPEN, headers=headers)
-    responses = (
-        DOCUMENT["paths"][case.path].get(case.method.lower(), {}).get("responses", {})
-    )
-    documented = responses.get(str(response.status_code), {}).get("headers", {})
-    # schemathesis lets optional ones be missing
+
+    operation = DOCUMENT["paths"][case.path].get(case.method.lower(), {})
+    answer = operation.get("responses", {}).get(str(response.status_code), {})
+    documented = answer.get("headers", {})
+    # Schemathesis lets optional ones be missing.
     assert {name.lower() for name in documented} <= set(response.headers)
 
 
+@pytest.mark.slow
 @SCHEMA.parametrize()
 @budget(100)
 def test_each_answer_is_one_that_the_document_describes(
@@ -78,10 +93,14 @@ def test_each_answer_is_one_that_the_document_describes(
         # digits alone, and sends this with every body. Whether the case
         # is valid it works out again after the change.
         case.headers["Idempotency-Key"] = next(KEYS)
+
     check(case)
+
     if "task_id" in case.path_parameters and case.meta.generation.mode.is_positive:
-        case.path_parameters["task_id"] = submit()  # the one made up is of no task
+        # The one made up is of no task.
+        case.path_parameters["task_id"] = submit()
         check(case)
+
     if (case.method, case.path) == ("GET", "/tasks"):
         submit()
         check(case, Accept="application/x-ndjson")

@@ -1,5 +1,6 @@
-"""Failures of tasks are classified, and only what a user should read is
-shown.
+"""Failures of tasks are classified.
+
+Only what a user should read is shown.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from taskmanager.errors import (
         (TaskFailedError("no such thing"), "task_failed", "no such thing"),
         (asyncio.TimeoutError("too slow"), "timeout", "too slow"),
         (asyncio.TimeoutError(), "timeout", "The task ran out of time."),
-        # on Python 3.10 not the same class
+        # On Python 3.10 it is not the same class.
         (TimeoutError(), "timeout", "The task ran out of time."),
         (
             BrokenExecutor("secret"),
@@ -54,10 +55,9 @@ def test_an_error_carries_what_its_answer_needs(
     error: type[TaskManagerError], status: int, code: str
 ) -> None:
     raised = error("Why.", retry_after=7)
-    assert (raised.status, raised.code, str(raised), raised.retry_after) == (
-        status,
-        code,
-        "Why.",
-        7,
-    )
+    assert raised.status == status
+    assert raised.code == code
+    assert str(raised) == "Why."
+    assert raised.retry_after == 7
+
     assert error("Why.").retry_after is None

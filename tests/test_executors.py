@@ -1,5 +1,7 @@
-"""Where the work is done: what the environment may ask for, what a lost
-executor means, and Dask on real clusters.
+"""Where the work is done.
+
+What the environment may ask for, what a lost executor means, and Dask
+on real clusters.
 
 The clusters are of processes on this machine; every wait is bounded.
 What runs there notes its beginnings and ends in a file, since a future
@@ -22,7 +24,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -47,22 +49,33 @@ def primes(limit: int) -> dict[str, Any]:
 
 
 async def until(holds: Callable[[], object], seconds: float = 20) -> float:
-    """Wait until this holds; returns how long it took, and fails after
-    ``seconds``.
+    """Wait until this holds; how long it took.
+
+    Fails after ``seconds``.
     """
     begun = time.monotonic()
     while not holds():
         assert time.monotonic() - begun < seconds
         await asyncio.sleep(0.01)
+
     return time.monotonic() - begun
 
 
 # What the environment says
 
 
-@pytest.mark.parametrize("text", ["", " ", "process", " Process "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "process",
+        " Process ",
+    ],
+)
 def test_by_default_the_engine_has_its_own_processes(text: str) -> None:
     assert isinstance(from_env({}), ProcessExecutor)
+
     unused = {"TASKMANAGER_DASK_SCHEDULER": "tcp://unused:1"}
     executor = from_env({"TASKMANAGER_EXECUTOR": text} | unused)
     assert isinstance(executor, ProcessExecutor)
@@ -71,6 +84,7 @@ def test_by_default_the_engine_has_its_own_processes(text: str) -> None:
 async def test_threads_do_the_work() -> None:
     executor = from_env({"TASKMANAGER_EXECUTOR": "thread"})
     assert isinstance(executor, ThreadPoolExecutor)
+
     with executor:
         async with managing(executor) as manager:
             task = manager.submit(PRIMES)
@@ -111,10 +125,12 @@ def test_another_address_is_refused_in_one_line(text: str) -> None:
 def test_without_dask_the_refusal_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)  # an import of it fails
+    # An import of it fails now.
+    monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "taskmanager.dask_executor", raising=False)
     with pytest.raises(SettingsError) as refused:
         from_env({"TASKMANAGER_EXECUTOR": "dask"})
+
     install = "pip install -r taskmanager/requirements-dask.txt"
     assert (
         str(refused.value) == f"TASKMANAGER_EXECUTOR=dask needs distributed: {install}"
@@ -128,7 +144,8 @@ class Broken(Executor):
     """Loses all that it is given."""
 
     def __init__(self, error: Exception) -> None:
-        self.error, self.lost = error, False
+        self.error = error
+        self.lost = False
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
         future: Future[Any] = Future()
@@ -143,23 +160,23 @@ async def test_a_task_whose_executor_is_lost_says_so_and_other_tasks_go_on(
     error: Exception,
 ) -> None:
     async with managing(Broken(error)) as manager:
-        lost, other = manager.submit(PRIMES), manager.submit(SUM)
+        lost = manager.submit(PRIMES)
+        other = manager.submit(SUM)
         await manager.wait(lost.task_id, since=2)
         await manager.wait(other.task_id, since=2)
-        assert (lost.error, other.result) == (LOST, {"sum": 6})
+        assert lost.error == LOST
+        assert other.result == {"sum": 6}
 
 
 async def test_health_is_degraded_while_the_executor_is_lost() -> None:
     executor = Broken(BrokenExecutor())
     async with serving(executor) as client:
-        for lost, expected in (
-            (False, (200, "ok")),
-            (True, (503, "degraded")),
-            (False, (200, "ok")),
-        ):
+        turns = [(False, 200, "ok"), (True, 503, "degraded"), (False, 200, "ok")]
+        for lost, status_code, status in turns:
             executor.lost = lost
             answer = await client.get("/health")
-            assert (answer.status_code, answer.json()["status"]) == expected
+            assert answer.status_code == status_code
+            assert answer.json()["status"] == status
 
 
 class Noting(ThreadPoolExecutor):
@@ -185,11 +202,13 @@ async def test_the_application_starts_and_ends_the_executor_of_its_settings(
     monkeypatch.setattr(manager.executors, "new_executor", lambda settings: Noting(log))
     app = api.create_app(Settings(executor="thread"))
     assert log == []
+
     async with app.router.lifespan_context(app):
         task = app.state.manager.submit(PRIMES)
         await app.state.manager.wait(task.task_id, since=2)
         assert task.result == {"count": 25}
         assert log == ["executor starts"]
+
     assert log == ["executor starts", "executor ends"]
 
 
@@ -198,6 +217,7 @@ async def test_an_executor_that_was_handed_in_stays_the_callers() -> None:
     executor = Noting(log)
     async with serving(executor) as client:
         assert (await client.get("/health")).status_code == 200
+
     assert log == []
     executor.shutdown()
 
@@ -215,45 +235,49 @@ def test_an_application_that_lacks_its_executor_is_not_made(
 
 
 def dask(test: Any) -> Any:
-    """For tests that start a Dask cluster; where Dask is not installed
-    they are skipped.
+    """For tests that start a Dask cluster, which takes its time.
+
+    Where Dask is not installed they are skipped.
     """
-    missing = find_spec("distributed") is None
+    install = "pip install -r taskmanager/requirements-dask.txt"
     skip = pytest.mark.skipif(
-        missing,
-        reason="Dask is not installed: pip install -r taskmanager/requirements-dask.txt",
+        find_spec("distributed") is None,
+        reason=f"Dask is not installed: {install}",
     )
     windows = pytest.mark.skipif(
         sys.platform == "win32", reason="kills processes with POSIX signals"
     )
-    return pytest.mark.dask(skip(windows(test)))
+    return pytest.mark.slow(pytest.mark.dask(skip(windows(test))))
+
+
+class Segment(NamedTuple):
+    """Which process works at which segment of which task."""
+
+    process_id: int
+    limit: int
+    index: int
 
 
 class Notes:
-    """What segments did, by their notes: (process id, limit of the
-    task, index of the segment).
-    """
+    """What segments did, by their notes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.touch()
 
-    def lines(self, kind: str) -> list[tuple[int, ...]]:
-        found = re.findall(
-            rf"^{kind} (\d+) (\d+) (\d+)$",
-            self.path.read_text(encoding="utf-8"),
-            re.MULTILINE,
-        )
-        return [tuple(map(int, each)) for each in found]
+    def lines(self, kind: str) -> list[Segment]:
+        text = self.path.read_text(encoding="utf-8")
+        found = re.findall(rf"^{kind} (\d+) (\d+) (\d+)$", text, re.MULTILINE)
+        return [Segment(*map(int, numbers)) for numbers in found]
 
     @property
-    def running(self) -> list[tuple[int, ...]]:
-        return list(
-            (Counter(self.lines("begin")) - Counter(self.lines("end"))).elements()
-        )
+    def running(self) -> list[Segment]:
+        left = Counter(self.lines("begin")) - Counter(self.lines("end"))
+        return list(left.elements())
 
 
-TEN = 10  # numbers a segment, in these tests
+# Numbers a segment, in these tests.
+TEN = 10
 
 
 def brute_force(numbers: range) -> int:
@@ -265,18 +289,18 @@ def brute_force(numbers: range) -> int:
 
 @pytest.fixture
 def noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[float], Notes]:
-    """Makes a segment ten numbers, each segment take so many seconds,
-    and note that.
-    """
-    path, size = tmp_path / "notes", TEN
+    """Makes a segment ten numbers, which takes so long and notes it."""
+    path = tmp_path / "notes"
+    size = TEN
 
     def take(seconds: float) -> Notes:
-        # inner functions are sent whole: workers need not import this
+        # Inner functions are sent whole: workers need not import this.
         def segment(index: int, limit: int) -> int:
             with path.open("a", buffering=1, encoding="utf-8") as file:
                 file.write(f"begin {os.getpid()} {limit} {index}\n")
                 time.sleep(seconds)
                 file.write(f"end {os.getpid()} {limit} {index}\n")
+
             numbers = range(max(2, index * size), min((index + 1) * size, limit + 1))
             return sum(
                 all(number % divisor for divisor in range(2, number))
@@ -295,21 +319,21 @@ def local() -> Iterator[Any]:
     """An executor on a cluster of its own, with a process a core."""
     executor = from_env({"TASKMANAGER_EXECUTOR": "dask"})
     assert executor is not None
+
     with executor:
         assert not executor.lost  # type: ignore[attr-defined]
         yield executor
 
 
 def held(executor: Any) -> dict[str, str]:
-    """The state of each piece of work that the scheduler, of a cluster
-    of our own, knows.
+    """The state of each piece of work that the scheduler knows.
+
+    It is that of a cluster of our own.
     """
 
     async def look() -> dict[str, str]:
-        return {
-            key: task.state
-            for key, task in executor._client.cluster.scheduler.tasks.items()
-        }
+        tasks = executor._client.cluster.scheduler.tasks
+        return {key: task.state for key, task in tasks.items()}
 
     return asyncio.run_coroutine_threadsafe(look(), executor._loop).result(5)
 
@@ -319,10 +343,12 @@ async def test_the_work_is_done_in_processes_of_the_cluster(local: Any) -> None:
     assert local.submit(os.getpid).result(20) != os.getpid()
     with pytest.raises(ZeroDivisionError):
         local.submit(divmod, 1, 0).result(20)
+
     async with managing(local) as manager:
         task = manager.submit(primes(1_000_000))
         await until(lambda: task.finished)
-        assert (task.result, task.progress) == ({"count": 78_498}, 100)
+        assert task.result == {"count": 78_498}
+        assert task.progress == 100
 
 
 @dask
@@ -333,10 +359,12 @@ async def test_a_cancelled_task_ends_on_the_cluster_with_the_segment_under_way(
     async with managing(local) as manager:
         task = manager.submit(primes(100 * TEN))
         await until(lambda: len(notes.lines("end")) >= 2 and notes.running)
+
         manager.cancel(task.task_id)
         begun = len(notes.lines("begin"))
         await until(lambda: not notes.running, 5)
-        await asyncio.sleep(0.6)  # time for three more
+        # There is time for three more.
+        await asyncio.sleep(0.6)
         assert len(notes.lines("begin")) == len(notes.lines("end")) == begun < 100
         assert held(local) == {}
 
@@ -345,16 +373,20 @@ async def test_a_cancelled_task_ends_on_the_cluster_with_the_segment_under_way(
 async def test_cancelled_segments_that_wait_on_the_cluster_never_begin(
     local: Any, noted: Any
 ) -> None:
-    notes, count = noted(1), 4 * (os.cpu_count() or 1)
+    notes = noted(1)
+    count = 4 * (os.cpu_count() or 1)
     async with managing(local, workers=count) as manager:
         tasks = [manager.submit(primes(0)) for _ in range(count)]
         await until(lambda: len(held(local)) == count and notes.running)
         for task in tasks:
             manager.cancel(task.task_id)
+
         begun = len(notes.lines("begin"))
         assert begun < count / 2
+
         await until(lambda: not notes.running and not held(local), 10)
-        await asyncio.sleep(0.3)  # time for the next ones to begin
+        # There is time for the next ones to begin.
+        await asyncio.sleep(0.3)
         assert len(notes.lines("begin")) == begun
 
 
@@ -366,7 +398,9 @@ async def test_a_cancelled_task_takes_no_equal_one_with_it(
     async with managing(local) as manager:
         tasks = [manager.submit(primes(3 * TEN)) for _ in range(3)]
         await until(lambda: held(local) and all(task.started_at for task in tasks))
-        manager.cancel(tasks[1].task_id)
+
+        _, middle, _ = tasks
+        manager.cancel(middle.task_id)
         await until(lambda: all(task.finished for task in tasks))
         assert [task.result for task in tasks] == [{"count": 10}, None, {"count": 10}]
 
@@ -375,19 +409,23 @@ async def test_a_cancelled_task_takes_no_equal_one_with_it(
 async def test_a_killed_worker_costs_no_task_and_no_result(
     local: Any, noted: Any
 ) -> None:
-    notes, limits = noted(0.1), range(TEN, 3 * TEN)
+    notes = noted(0.1)
+    limits = range(TEN, 3 * TEN)
     async with managing(local) as manager:
         tasks = [manager.submit(primes(limit)) for limit in limits]
         await until(lambda: len(notes.lines("end")) >= 5)
         await until(lambda: notes.running)
-        victim = notes.running[-1][0]
-        os.kill(victim, signal.SIGKILL)
+
+        victim = notes.running[-1]
+        os.kill(victim.process_id, signal.SIGKILL)
         await until(lambda: all(task.finished for task in tasks))
         assert [task.result for task in tasks] == [
             {"count": brute_force(range(limit + 1))} for limit in limits
         ]
-    again = Counter((limit, index) for _, limit, index in notes.lines("begin"))
-    assert max(again.values()) == 2  # the one that was killed in the middle
+
+    again = Counter((segment.limit, segment.index) for segment in notes.lines("begin"))
+    # One was killed in the middle.
+    assert max(again.values()) == 2
     assert not local.lost
 
 
@@ -395,11 +433,15 @@ async def test_a_killed_worker_costs_no_task_and_no_result(
 def test_a_connection_is_lost_while_it_closes_even_if_it_comes_back_for_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    closing, seen = threading.Event(), threading.Event()
+    closing = threading.Event()
+    seen = threading.Event()
 
-    class Client:  # a real one does this when its scheduler comes back just then
+    class Client:
+        """As a real one does when its scheduler is back just then."""
+
         def __init__(self, *args: object, **settings: object) -> None:
-            self.scheduler, self.status = self, "newly-created"
+            self.scheduler = self
+            self.status = "newly-created"
 
         async def __aenter__(self) -> "Client":
             self.status = "running"
@@ -421,16 +463,23 @@ def test_a_connection_is_lost_while_it_closes_even_if_it_comes_back_for_a_moment
             "TASKMANAGER_DASK_SCHEDULER": "tcp://127.0.0.1:1",
         }
     )
+
     with executor:
         assert closing.wait(5)
         assert executor.lost
+
         seen.set()
 
 
 CLUSTER = """
 import sys
 from distributed import LocalCluster
-with LocalCluster(n_workers=1, threads_per_worker=1, scheduler_port=int(sys.argv[1]), dashboard_address="127.0.0.1:0"):
+with LocalCluster(
+    n_workers=1,
+    threads_per_worker=1,
+    scheduler_port=int(sys.argv[1]),
+    dashboard_address="127.0.0.1:0",
+):
     print("up", flush=True)
     sys.stdin.read()
 """
@@ -438,16 +487,15 @@ with LocalCluster(n_workers=1, threads_per_worker=1, scheduler_port=int(sys.argv
 
 @contextlib.contextmanager
 def elsewhere(port: int) -> Iterator["subprocess.Popen[str]"]:
-    """A scheduler and a worker that are not ours, though on this
-    machine.
-    """
-    environ, pipe = environment() | {"PYTHONPATH": str(project_root())}, subprocess.PIPE
+    """A scheduler and a worker of others, though on this machine."""
+    environ = environment() | {"PYTHONPATH": str(project_root())}
     command = [sys.executable, "-c", CLUSTER, str(port)]
+
     with subprocess.Popen(
         command,
         env=environ,
-        stdin=pipe,
-        stdout=pipe,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
@@ -456,18 +504,21 @@ def elsewhere(port: int) -> Iterator["subprocess.Popen[str]"]:
             assert process.stdout.readline() == "up\n"
             yield process
         finally:
-            process.kill()  # its workers end with it
+            # Its workers end with it.
+            process.kill()
 
 
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+        _, port = found.getsockname()
+        return int(port)
 
 
 @dask
 async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
-    notes, port = noted(0.2), free_port()
+    notes = noted(0.2)
+    port = free_port()
     executor: Any = from_env(
         {
             "TASKMANAGER_EXECUTOR": "dask",
@@ -484,12 +535,13 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
 
     async def end_of(task_id: str, seconds: float) -> Any:
         """The task, finished within these seconds."""
-        begun, task = time.monotonic(), {"finished_at": None, "version": 0}
+        begun = time.monotonic()
+        task = {"finished_at": None, "version": 0}
         while task["finished_at"] is None:
             assert time.monotonic() - begun < seconds, task
-            task = (
-                await client.get(f"/tasks/{task_id}?wait=true&since={task['version']}")
-            ).json()
+            path = f"/tasks/{task_id}?wait=true&since={task['version']}"
+            task = (await client.get(path)).json()
+
         return task
 
     async def connected() -> None:
@@ -497,6 +549,7 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
         while await health() != (200, "ok"):
             assert time.monotonic() - begun < 15
             await asyncio.sleep(0.05)
+
         task = await end_of(await submit(primes(0)), 10)
         assert task["result"] == {"count": 0}, task
 
@@ -508,10 +561,11 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
 
     async def is_lost() -> None:
         begun = time.monotonic()
-        # a result that was being fetched may break a moment before
+        # A result that was being fetched may break a moment before.
         while await health() != (503, "degraded"):
             assert time.monotonic() - begun < 5
             await asyncio.sleep(0.01)
+
         refused = await submit(primes(0))
         assert (await end_of(refused, 5))["error"] == LOST
         assert (await end_of(await submit(SUM), 5))["result"] == {"sum": 6}
@@ -519,39 +573,60 @@ async def test_the_scheduler_goes_and_comes_back(noted: Any) -> None:
     with contextlib.ExitStack() as back:
         with executor:
             async with serving(executor, wait_timeout=1) as client:
-                await is_lost()  # it was not there yet
+                # It was not there yet.
+                await is_lost()
                 with elsewhere(port) as scheduler:
                     await connected()
                     task_id = await under_way()
-                    # its machine takes a connection, and answers
-                    # nothing
+
+                    # Its machine takes a connection, and answers
+                    # nothing.
                     scheduler.send_signal(signal.SIGSTOP)
                     assert (await end_of(task_id, 12))["error"] == LOST
                     await is_lost()
+
                     scheduler.send_signal(signal.SIGCONT)
                     await connected()
                     task_id = await under_way()
+
                     scheduler.kill()
                     assert (await end_of(task_id, 10))["error"] == LOST
                     await is_lost()
+
                 scheduler = back.enter_context(elsewhere(port))
                 await connected()
                 await under_way()
                 stopping = time.monotonic()
+
         assert time.monotonic() - stopping < 4
-        await asyncio.sleep(0.5)  # one that was on its way to its worker still begins
+
+        # One that was on its way to its worker still begins.
+        await asyncio.sleep(0.5)
         await until(lambda: not notes.running, 5)
+
+        # There is time for two more.
         begun = len(notes.lines("begin"))
-        await asyncio.sleep(0.5)  # time for two more
+        await asyncio.sleep(0.5)
         assert len(notes.lines("begin")) == begun
-        assert scheduler.poll() is None  # a cluster of others goes on
+
+        # A cluster of others goes on.
+        assert scheduler.poll() is None
 
 
 @dask
 @pytest.mark.parametrize(
     ("command", "number"),
     [
-        (["-m", "uvicorn", "main:app", "--port", "0"], signal.SIGTERM),
+        (
+            [
+                "-m",
+                "uvicorn",
+                "main:app",
+                "--port",
+                "0",
+            ],
+            signal.SIGTERM,
+        ),
         (["main.py", "127.0.0.1", "0"], signal.SIGINT),
     ],
 )
@@ -561,6 +636,7 @@ def test_a_stop_with_a_task_on_a_cluster_of_its_own(
     import psutil
 
     environ = environment(EXECUTOR="dask", RATE_LIMIT="off")
+
     with subprocess.Popen(
         [sys.executable, *command],
         cwd=project_root(),
@@ -572,18 +648,25 @@ def test_a_stop_with_a_task_on_a_cluster_of_its_own(
         try:
             server = Server(process)
             assert server.request("/health")["status"] == "ok"
+
             task = server.request("/tasks", primes(10**9))
             while task["progress"] == 0:
                 task = server.request(f"/tasks/{task['task_id']}")
+
             workers = psutil.Process(process.pid).children(recursive=True)
             assert workers
-            if number == signal.SIGINT:  # as Ctrl-C does it: the workers get it, too
+
+            if number == signal.SIGINT:
+                # The workers get it too, as with Ctrl-C.
                 for worker in workers:
                     worker.send_signal(number)
+
             took = server.stop(number)
-            # with the patience that Dask has by default, it is 5 s
+            # With the patience that Dask has by default, it is 5 s.
             assert took < 4, took
-            assert psutil.wait_procs(workers, timeout=5)[1] == []
+            _, alive = psutil.wait_procs(workers, timeout=5)
+            assert alive == []
+
             output = "\n".join(server.lines)
             assert "Traceback" not in output, output
             assert "unknown setting" not in output, output

@@ -21,7 +21,10 @@ from tests.conformance.solution import Solution, SolutionError, tomllib
 from tests.helpers import project_root
 
 load_all()
-pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX),
+]
 CONFORMANCE = project_root() / "tests" / "conformance"
 
 

@@ -17,9 +17,12 @@ ENGINE = logging.getLogger("taskmanager")
 def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The engine's logger as it is in a fresh program."""
     monkeypatch.setattr(ENGINE, "handlers", [])
-    before = ENGINE.level, ENGINE.propagate
+    level = ENGINE.level
+    propagate = ENGINE.propagate
     yield
-    ENGINE.level, ENGINE.propagate = before
+
+    ENGINE.level = level
+    ENGINE.propagate = propagate
 
 
 def formatted(message: str, *args: object, exc_info: object = None) -> str:
@@ -30,12 +33,8 @@ def formatted(message: str, *args: object, exc_info: object = None) -> str:
 
 
 def test_a_line_of_the_log_is_one_json_object_with_the_fields_of_the_event() -> None:
-    line = json.loads(
-        formatted(
-            "task %(task_id)s: %(from)s -> %(to)s",
-            {"task_id": "7", "from": "a", "to": "b"},
-        )
-    )
+    fields = {"task_id": "7", "from": "a", "to": "b"}
+    line = json.loads(formatted("task %(task_id)s: %(from)s -> %(to)s", fields))
     assert line.pop("time").endswith("Z")
     assert line == {
         "level": "info",
@@ -72,28 +71,31 @@ def test_a_traceback_stays_in_its_line() -> None:
         raise ValueError("a\nb")
     except ValueError:
         line = formatted("failed", exc_info=sys.exc_info())
+
     assert line.isprintable()
     assert "ValueError: a\nb" in json.loads(line)["traceback"]
 
 
 def test_a_record_with_ordinary_arguments_is_formatted_too() -> None:
-    assert (
-        json.loads(formatted("unknown setting %s is ignored", "X"))["message"]
-        == "unknown setting X is ignored"
-    )
+    line = json.loads(formatted("unknown setting %s is ignored", "X"))
+    assert line["message"] == "unknown setting X is ignored"
 
 
 @pytest.mark.usefixtures("unconfigured")
 def test_the_log_goes_to_stderr_where_nothing_else_was_set_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # pytest's own, which are there during a test only
+    # Those of pytest are there during a test only.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    stderr = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+
+    # A second call adds nothing.
     configure_logging()
-    configure_logging()  # a second call adds nothing
+    configure_logging()
+
     logging.getLogger("taskmanager.manager").info("hello")
-    assert json.loads(sys.stderr.getvalue())["message"] == "hello"  # type: ignore[attr-defined]
+    assert json.loads(stderr.getvalue())["message"] == "hello"
 
 
 @pytest.mark.usefixtures("unconfigured")

@@ -11,9 +11,8 @@ from tests.helpers import project_root
 
 
 def test_a_worker_process_makes_no_application() -> None:
-    assert "app" not in runpy.run_path(
-        str(project_root() / "main.py"), run_name="__mp_main__"
-    )
+    path = str(project_root() / "main.py")
+    assert "app" not in runpy.run_path(path, run_name="__mp_main__")
 
 
 def test_help_names_the_arguments() -> None:
@@ -31,7 +30,16 @@ def test_help_names_the_arguments() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["-m", "uvicorn", "main:app", "--port", "0"], ["main.py", "127.0.0.1", "0"]],
+    [
+        [
+            "-m",
+            "uvicorn",
+            "main:app",
+            "--port",
+            "0",
+        ],
+        ["main.py", "127.0.0.1", "0"],
+    ],
 )
 @pytest.mark.parametrize(
     ("name", "complaint"),

@@ -24,7 +24,8 @@ from taskmanager.errors import (
 )
 from taskmanager.executors import KillablePool
 from taskmanager.manager import TaskManager
-from tests.helpers import PRIMES, REPORT, SUM, Gate, managing, settings, settle
+from taskmanager.task import Task
+from tests.helpers import FAILURE, PRIMES, REPORT, SUM, Gate, managing, settings, settle
 
 
 def priority(level: str) -> dict[str, Any]:
@@ -34,22 +35,23 @@ def priority(level: str) -> dict[str, Any]:
 async def test_a_submission_is_checked() -> None:
     async with managing() as manager:
         with pytest.raises(ValidationError):
-            manager.submit(
-                {"task_type": "compute_sum", "parameters": {"numbers": ["1"]}}
-            )
+            manager.submit(SUM | {"parameters": {"numbers": ["1"]}})
         assert manager.stats()["tasks"] == 0
 
 
 async def test_a_full_queue_refuses_and_keeps_nothing(gate: Gate) -> None:
     async with managing(workers=1, queue_size=2) as manager:
-        tasks = [manager.submit(SUM)]
+        manager.submit(SUM)
         await settle()
-        tasks += [manager.submit(SUM), manager.submit(SUM)]
+        waiting = manager.submit(SUM)
+        manager.submit(SUM)
         with pytest.raises(QueueFullError) as refused:
             manager.submit(SUM)
         assert refused.value.retry_after == 1
         assert manager.stats()["tasks"] == 3
-        manager.cancel(tasks[1].task_id)  # its slot is free at once
+
+        # Its slot is free at once.
+        manager.cancel(waiting.task_id)
         assert manager.submit(SUM).status.value == "queued"
 
 
@@ -57,9 +59,11 @@ async def test_without_a_finished_task_to_forget_the_records_are_full(
     gate: Gate,
 ) -> None:
     async with managing(workers=1, max_tasks=2) as manager:
-        first, second = manager.submit(SUM), manager.submit(SUM)
+        first = manager.submit(SUM)
+        second = manager.submit(SUM)
         with pytest.raises(QueueFullError):
             manager.submit(SUM)
+
         manager.cancel(second.task_id)
         manager.submit(SUM)
         with pytest.raises(TaskNotFoundError):
@@ -69,8 +73,9 @@ async def test_without_a_finished_task_to_forget_the_records_are_full(
 
 async def test_a_submission_refused_by_the_queue_evicts_nothing(gate: Gate) -> None:
     async with managing(workers=1, queue_size=1, max_tasks=2) as manager:
-        done, waiting = manager.submit(SUM), None
+        done = manager.submit(SUM)
         manager.cancel(done.task_id)
+
         waiting = manager.submit(SUM)
         with pytest.raises(QueueFullError):
             manager.submit(SUM)
@@ -82,25 +87,18 @@ async def test_a_key_finds_its_task_and_stands_for_no_other() -> None:
     async with managing() as manager:
         task = manager.submit(SUM, "a")
         assert manager.submit(SUM, "a") is task
-        assert manager.submit(priority("normal"), "a") is task  # as it is by default
-        assert (
-            len(
-                {
-                    task,
-                    manager.submit(SUM, "b"),
-                    manager.submit(SUM),
-                    manager.submit(SUM),
-                }
-            )
-            == 4
-        )
-        for other in (
-            priority("low"),
-            SUM | {"parameters": {"numbers": [1, 2]}},
-            REPORT,
-        ):
+        # It is that by default.
+        assert manager.submit(priority("normal"), "a") is task
+
+        with_another_key = manager.submit(SUM, "b")
+        without = [manager.submit(SUM), manager.submit(SUM)]
+        assert len({task, with_another_key, *without}) == 4
+
+        other_numbers = SUM | {"parameters": {"numbers": [1, 2]}}
+        for other in (priority("low"), other_numbers, REPORT):
             with pytest.raises(KeyReusedError):
                 manager.submit(other, "a")
+
         assert manager.stats()["tasks"] == 4
 
 
@@ -109,11 +107,16 @@ async def test_a_repeated_submission_is_expected_when_its_task_is(gate: Gate) ->
         async with managing(workers=1, work_scale=1) as manager:
             task = manager.submit(SUM, "a")
             await settle()
-            assert (task.status.value, manager.retry_after(task)) == ("processing", 5)
+            assert task.status.value == "processing"
+            assert manager.retry_after(task) == 5
+
             frozen.tick(3.5)
             assert manager.retry_after(task) == 2
+
+            # It is late already.
             frozen.tick(3.5)
-            assert manager.retry_after(task) == 1  # late already
+            assert manager.retry_after(task) == 1
+
             manager.cancel(task.task_id)
             assert manager.retry_after(task) == 1
 
@@ -121,41 +124,46 @@ async def test_a_repeated_submission_is_expected_when_its_task_is(gate: Gate) ->
 async def test_priorities_are_head_starts(gate: Gate) -> None:
     with freeze_time("2026-01-01", real_asyncio=True) as frozen:
         async with managing(workers=1) as manager:
-            manager.submit(SUM)  # occupies the worker
+            # This one occupies the worker.
+            manager.submit(SUM)
             await settle()
-            order = [manager.submit(priority("low"))]
+
+            # Its place is 0 + 60 s.
+            low = manager.submit(priority("low"))
+
             frozen.tick(29)
-            order.append(manager.submit(priority("normal")))
+            early_normal = manager.submit(priority("normal"))
+
+            # Its place is 30 + 30 s, like that of the low one, which
+            # came first.
             frozen.tick(1)
-            # 30 + 30 s, like the low one, which came first
-            order.insert(1, manager.submit(priority("normal")))
+            late_normal = manager.submit(priority("normal"))
+
             frozen.tick(28)
-            order.insert(0, manager.submit(priority("high")))  # at 58 s, before all
+            early_high = manager.submit(priority("high"))
+
+            # Its place is 61 s, behind them: nothing starves.
             frozen.tick(3)
-            # at 61 s, behind them: nothing starves
-            order.append(manager.submit(priority("high")))
-            expected = sorted(order, key=lambda task: task.place)
-            assert [manager.describe(task)["queue_position"] for task in expected] == [
-                0,
-                1,
-                2,
-                3,
-                4,
+            late_high = manager.submit(priority("high"))
+
+            expected = [
+                early_high,
+                early_normal,
+                low,
+                late_normal,
+                late_high,
             ]
-            assert [task.priority for task in expected] == [
-                "high",
-                "normal",
-                "low",
-                "normal",
-                "high",
-            ]
-            started = []
+            positions = [manager.describe(task)["queue_position"] for task in expected]
+            assert positions == list(range(5))
+
+            started: list[Task] = []
             for number in range(6):
                 gate.open(number)
                 await settle()
                 started += [
                     task for task in expected if task.status.value == "processing"
                 ]
+
             assert started == expected
 
 
@@ -171,14 +179,16 @@ async def test_a_wait_ends_with_each_change(gate: Gate) -> None:
     async with managing(workers=1, wait_timeout=1000) as manager:
         task = manager.submit(SUM)
         assert (await manager.wait(task.task_id)).version == 2
-        # it has changed already
+        # It has changed already.
         assert (await manager.wait(task.task_id, since=1)).version == 2
+
         polls = [
             asyncio.create_task(manager.wait(task.task_id, since))
             for since in (None, 2, 2, 7)
         ]
         await settle()
         assert manager.stats()["waiting"] == 4
+
         gate.open(0)
         assert [(await poll).version for poll in polls] == [3] * 4
         assert manager.stats()["waiting"] == 0
@@ -191,6 +201,7 @@ async def test_a_version_from_the_future_waits(gate: Gate) -> None:
         await settle()
         assert task.version == 2
         assert not poll.done()
+
         manager.cancel(task.task_id)
         assert (await poll).version == 3
 
@@ -210,9 +221,11 @@ async def test_a_poller_that_gives_up_leaves_the_others_waiting(gate: Gate) -> N
             asyncio.create_task(manager.wait(task.task_id)) for _ in range(2)
         )
         await settle()
+
         leaves.cancel()
         await settle()
         assert manager.stats()["waiting"] == 1
+
         gate.open(0)
         assert (await stays).status.value == "completed"
 
@@ -223,14 +236,13 @@ async def test_cancelling_twice_changes_nothing_and_other_ends_refuse() -> None:
         manager.cancel(cancelled.task_id)
         version = cancelled.version
         assert manager.cancel(cancelled.task_id).version == version
-        for submission, end in (
-            (SUM, "completed"),
-            ({"task_type": "simulate_failure", "parameters": {}}, "failed"),
-        ):
+
+        for submission, end in ((SUM, "completed"), (FAILURE, "failed")):
             task = manager.submit(submission)
             await manager.wait(task.task_id, since=2)
             with pytest.raises(TaskFinishedError, match=end):
                 manager.cancel(task.task_id)
+
         with pytest.raises(TaskNotFoundError):
             manager.cancel("no such task")
 
@@ -254,6 +266,7 @@ async def test_when_a_task_can_be_expected_to_finish(
             for submission in before:
                 manager.submit(submission)
                 await settle()
+
             assert manager.retry_after(manager.submit(SUM)) == seconds
 
 
@@ -261,32 +274,36 @@ async def test_refusals_say_what_to_do(gate: Gate) -> None:
     async with managing(workers=1, queue_size=1) as manager:
         manager.submit(SUM, "a key")
         await settle()
-        with pytest.raises(
-            KeyReusedError,
-            match=r"^This Idempotency-Key came with another submission before\.$",
-        ):
+        with pytest.raises(KeyReusedError) as reused:
             manager.submit(REPORT, "a key")
+        assert (
+            str(reused.value)
+            == "This Idempotency-Key came with another submission before."
+        )
+
         manager.submit(SUM)
-        with pytest.raises(
-            QueueFullError, match=r"^No slot is free; try again later\.$"
-        ):
+        with pytest.raises(QueueFullError) as full:
             manager.submit(SUM)
-        with pytest.raises(
-            TaskNotFoundError,
-            match=r"^No task has this id; a finished one is removed after a while\.$",
-        ):
+        assert str(full.value) == "No slot is free; try again later."
+
+        with pytest.raises(TaskNotFoundError) as unknown:
             manager.get("x")
+        assert (
+            str(unknown.value)
+            == "No task has this id; a finished one is removed after a while."
+        )
+
         manager.begin_stop()
-        with pytest.raises(
-            ShuttingDownError, match=r"^The server is shutting down\.$"
-        ) as refused:
+        with pytest.raises(ShuttingDownError) as stopping:
             manager.submit(SUM)
-        assert refused.value.retry_after == 5
+        assert str(stopping.value) == "The server is shutting down."
+        assert stopping.value.retry_after == 5
 
 
 async def test_the_estimate_is_rounded_up_once(gate: Gate) -> None:
     with freeze_time("2026-01-01", real_asyncio=True):
-        async with managing(workers=1, work_scale=0.08) as manager:  # a sum takes 0.4 s
+        # A sum takes 0.4 s.
+        async with managing(workers=1, work_scale=0.08) as manager:
             manager.submit(SUM)
             await settle()
             assert manager.retry_after(manager.submit(SUM)) == 1
@@ -296,20 +313,18 @@ async def test_the_estimate_is_rounded_up_once(gate: Gate) -> None:
 async def test_a_lost_executor_degrades_the_health(lost: bool) -> None:
     executor = ThreadPoolExecutor(1)
     executor.lost = lost  # type: ignore[attr-defined]
+    expected = "degraded" if lost else "ok"
+
     async with managing(executor) as manager:
-        assert manager.stats()["status"] == ("degraded" if lost else "ok")
+        assert manager.stats()["status"] == expected
     executor.shutdown()
 
 
 async def test_the_estimate_for_a_burst_that_no_worker_has_taken_yet() -> None:
     with freeze_time("2026-01-01", real_asyncio=True):
         async with managing(workers=2, work_scale=1) as manager:
-            assert [manager.retry_after(manager.submit(SUM)) for _ in range(4)] == [
-                5,
-                5,
-                10,
-                13,
-            ]
+            told = [manager.retry_after(manager.submit(SUM)) for _ in range(4)]
+            assert told == [5, 5, 10, 13]
 
 
 async def test_each_change_of_status_is_one_line_of_the_log(
@@ -323,52 +338,57 @@ async def test_each_change_of_status_is_one_line_of_the_log(
             frozen.tick(2.51239)
             gate.open(0)
             await manager.wait(task.task_id, since=2)
-    assert (task.started_at, task.finished_at) == (
-        "2026-01-01T00:00:00.000Z",
-        "2026-01-01T00:00:02.512Z",
-    )
+
+    assert task.started_at == "2026-01-01T00:00:00.000Z"
+    assert task.finished_at == "2026-01-01T00:00:02.512Z"
+
+    begun, ended = caplog.records
     about = {"task_id": task.task_id, "task_type": "compute_sum"}
-    assert [record.args for record in caplog.records] == [
-        about | {"from": "queued", "to": "processing", "seconds": 0.0},
-        about | {"from": "processing", "to": "completed", "seconds": 2.512},
-    ]
-    changes = ["queued -> processing", "processing -> completed"]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"task {task.task_id}: {each}" for each in changes
-    ]
+    assert begun.args == about | {"from": "queued", "to": "processing", "seconds": 0.0}
+    assert ended.args == about | {
+        "from": "processing",
+        "to": "completed",
+        "seconds": 2.512,
+    }
+    assert begun.getMessage() == f"task {task.task_id}: queued -> processing"
+    assert ended.getMessage() == f"task {task.task_id}: processing -> completed"
 
 
 class Recorder(Executor):
     """An executor that runs nothing by itself."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
+        self.segments: list[int] = []
         self.futures: list[Future[Any]] = []
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.calls.append((function, *args))
-        self.futures.append(Future())
-        return self.futures[-1]
+        segment, _ = args
+        self.segments.append(segment)
+        future: Future[Any] = Future()
+        self.futures.append(future)
+        return future
 
 
-async def test_tasks_take_turns_on_the_executor_and_a_cancelled_one_submits_no_more() -> (
-    None
-):
+async def test_tasks_take_turns_on_the_executor_until_they_are_cancelled() -> None:
     recorder = Recorder()
-    limit = 3 * sieve.SEGMENT
+    submission = PRIMES | {"parameters": {"limit": 3 * sieve.SEGMENT}}
+
     async with managing(recorder) as manager:
-        first, second = (
-            manager.submit(PRIMES | {"parameters": {"limit": limit}}) for _ in range(2)
-        )
+        first = manager.submit(submission)
+        second = manager.submit(submission)
         await settle()
-        assert [call[1] for call in recorder.calls] == [0, 0]
-        recorder.futures[0].set_result(10)
+        assert recorder.segments == [0, 0]
+
+        of_first, of_second = recorder.futures
+        of_first.set_result(10)
         await settle()
-        assert (first.progress, [call[1] for call in recorder.calls]) == (25, [0, 0, 1])
+        assert first.progress == 25
+        assert recorder.segments == [0, 0, 1]
+
         manager.cancel(second.task_id)
         await settle()
-        assert recorder.futures[1].cancelled()
-        assert len(recorder.calls) == 3
+        assert of_second.cancelled()
+        assert len(recorder.segments) == 3
 
 
 async def test_any_executor_does_and_stays_open() -> None:
@@ -377,6 +397,7 @@ async def test_any_executor_does_and_stays_open() -> None:
             task = manager.submit(PRIMES)
             await manager.wait(task.task_id, since=2)
             assert task.result == {"count": 25}
+
         assert executor.submit(int).result() == 0
 
 
@@ -396,30 +417,38 @@ async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_m
         return await real(task_type, parameters, tools)
 
     monkeypatch.setattr(task_types, "run", run)
+
     async with managing() as manager:
         assert not multiprocessing.active_children()
+
         task = manager.submit(PRIMES)
         await manager.wait(task.task_id, since=2)
         assert task.result == {"count": 25}
+
         long = manager.submit(PRIMES | {"parameters": {"limit": 10**9}})
         await manager.wait(long.task_id, since=1)
-        await settle()  # until the call is under way
+        # Now its call is made.
+        await settle()
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, signal.SIGKILL)
+
         await manager.wait(long.task_id, since=2)
         assert long.error == {
             "code": "internal_error",
             "message": "The task failed unexpectedly.",
         }
+
         again = manager.submit(PRIMES)
         await manager.wait(again.task_id, since=2)
         assert again.result == {"count": 25}
+
     assert not multiprocessing.active_children()
 
 
 class ForgetfulPool(KillablePool):
-    """A pool that broke while it started a process, which CPython's own
-    then neither ends nor waits for.
+    """A pool that broke while it started a process.
+
+    CPython's own then neither ends that process nor waits for it.
     """
 
     made: list["ForgetfulPool"]
@@ -427,9 +456,9 @@ class ForgetfulPool(KillablePool):
     def __init__(self, **arguments: Any) -> None:
         self.made.append(self)
         self.arguments = arguments
-        self.forgotten = multiprocessing.get_context("spawn").Process(
-            target=time.sleep, args=(60,)
-        )
+
+        spawn = multiprocessing.get_context("spawn")
+        self.forgotten = spawn.Process(target=time.sleep, args=(60,))
         self.forgotten.start()
         self._processes = {self.forgotten.pid: self.forgotten}
 
@@ -440,8 +469,9 @@ class ForgetfulPool(KillablePool):
 async def test_a_process_that_starts_while_the_pool_breaks_is_not_left_behind(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pools = ForgetfulPool.made = []
+    ForgetfulPool.made = []
     monkeypatch.setattr("taskmanager.executors.KillablePool", ForgetfulPool)
+
     async with managing() as manager:
         task = manager.submit(PRIMES)
         await manager.wait(task.task_id, since=2)
@@ -450,11 +480,13 @@ async def test_a_process_that_starts_while_the_pool_breaks_is_not_left_behind(
             "message": "The task failed unexpectedly.",
         }
         assert "RuntimeError: a process of the pool was killed\n" in caplog.text + "\n"
-        (pool,) = pools
+
+        (pool,) = ForgetfulPool.made
         assert pool.arguments["mp_context"].get_start_method() == "spawn"
-        # the server decides when they end, not Ctrl-C
+        # The server decides when they end, not Ctrl-C.
         assert pool.arguments["initializer"] is signal.signal
         assert pool.arguments["initargs"] == (signal.SIGINT, signal.SIG_IGN)
+
         await asyncio.to_thread(pool.forgotten.join, 10)
         assert pool.forgotten.exitcode is not None
 
@@ -465,11 +497,13 @@ async def test_a_pool_of_the_caller_that_breaks_stays_the_callers(
     ForgetfulPool.made = []
     monkeypatch.setattr("taskmanager.executors.KillablePool", ForgetfulPool)
     pool = ForgetfulPool()
+
     async with managing(pool) as manager:
         task = manager.submit(PRIMES)
         await manager.wait(task.task_id, since=2)
         assert task.error is not None
         assert task.error["code"] == "executor_lost"
+
     assert pool.forgotten.is_alive()
     pool.forgotten.kill()
     await asyncio.to_thread(pool.forgotten.join, 10)
@@ -482,11 +516,14 @@ async def test_a_stop_cancels_all_answers_all_and_leaves_nothing(gate: Gate) -> 
         await settle()
         polls = [asyncio.create_task(manager.wait(task.task_id)) for task in tasks]
         await settle()
+
+        # A second signal changes nothing.
         manager.begin_stop()
-        manager.begin_stop()  # a second signal changes nothing
+        manager.begin_stop()
         assert [(await poll).status.value for poll in polls] == ["cancelled"] * 3
         with pytest.raises(ShuttingDownError):
             manager.submit(SUM)
+
     assert asyncio.all_tasks() == before
 
 
@@ -494,4 +531,5 @@ async def test_the_end_of_the_block_stops_too() -> None:
     manager = TaskManager(settings(work_scale=1000))
     async with manager:
         task = manager.submit(SUM)
+
     assert task.status.value == "cancelled"

@@ -1,5 +1,6 @@
-"""Before any route: the rate limit, then the body limit, and which of
-several refusals is answered.
+"""Before any route: the rate limit, then the body limit.
+
+Of several refusals, the first in one order is answered.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from tests.helpers import (
 )
 
 JSON = {"Content-Type": "application/json"}
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 async def test_ten_a_minute_and_then_429_until_retry_after() -> None:
@@ -33,6 +35,7 @@ async def test_ten_a_minute_and_then_429_until_retry_after() -> None:
                 assert answer.status_code == 200
                 assert answer.headers["ratelimit-policy"] == '"default";q=10;w=60'
                 assert answer.headers["ratelimit"] == f'"default";r={left};t=60'
+
             frozen.tick(12.5)
             answer = await client.get("/tasks")
             assert answer.status_code == 429
@@ -41,15 +44,17 @@ async def test_ten_a_minute_and_then_429_until_retry_after() -> None:
             assert answer.headers["cache-control"] == "no-store"
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json() == {
-                "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+                "type": QUOTA_EXCEEDED,
                 "title": "Quota exceeded",
                 "status": 429,
                 "detail": "The next request is accepted in 48 s.",
                 "code": "rate_limited",
                 "violated-policies": ["default"],
             }
+
             frozen.tick(47.499)
             assert (await client.get("/tasks")).status_code == 429
+
             frozen.tick(0.501)
             assert (await client.get("/tasks")).status_code == 200
 
@@ -78,15 +83,24 @@ async def test_a_path_behind_a_root_path_counts_too() -> None:
         async with httpx.AsyncClient(
             transport=transport, base_url="http://test"
         ) as client:
-            assert (await client.get("/jobs/tasks")).headers[
-                "ratelimit"
-            ] == '"default";r=1;t=60'
-            assert "ratelimit" not in (await client.get("/jobs/health")).headers
+            answer = await client.get("/jobs/tasks")
+            assert answer.headers["ratelimit"] == '"default";r=1;t=60'
+
+            answer = await client.get("/jobs/health")
+            assert "ratelimit" not in answer.headers
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/health", "/docs", "/redoc", "/openapi.json", "/tasksfoo", "/nothing"],
+    [
+        "/",
+        "/health",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/tasksfoo",
+        "/nothing",
+    ],
 )
 async def test_the_rest_is_free(path: str) -> None:
     async with serving(rate_limit=1) as client:
@@ -97,15 +111,16 @@ async def test_the_rest_is_free(path: str) -> None:
 
 
 async def test_each_address_is_a_client_of_its_own() -> None:
+    expected = {
+        "10.0.0.1": 200,
+        "10.0.0.2": 200,
+        "::ffff:10.0.0.1": 429,
+        "2001:db8::1": 200,
+        "2001:db8::2": 429,
+        "2001:db8:0:1::1": 200,
+    }
     async with running(rate_limit=1) as app:
-        for address, status in [
-            ("10.0.0.1", 200),
-            ("10.0.0.2", 200),
-            ("::ffff:10.0.0.1", 429),
-            ("2001:db8::1", 200),
-            ("2001:db8::2", 429),
-            ("2001:db8:0:1::1", 200),
-        ]:
+        for address, status in expected.items():
             async with client_of(app, address) as client:
                 assert (await client.get("/tasks")).status_code == status, address
 
@@ -122,9 +137,10 @@ async def test_forwarding_headers_are_not_read() -> None:
 async def test_off_drops_the_headers_too() -> None:
     async with serving(rate_limit=None) as client:
         answers = [await client.get("/tasks") for _ in range(20)]
-        assert {answer.status_code for answer in answers} == {200}
-        assert "ratelimit" not in answers[0].headers
-        assert "ratelimit-policy" not in answers[0].headers
+        for answer in answers:
+            assert answer.status_code == 200
+            assert "ratelimit" not in answer.headers
+            assert "ratelimit-policy" not in answer.headers
 
 
 async def test_a_request_without_an_address_has_a_limit_too() -> None:
@@ -134,10 +150,10 @@ async def test_a_request_without_an_address_has_a_limit_too() -> None:
         async def send(message: dict[str, Any]) -> None:
             statuses.append(message.get("status"))
 
+        scope = scope_of("PUT", "/tasks") | {"client": None}
         for _ in range(2):
-            await app(
-                scope_of("PUT", "/tasks") | {"client": None}, asyncio.Event().wait, send
-            )
+            await app(dict(scope), asyncio.Event().wait, send)
+
         assert [status for status in statuses if status] == [405, 429]
 
 
@@ -146,13 +162,13 @@ async def test_the_body_limit_is_exact(extra: int, status: int) -> None:
     body = b'{"task_type": "compute_sum", "parameters": {"numbers": [1]}}'
     async with serving(max_body=200) as client:
         padded = body + b" " * (200 - len(body) + extra)
-        assert (
-            await client.post("/tasks", content=padded, headers=JSON)
-        ).status_code == status
-        answer = await client.post(
-            "/tasks", content=chunked(padded[:150], padded[150:]), headers=JSON
-        )
+        answer = await client.post("/tasks", content=padded, headers=JSON)
         assert answer.status_code == status
+
+        parts = chunked(padded[:150], padded[150:])
+        answer = await client.post("/tasks", content=parts, headers=JSON)
+        assert answer.status_code == status
+
         if status == 413:
             assert answer.json()["detail"] == "The body has more than 200 bytes."
 
@@ -164,17 +180,20 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(
     headers: list[Any], reads: int
 ) -> None:
     async with running(max_body=250) as app:
-        read, statuses = [], []
+        reads_made = 0
+        statuses = []
 
         async def receive() -> dict[str, Any]:
-            read.append(1)
+            nonlocal reads_made
+            reads_made += 1
             return {"type": "http.request", "body": b"x" * 100, "more_body": True}
 
         async def send(message: dict[str, Any]) -> None:
             statuses.append(message.get("status"))
 
         await app(scope_of("POST", "/tasks") | {"headers": headers}, receive, send)
-        assert (statuses[0], len(read)) == (413, reads)
+        assert statuses[0] == 413
+        assert reads_made == reads
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -183,9 +202,9 @@ async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(
 ) -> None:
     async with running() as app:
         sent: list[dict[str, Any]] = []
-        parts = (
-            [{"type": "http.request", "body": b"{", "more_body": True}] if more else []
-        )
+        parts = []
+        if more:
+            parts = [{"type": "http.request", "body": b"{", "more_body": True}]
 
         async def receive() -> dict[str, Any]:
             if parts:
@@ -200,8 +219,10 @@ async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(
         await settle()
         app.state.stop()
         await request
-        assert sent[0]["status"] == 503
-        assert json.loads(sent[1]["body"])["detail"] == "The server is shutting down."
+
+        start, body = sent
+        assert start["status"] == 503
+        assert json.loads(body["body"])["detail"] == "The server is shutting down."
 
 
 async def test_a_request_cancelled_for_another_reason_is_cancelled() -> None:
@@ -238,10 +259,12 @@ async def test_a_failure_in_the_middle_of_a_response_is_left_to_the_server() -> 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.body":
                 raise OSError("the connection is gone")
+
             begun.append(message["status"])
 
         with pytest.raises(OSError, match="gone"):
             await app(scope_of("PUT", "/tasks"), asyncio.Event().wait, send)
+
         assert begun == [405]
 
 
@@ -263,14 +286,19 @@ FULL = {"workers": 1, "queue_size": 1, "max_body": 500}
 @pytest.mark.parametrize(
     ("method", "path", "content", "state", "status"),
     [
-        ("POST", "/tasks/a/b", BIG, {"limited"}, 429),  # 429 before 404
+        # 429 comes before 404.
+        ("POST", "/tasks/a/b", BIG, {"limited"}, 429),
         ("PUT", "/tasks", BIG, {"limited"}, 429),
-        ("POST", "/tasks/a/b", BIG, set(), 404),  # 404 and 405 of routes before 413
+        # 404 and 405 of routes come before 413.
+        ("POST", "/tasks/a/b", BIG, set(), 404),
         ("PUT", "/tasks", BIG, set(), 405),
-        ("POST", "/tasks", BIG, {"stopping"}, 413),  # 413 before 503 shutting_down
-        ("POST", "/tasks", b"{", {"stopping"}, 503),  # 503 shutting_down before 400
-        ("POST", "/tasks", b"{", {"full"}, 400),  # 400 before 503 queue_full
-        # 400 before 404 task_not_found
+        # 413 comes before 503 shutting_down.
+        ("POST", "/tasks", BIG, {"stopping"}, 413),
+        # 503 shutting_down comes before 400.
+        ("POST", "/tasks", b"{", {"stopping"}, 503),
+        # 400 comes before 503 queue_full.
+        ("POST", "/tasks", b"{", {"full"}, 400),
+        # 400 comes before 404 task_not_found.
         ("GET", f"/tasks/{UNKNOWN}?since=-1", b"", set(), 400),
     ],
 )
@@ -283,13 +311,17 @@ async def test_one_order_decides(
         client_of(app) as client,
     ):
         if "full" in state:
-            for _ in range(2):  # one for the worker, one for the queue
+            # One is for the worker, one for the queue.
+            for _ in range(2):
                 assert (await filler.post("/tasks", json=SUM)).status_code == 202
                 await settle()
+
         if "limited" in state:
             for _ in range(3):
                 await filler.get("/tasks")
+
         if "stopping" in state:
             app.state.manager.begin_stop()
+
         answer = await client.request(method, path, content=content, headers=JSON)
         assert answer.status_code == status

@@ -16,6 +16,7 @@ import pytest
 from notebooks import checks, refresh
 from tests.helpers import project_root
 
+pytestmark = pytest.mark.slow
 # These show times of this machine.
 MEASURED = {
     "08-streaming",

@@ -1,5 +1,6 @@
-"""The queue: bounded, ordered by place, and left at once by what is
-cancelled.
+"""The queue is bounded and ordered by place.
+
+What is cancelled leaves it at once.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import random
 import pytest
 
 from taskmanager.pending import PendingQueue
+from taskmanager.task import Task
 from tests.helpers import new_task
 
 
@@ -17,9 +19,16 @@ def test_it_is_an_asyncio_queue() -> None:
 
 def test_the_smallest_place_comes_first_and_ties_in_order_of_number() -> None:
     queue = PendingQueue()
-    for number, place in enumerate([30.0, 0.0, 60.0, 30.0, 0.0]):
+    places = [
+        30.0,
+        0.0,
+        60.0,
+        30.0,
+        0.0,
+    ]
+    for number, place in enumerate(places):
         queue.put_nowait(new_task(number, place))
-    assert [queue.get_nowait().number for _ in range(5)] == [1, 4, 0, 3, 2]
+    assert [queue.get_nowait().number for _ in places] == [1, 4, 0, 3, 2]
 
 
 def test_it_is_full_at_its_size_and_a_removal_frees_the_slot() -> None:
@@ -29,6 +38,7 @@ def test_it_is_full_at_its_size_and_a_removal_frees_the_slot() -> None:
     queue.put_nowait(second)
     with pytest.raises(asyncio.QueueFull):
         queue.put_nowait(third)
+
     queue.remove(first)
     queue.put_nowait(third)
     assert queue.get_nowait() is second
@@ -40,6 +50,7 @@ def test_whoever_leaves_the_others_keep_their_order(leaving: int) -> None:
     tasks = [new_task(number) for number in range(5)]
     for task in tasks:
         queue.put_nowait(task)
+
     queue.remove(tasks.pop(leaving))
     assert [queue.position(task) for task in tasks] == [0, 1, 2, 3]
     assert [queue.get_nowait() for _ in tasks] == tasks
@@ -49,10 +60,14 @@ async def test_a_worker_woken_for_a_task_that_left_waits_for_the_next() -> None:
     queue = PendingQueue()
     worker = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
-    queue.put_nowait(gone := new_task(0))
-    queue.remove(gone)  # before the worker runs
+
+    # It leaves before the worker runs.
+    gone = new_task(0)
+    queue.put_nowait(gone)
+    queue.remove(gone)
     await asyncio.sleep(0)
     assert not worker.done()
+
     queue.put_nowait(new_task(1))
     assert (await worker).number == 1
 
@@ -64,6 +79,7 @@ async def test_join_does_not_wait_for_what_was_removed() -> None:
     joined = asyncio.create_task(queue.join())
     await asyncio.sleep(0)
     assert not joined.done()
+
     queue.remove(task)
     await asyncio.wait_for(joined, 10)
 
@@ -80,13 +96,15 @@ async def test_waiting_workers_are_served_in_turn() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_it_agrees_with_a_sorted_list(seed: int) -> None:
     random_ = random.Random(seed)
-    queue, oracle, log = PendingQueue(), [], []
+    queue = PendingQueue()
+    oracle: list[Task] = []
+    log: list[bool] = []
+
     for number in range(300):
         match random_.choice(["put", "put", "get", "remove"]):
             case "put":
-                task = new_task(
-                    number, random_.choice([0.0, 30.0, 60.0]) + number // 10
-                )
+                head_start = random_.choice([0.0, 30.0, 60.0])
+                task = new_task(number, number // 10 + head_start)
                 queue.put_nowait(task)
                 oracle.append(task)
             case "get" if oracle:
@@ -97,14 +115,13 @@ def test_it_agrees_with_a_sorted_list(seed: int) -> None:
                 task = random_.choice(oracle)
                 oracle.remove(task)
                 queue.remove(task)
+
         in_order = sorted(oracle, key=lambda task: task.place)
-        log.append(
-            [queue.position(task) for task in in_order] == list(range(len(oracle)))
-        )
-        log.append(
-            queue.qsize() == len(oracle)
-            and abs(queue.expected_seconds - 5 * len(oracle)) < 1e-6
-        )
+        positions = [queue.position(task) for task in in_order]
+        log.append(positions == list(range(len(oracle))))
+        log.append(queue.qsize() == len(oracle))
+        log.append(abs(queue.expected_seconds - 5 * len(oracle)) < 1e-6)
+
     assert all(log)
 
 

@@ -1,5 +1,6 @@
-"""Whatever is wrong, the answer is a problem document that says so, and
-never a 500.
+"""Whatever is wrong, the answer is a problem document that says so.
+
+It is never a 500.
 """
 
 import json
@@ -18,23 +19,22 @@ def body(**changes: Any) -> bytes:
 
 
 def numbers(text: str) -> bytes:
-    return (
-        b'{"task_type": "compute_sum", "parameters": {"numbers": [%s]}}' % text.encode()
-    )
+    """A body whose list of numbers is this text."""
+    body = '{"task_type": "compute_sum", "parameters": {"numbers": [' + text + "]}}"
+    return body.encode()
 
 
 async def faults(
     content: bytes, content_type: str = "application/json"
 ) -> list[dict[str, str]]:
-    """Submit this and return the errors of the answer, which has to be
-    a 400.
-    """
+    """Submit this; the errors of the answer, which has to be a 400."""
     async with serving() as client:
         answer = await client.post(
             "/tasks", content=content, headers={"Content-Type": content_type}
         )
         assert answer.status_code == 400, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
+
         problem = answer.json()
         errors: list[dict[str, str]] = problem.pop("errors")
         assert problem == {
@@ -46,6 +46,7 @@ async def faults(
         }
         assert all(error["detail"] for error in errors)
         assert (await client.get("/health")).json()["tasks"] == 0
+
         return errors
 
 
@@ -87,14 +88,8 @@ async def faults(
         (body(compute_sum=1), ["#/compute_sum"]),
         (body(**{"a/b~c d%é": 1}), ["#/a~1b~0c%20d%25%C3%A9"]),
         (body(**{"\x00": 1}), ["#/%00"]),
-        (
-            b'{"task_type": "compute_sum", "parameters": {"numbers": [1], "\\ud800": 1}}',
-            ["#/parameters"],
-        ),
-        (
-            b'{"task_type": "compute_sum", "\\ud800": 1, "parameters": {"numbers": [1]}}',
-            ["#"],
-        ),
+        (body(parameters={"numbers": [1], "\ud800": 1}), ["#/parameters"]),
+        (body(**{"\ud800": 1}), ["#"]),
     ],
 )
 async def test_a_fault_in_the_body_is_pointed_at(
@@ -113,13 +108,12 @@ async def test_a_fault_in_the_body_is_pointed_at(
         (
             body(task_type="juggle"),
             "",
-            "Input should be 'compute_sum', 'generate_report', 'count_primes', 'simulate_failure'",
+            "Input should be 'compute_sum', 'generate_report', 'count_primes', "
+            "'simulate_failure'",
             "#/task_type",
         ),
         (
-            json.dumps(
-                {"task_type": "generate_report", "parameters": {"title": "a\nb"}}
-            ).encode(),
+            body(task_type="generate_report", parameters={"title": "a\nb"}),
             "",
             "Input should have no control characters",
             "#/parameters/title",
@@ -135,29 +129,41 @@ async def test_a_fault_in_the_body_is_pointed_at(
 async def test_a_fault_is_said_in_words(
     content: bytes, content_type: str, detail: str, pointer: str
 ) -> None:
-    assert await faults(content, content_type or "application/json") == [
-        {"detail": detail, "pointer": pointer}
-    ]
+    (fault,) = await faults(content, content_type or "application/json")
+    assert fault == {"detail": detail, "pointer": pointer}
 
 
 @pytest.mark.parametrize(
-    "title", ["", "x" * 201, "a\nb", "\x00", "\u0085", "\ud800", 5, None]
+    "title",
+    [
+        "",
+        "x" * 201,
+        "a\nb",
+        "\x00",
+        "\u0085",
+        "\ud800",
+        5,
+        None,
+    ],
 )
 async def test_a_title_has_only_what_can_be_printed(title: Any) -> None:
-    content = json.dumps(
-        {"task_type": "generate_report", "parameters": {"title": title}}
-    ).encode()
-    assert [error["pointer"] for error in await faults(content)] == [
-        "#/parameters/title"
-    ]
+    content = body(task_type="generate_report", parameters={"title": title})
+    (fault,) = await faults(content)
+    assert fault["pointer"] == "#/parameters/title"
 
 
 @pytest.mark.parametrize(
     "content_type",
-    ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonx"],
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonx",
+    ],
 )
 async def test_a_body_of_another_type_is_refused(content_type: str) -> None:
-    assert [error["pointer"] for error in await faults(body(), content_type)] == ["#"]
+    (fault,) = await faults(body(), content_type)
+    assert fault["pointer"] == "#"
 
 
 @pytest.mark.parametrize(
@@ -195,16 +201,19 @@ async def test_a_fault_in_the_query_or_path_names_its_parameter(
 ) -> None:
     async with serving() as client:
         answer = await client.get(path)
-        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
-        assert [error["parameter"] for error in answer.json()["errors"]] == parameters
-        assert all(error["detail"] for error in answer.json()["errors"])
+        problem = answer.json()
+        assert answer.status_code == 400
+        assert problem["code"] == "invalid_request"
+        assert [error["parameter"] for error in problem["errors"]] == parameters
+        assert all(error["detail"] for error in problem["errors"])
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 async def test_an_unknown_task_is_404(method: str) -> None:
     async with serving() as client:
         answer = await client.request(method, f"/tasks/{UNKNOWN}")
-        assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
+        assert answer.status_code == 404
+        assert answer.json()["code"] == "task_not_found"
 
 
 @pytest.mark.parametrize(
@@ -241,10 +250,8 @@ async def test_another_method_is_405_and_told_which_are_allowed(
 ) -> None:
     async with serving() as client:
         answer = await client.request(method, path)
-        assert (answer.status_code, answer.json()["code"]) == (
-            405,
-            "method_not_allowed",
-        )
+        assert answer.status_code == 405
+        assert answer.json()["code"] == "method_not_allowed"
         assert answer.headers["allow"] == allow
         assert answer.json()["detail"] == "This path has other methods; see Allow."
 
@@ -259,6 +266,7 @@ async def test_what_a_client_did_wrong_is_no_error_of_ours(
             await client.get("/nothing"),
             await client.put("/tasks"),
         ]
+
     assert [answer.status_code for answer in answers] == [400, 404, 404, 405]
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
@@ -267,17 +275,22 @@ async def test_cancelling_what_is_done_is_409() -> None:
     async with serving() as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
         await client.get(where + "?wait=true&since=2")
+
         answer = await client.delete(where)
-        assert (answer.status_code, answer.json()["code"]) == (409, "task_finished")
+        assert answer.status_code == 409
+        assert answer.json()["code"] == "task_finished"
 
 
 async def test_a_full_queue_is_503(gate: Gate) -> None:
     async with serving(workers=1, queue_size=1) as client:
-        for _ in range(2):  # one for the worker, one for the queue
+        # One is for the worker, one for the queue.
+        for _ in range(2):
             assert (await client.post("/tasks", json=SUM)).status_code == 202
             await settle()
+
         answer = await client.post("/tasks", json=SUM)
-        assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "queue_full"
         assert answer.headers["retry-after"] == "1"
         assert (await client.get("/health")).json()["tasks"] == 2
 
@@ -291,22 +304,19 @@ async def test_a_fault_of_ours_is_500_and_tells_nothing(
     async with running(rate_limit=10) as app, client_of(app) as client:
         monkeypatch.setattr(app.state.manager, "submit", fault)
         monkeypatch.setattr(app.state.manager, "stats", fault)
-        for answer in (
-            await client.post("/tasks", json=SUM),
-            await client.get("/health"),
-        ):
-            assert (answer.status_code, answer.json()["code"]) == (
-                500,
-                "internal_error",
-            )
+
+        submitted = await client.post("/tasks", json=SUM)
+        looked = await client.get("/health")
+        for answer in (submitted, looked):
+            assert answer.status_code == 500
+            assert answer.json()["code"] == "internal_error"
             assert answer.headers["content-type"] == "application/problem+json"
             assert "secret" not in answer.text
-        assert (
-            (await client.post("/tasks", json=SUM))
-            .headers["ratelimit"]
-            .startswith('"default";r=8')
-        )
+
+        again = await client.post("/tasks", json=SUM)
+        assert again.headers["ratelimit"].startswith('"default";r=8')
         assert "RuntimeError: a secret" in caplog.text
+
         told = {
             (record.name, record.getMessage())
             for record in caplog.records

@@ -1,5 +1,6 @@
-"""The store with the queue, and the limiter, against plain models:
-lists and dicts, searched through at each step.
+"""The store with the queue, and the limiter, against plain models.
+
+The models are lists and dicts, searched through at each step.
 
 Hypothesis makes up the sequences of operations, and shortens the one
 that fails. The default run makes up the same ones each time; `FUZZ=50
@@ -35,17 +36,19 @@ from taskmanager.task import TERMINAL, Task, TaskStatus
 from taskmanager.task_types import Priority
 from tests.helpers import budget, new_task
 
-PICKS = st.integers(0, 99)  # of one of several, however many there are
+# They pick one of several, however many there are.
+PICKS = st.integers(0, 99)
 # As a clock of nanoseconds has them; st.floats() prefers round ones,
-# whose sums are exact
+# whose sums are exact.
 MOMENTS = st.integers(0, 60 * 10**9).map(lambda nanoseconds: nanoseconds / 1e9)
-# in place of 128 tasks a page and 500 removals a sweep, so that short
-# sequences need several
+# In place of 128 tasks a page and 500 removals a sweep, so that short
+# sequences need several.
 FEW = 2
 
-# Where Hypothesis keeps the tables that it makes for itself: without
+# Here Hypothesis keeps the tables that it makes for itself; without
 # this, in the project.
-set_hypothesis_home_dir(home := tempfile.mkdtemp(prefix="hypothesis-"))
+home = tempfile.mkdtemp(prefix="hypothesis-")
+set_hypothesis_home_dir(home)
 atexit.register(shutil.rmtree, home, ignore_errors=True)
 
 
@@ -57,13 +60,12 @@ def result_of(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def around(edge: float) -> list[float]:
-    """The last instant before ``edge``, ``edge``, and the first after
-    it.
-    """
+    """The instant before ``edge``, ``edge``, and the one after it."""
     return [math.nextafter(edge, -math.inf), edge, math.nextafter(edge, math.inf)]
 
 
-Submission: TypeAlias = tuple[Priority, str | None]  # and an Idempotency-Key
+# A priority and an Idempotency-Key.
+Submission: TypeAlias = tuple[Priority, str | None]
 
 
 class Listing(NamedTuple):
@@ -71,12 +73,13 @@ class Listing(NamedTuple):
 
     status: TaskStatus | None
     pages: Iterator[list[Task]]
-    begun: dict[Task, TaskStatus]  # what there was when it began
+    # What there was when it began.
+    begun: dict[Task, TaskStatus]
     listed: list[Task]
 
 
 class Records(RuleBasedStateMachine):
-    """What the manager does to its store and its queue, in any order."""
+    """What a manager does to its store and queue, in any order."""
 
     submissions = st.lists(
         st.tuples(
@@ -100,21 +103,19 @@ class Records(RuleBasedStateMachine):
         retention: int,
         submissions: list[Submission],
     ) -> None:
-        self.max_tasks, self.queue_size, self.retention = (
-            max_tasks,
-            queue_size,
-            retention,
-        )
-        self.store, self.queue, self.clock = (
-            store.TaskStore(max_tasks),
-            PendingQueue(queue_size),
-            1000.0,
-        )
+        self.max_tasks = max_tasks
+        self.queue_size = queue_size
+        self.retention = retention
+        self.store = store.TaskStore(max_tasks)
+        self.queue = PendingQueue(queue_size)
+        self.clock = 1000.0
         self.listings: list[Listing] = []
-        # The model
-        self.kept: dict[Task, TaskStatus] = {}  # in the order submitted
+
+        # The model: all in the order submitted, those that wait, and
+        # the finished ones in the order finished.
+        self.kept: dict[Task, TaskStatus] = {}
         self.waiting: list[Task] = []
-        self.finished: list[Task] = []  # in the order finished
+        self.finished: list[Task] = []
         self.submit(submissions)
 
     def full(self) -> bool:
@@ -144,19 +145,21 @@ class Records(RuleBasedStateMachine):
     @rule(submissions=submissions)
     def submit(self, submissions: list[Submission]) -> None:
         for priority, key in submissions:
+            # The manager answers the task that has the key.
             if key in self.store.by_key:
-                continue  # the manager answers the task that has it
+                continue
+
             assert self.queue.full() == (len(self.waiting) == self.queue_size)
             assert self.store.has_room != self.full()
             if self.queue.full() or not self.store.has_room:
                 return
-            task = new_task(self.store.next_number, self.clock + HEAD_START[priority])
-            task.expected_seconds, task.idempotency_key = (
-                HEAD_START[priority] + 0.1,
-                key,
-            )
             if len(self.kept) == self.max_tasks:
                 self.forget_oldest()
+
+            head_start = HEAD_START[priority]
+            task = new_task(self.store.next_number, self.clock + head_start)
+            task.expected_seconds = head_start + 0.1
+            task.idempotency_key = key
             self.store.add(task)
             self.queue.put_nowait(task)
             self.kept[task] = TaskStatus.QUEUED
@@ -181,7 +184,8 @@ class Records(RuleBasedStateMachine):
     @rule(pick=PICKS, status=st.sampled_from(sorted(TERMINAL)))
     def finish(self, pick: int, status: TaskStatus) -> None:
         self.queue.task_done()
-        self.change(self.processing()[pick % len(self.processing())], status)
+        processing = self.processing()
+        self.change(processing[pick % len(processing)], status)
 
     @rule(pick=PICKS, seconds=st.floats(-700, 700))
     def sweep(self, pick: int, seconds: float) -> None:
@@ -190,17 +194,19 @@ class Records(RuleBasedStateMachine):
             for task in self.finished
             for now in around(task.status_since + self.retention)
         ]
-        now = [self.clock + seconds, *edges][pick % (1 + len(edges))]
+        moments = [self.clock + seconds, *edges]
+        now = moments[pick % len(moments)]
+
         due = sum(task.status_since + self.retention <= now for task in self.finished)
         assert cleanup.sweep(self.store, now, self.retention) == (due >= FEW)
+
         for _ in range(min(due, FEW)):
             self.forget_oldest()
 
     @rule(status=st.sampled_from([None, *TaskStatus]))
     def begin_listing(self, status: TaskStatus | None) -> None:
-        self.listings.append(
-            Listing(status, self.store.pages(status), dict(self.kept), [])
-        )
+        pages = self.store.pages(status)
+        self.listings.append(Listing(status, pages, dict(self.kept), []))
 
     @precondition(lambda self: self.listings)
     @rule(pick=PICKS)
@@ -210,23 +216,29 @@ class Records(RuleBasedStateMachine):
 
     def go_on(self, listing: Listing, page: list[Task]) -> None:
         assert len(page) <= FEW
-        for task in page:  # each as it is when it is reached
+
+        # Each is as it is when it is reached.
+        for task in page:
             assert task in self.kept
             assert listing.status in (None, self.kept[task])
+
         listing.listed.extend(page)
-        # In the order submitted, none twice, and none that came later
-        assert listing.listed == [
-            task for task in listing.begun if task in listing.listed
-        ]
+        # They are in the order submitted, none twice, and none that
+        # came later.
+        in_order = [task for task in listing.begun if task in listing.listed]
+        assert listing.listed == in_order
 
     def teardown(self) -> None:
-        """Read each listing to its end: whatever was there all the
-        time, with the status asked for, is on it.
+        """Read each listing to its end.
+
+        Whatever was there all the time, with the status asked for, is
+        on it.
         """
         for listing in self.listings:
             for page in listing.pages:
                 self.go_on(listing, page)
-            stayed = {task for task in listing.begun if task in self.kept}
+
+            stayed = listing.begun.keys() & self.kept.keys()
             if listing.status is not None:
                 stayed = {
                     task
@@ -243,30 +255,30 @@ class Records(RuleBasedStateMachine):
         }
         assert list(self.store.finished) == self.finished
         assert self.store.has_room != self.full()
+
         for status in [None, *TaskStatus]:
             listed = [task for page in self.store.pages(status) for task in page]
-            assert listed == [
-                task for task, now in self.kept.items() if status in (None, now)
-            ]
+            kept = [task for task, now in self.kept.items() if status in (None, now)]
+            assert listed == kept
 
     @invariant()
     def the_queue_is_in_order_of_place(self) -> None:
         in_order = sorted(self.waiting, key=lambda task: task.place)
-        assert [self.queue.position(task) for task in in_order] == list(
-            range(self.queue.qsize())
-        )
-        assert math.isclose(
-            self.queue.expected_seconds,
-            sum(t.expected_seconds for t in in_order),
-            abs_tol=1e-6,
-        )
+        positions = [self.queue.position(task) for task in in_order]
+        assert positions == list(range(self.queue.qsize()))
+
+        seconds = sum(task.expected_seconds for task in in_order)
+        assert math.isclose(self.queue.expected_seconds, seconds, abs_tol=1e-6)
+
         for task in self.kept.keys() - set(in_order):
             with pytest.raises(ValueError, match="is not waiting"):
                 self.queue.position(task)
+
         if not self.waiting and not self.processing():
             result_of(self.queue.join())
 
 
+@pytest.mark.slow
 def test_the_store_and_the_queue_agree_with_lists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -276,8 +288,9 @@ def test_the_store_and_the_queue_agree_with_lists(
 
 
 class Limiter(RuleBasedStateMachine):
-    """Requests at any time from some clients, of whom not all are
-    remembered.
+    """Requests at any time from some clients.
+
+    Not all of them are remembered.
     """
 
     @initialize(
@@ -287,14 +300,12 @@ class Limiter(RuleBasedStateMachine):
         clock=MOMENTS,
     )
     def start(self, limit: int, window: int, max_clients: int, clock: float) -> None:
-        self.limit, self.window, self.max_clients, self.clock = (
-            limit,
-            window,
-            max_clients,
-            clock,
-        )
+        self.limit = limit
+        self.window = window
+        self.max_clients = max_clients
+        self.clock = clock
         self.limiter = SlidingWindow(limit, window, max_clients)
-        # the model: all that counts of the clients it remembers
+        # The model: all that counts of the clients it remembers.
         self.accepted: list[tuple[str, float]] = []
 
     def times(self, client: str) -> list[float]:
@@ -302,9 +313,8 @@ class Limiter(RuleBasedStateMachine):
 
     def clients(self) -> list[str]:
         """In the order of their last accepted request."""
-        return list(dict.fromkeys(client for client, _ in reversed(self.accepted)))[
-            ::-1
-        ]
+        latest_first = [client for client, _ in reversed(self.accepted)]
+        return list(reversed(dict.fromkeys(latest_first)))
 
     def forget(self, client: str) -> None:
         self.accepted = [(each, time) for each, time in self.accepted if each != client]
@@ -333,21 +343,25 @@ class Limiter(RuleBasedStateMachine):
         inside = [
             time for time in self.times(client) if time + self.window > self.clock
         ]
-        if allowed := len(inside) < self.limit:
-            if client not in self.clients() and len(self.clients()) == self.max_clients:
-                self.forget(self.clients()[0])
+        allowed = len(inside) < self.limit
+        if allowed:
+            clients = self.clients()
+            if client not in clients and len(clients) == self.max_clients:
+                self.forget(clients[0])
             self.accepted.append((client, self.clock))
             inside.append(self.clock)
+
         decision = result_of(self.limiter.hit(client, self.clock))
-        assert decision[:2] == (allowed, self.limit - len(inside))
+        assert decision.allowed == allowed
+        assert decision.remaining == self.limit - len(inside)
         assert 1 <= decision.reset <= self.window
-        # waiting that long is enough, as floats go,
-        assert self.clock + decision.reset >= inside[0] + self.window
-        # and a second less is not
-        assert (
-            Fraction(self.clock) + decision.reset - 1
-            < Fraction(inside[0]) + self.window
-        )
+
+        # To wait that long is enough, as floats go.
+        oldest = inside[0]
+        assert self.clock + decision.reset >= oldest + self.window
+        # A second less is not.
+        a_second_less = Fraction(self.clock) + decision.reset - 1
+        assert a_second_less < Fraction(oldest) + self.window
 
     @rule(at_most=st.integers(1, 5))
     def forget_idle(self, at_most: int) -> None:
@@ -357,6 +371,7 @@ class Limiter(RuleBasedStateMachine):
             if self.times(client)[-1] + self.window <= self.clock
         ]
         assert self.limiter.forget_idle(self.clock, at_most) == min(at_most, len(idle))
+
         for client in idle[:at_most]:
             self.forget(client)
 
@@ -366,6 +381,7 @@ class Limiter(RuleBasedStateMachine):
         assert len(self.clients()) <= self.max_clients
 
 
+@pytest.mark.slow
 def test_the_limiter_agrees_with_counting() -> None:
     run_state_machine_as_test(Limiter, settings=budget(150, stateful_step_count=20))
 

@@ -1,5 +1,6 @@
-"""The limiter: exact at the edges of its window, for every client
-apart, and bounded.
+"""The limiter is exact at the edges of its window, and bounded.
+
+It counts for every client apart.
 """
 
 import asyncio
@@ -15,12 +16,12 @@ from taskmanager.ratelimit import Decision, SlidingWindow, client_key
 async def test_ten_a_minute_table() -> None:
     window = SlidingWindow(limit=2, window=60, max_clients=10)
     table = [
-        # now, allowed, remaining, reset
+        # The columns are now, allowed, remaining and reset.
         (0.0, True, 1, 60),
         (10.0, True, 0, 50),
         (10.0, False, 0, 50),
         (59.999, False, 0, 1),
-        # exactly one window after the first, which no longer counts
+        # Exactly one window after the first, which no longer counts.
         (60.0, True, 0, 10),
         (69.5, False, 0, 1),
         (70.0, True, 0, 50),
@@ -41,10 +42,20 @@ async def test_refused_requests_do_not_count() -> None:
     await window.hit("a", 0.0)
     for second in range(1, 60):
         assert not (await window.hit("a", float(second))).allowed
+
     assert (await window.hit("a", 60.0)).allowed
 
 
-@pytest.mark.parametrize("first", [0.0, 0.1, 1 / 3, 12345.678901234567, 1e9 + 0.7])
+@pytest.mark.parametrize(
+    "first",
+    [
+        0.0,
+        0.1,
+        1 / 3,
+        12345.678901234567,
+        1e9 + 0.7,
+    ],
+)
 async def test_a_request_counts_until_the_last_instant_of_its_window(
     first: float,
 ) -> None:
@@ -56,40 +67,39 @@ async def test_a_request_counts_until_the_last_instant_of_its_window(
 
 async def test_clients_do_not_count_for_each_other() -> None:
     window = SlidingWindow(limit=1, window=60, max_clients=10)
-    assert [(await window.hit(client, 0.0)).allowed for client in "abab"] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    allowed = [(await window.hit(client, 0.0)).allowed for client in "abab"]
+    assert allowed == [True, True, False, False]
 
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_it_agrees_with_counting_by_brute_force(seed: int) -> None:
     random_ = random.Random(seed)
-    limit, length = random_.randint(1, 5), random_.randint(1, 20)
+    limit = random_.randint(1, 5)
+    length = random_.randint(1, 20)
     window = SlidingWindow(limit, length, max_clients=100)
     accepted: dict[str, list[float]] = {"a": [], "b": [], "c": []}
     now = 1000.0
-    # in steps of 1/64 s, which floats hold exactly, as the edges of a
-    # window need
+
     for _ in range(500):
-        now += random_.choice(
-            [
-                0.0,
-                0.125,
-                1.0,
-                float(length),
-                random_.randint(0, 128 * length // limit) / 64,
-            ]
-        )
+        # Steps of 1/64 s: floats hold them exactly, as the edges of a
+        # window need.
+        steps = [
+            0.0,
+            0.125,
+            1.0,
+            float(length),
+            random_.randint(0, 128 * length // limit) / 64,
+        ]
+        now += random_.choice(steps)
         client = random_.choice("abc")
         inside = [time for time in accepted[client] if now - length < time <= now]
         decision = await window.hit(client, now)
         assert decision.allowed == (len(inside) < limit)
+
         if decision.allowed:
             accepted[client].append(now)
             inside.append(now)
+
         assert decision.remaining == limit - len(inside)
         assert inside[0] + length <= now + decision.reset < inside[0] + length + 1
 
@@ -101,6 +111,7 @@ async def test_waiting_for_reset_always_succeeds(seed: int) -> None:
         window = SlidingWindow(limit=1, window=random_.randint(1, 100), max_clients=1)
         now = random_.random() * 10 ** random_.randint(0, 9)
         await window.hit("a", now)
+
         now += random_.random() * window.window * 0.999
         refused = await window.hit("a", now)
         if not refused.allowed:
@@ -120,37 +131,38 @@ async def test_waiting_for_reset_succeeds_where_floating_point_rounds_down(
 ) -> None:
     window = SlidingWindow(limit=1, window=length, max_clients=1)
     await window.hit("a", first)
-    assert (await window.hit("a", now + (await window.hit("a", now)).reset)).allowed
+    refused = await window.hit("a", now)
+    assert (await window.hit("a", now + refused.reset)).allowed
 
 
 async def test_a_day_of_traffic() -> None:
     window = SlidingWindow(limit=10, window=60, max_clients=100)
-    admitted = sum(
-        [
-            (await window.hit("a", float(second))).allowed
-            for second in range(0, 86_400, 5)
-        ]
-    )
+    admitted = 0
+    for second in range(0, 86_400, 5):
+        decision = await window.hit("a", float(second))
+        admitted += decision.allowed
     assert admitted == 86_400 // 60 * 10
 
 
 async def test_only_an_accepted_request_keeps_a_client_from_being_forgotten() -> None:
     window = SlidingWindow(limit=1, window=60, max_clients=2)
-    traffic = [(0.0, "a"), (1.0, "b"), (2.0, "a"), (3.0, "c"), (4.0, "b")]
-    assert [(await window.hit(client, now)).allowed for now, client in traffic] == [
-        True,
-        True,
-        False,
-        True,
-        False,
+    table = [
+        (0.0, "a", True),
+        (1.0, "b", True),
+        (2.0, "a", False),
+        (3.0, "c", True),
+        (4.0, "b", False),
     ]
-    # forgotten for c, in spite of its request at 2.0, a refused one
+    for now, client, allowed in table:
+        assert (await window.hit(client, now)).allowed is allowed
+    # It was forgotten for c, in spite of its request at 2.0, a refused
+    # one.
     assert (await window.hit("a", 5.0)).allowed
 
     window = SlidingWindow(limit=2, window=60, max_clients=2)
     for now, client in [(0.0, "a"), (1.0, "b"), (2.0, "a"), (3.0, "c")]:
         await window.hit(client, now)
-    # remembered: b was accepted longer ago
+    # It is remembered: b was accepted longer ago.
     assert not (await window.hit("a", 4.0)).allowed
     assert (await window.hit("b", 5.0)).remaining == 1
 
@@ -166,16 +178,20 @@ async def test_the_least_recently_accepted_client_is_forgotten_first() -> None:
     window = SlidingWindow(limit=1, window=60, max_clients=2)
     for now, client in enumerate("abc"):
         assert (await window.hit(client, float(now))).allowed
+
     assert not (await window.hit("b", 4.0)).allowed
     assert not (await window.hit("c", 4.0)).allowed
-    assert (await window.hit("a", 4.0)).allowed  # it had been forgotten; now b is
+
+    # It had been forgotten; now b is.
+    assert (await window.hit("a", 4.0)).allowed
     assert (await window.hit("b", 5.0)).allowed
 
 
 async def test_idle_clients_are_forgotten_a_window_after_their_last_request() -> None:
     window = SlidingWindow(limit=5, window=60, max_clients=10)
-    for now, client in [(0.0, "a"), (1.0, "b"), (2.0, "c"), (3.0, "a")]:
-        await window.hit(client, now)
+    for now, client in enumerate("abca"):
+        await window.hit(client, float(now))
+
     assert window.forget_idle(60.999, at_most=10) == 0
     assert window.forget_idle(62.0, at_most=1) == 1
     assert window.forget_idle(62.0, at_most=10) == 1
@@ -196,7 +212,9 @@ async def test_the_lock_keeps_looking_and_counting_together() -> None:
         hits = [asyncio.create_task(window.hit("a", 0.0)) for _ in range(2)]
         await asyncio.sleep(0)
         assert not any(hit.done() for hit in hits)
-        assert not window._accepted  # neither has counted
+        # Neither has counted.
+        assert not window._accepted
+
     assert [(await hit).allowed for hit in hits] == [True, False]
 
 

@@ -1,5 +1,6 @@
-"""A real ``uvicorn main:app``: what only a process, a socket or a
-signal can show. Each wait is bounded.
+"""A real ``uvicorn main:app``, for what nothing else can show.
+
+That takes a process, a socket or a signal. Each wait is bounded.
 """
 
 import contextlib
@@ -16,17 +17,17 @@ import pytest
 from benchmarks.load import environment
 from tests.helpers import SUM, Server, project_root
 
-pytestmark = pytest.mark.skipif(
-    sys.platform == "win32", reason="stops servers with POSIX signals"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform == "win32", reason="stops servers with POSIX signals"
+    ),
+]
 
 
 @contextlib.contextmanager
 def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
-    environ, nowhere = (
-        environment(**({"RATE_LIMIT": "off"} | settings)),
-        subprocess.DEVNULL,
-    )
+    environ = environment(**({"RATE_LIMIT": "off"} | settings))
     command = [
         sys.executable,
         "-m",
@@ -37,11 +38,12 @@ def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
         "--no-use-colors",
         *options,
     ]
+
     with subprocess.Popen(
         command,
         cwd=project_root(),
         env=environ,
-        stdout=nowhere,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
@@ -54,47 +56,57 @@ def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
 
 
 LARGE = {"task_type": "compute_sum", "parameters": {"numbers": [123456789.25] * 8000}}
-POST = "POST /tasks HTTP/1.1\nHost: x\nContent-Type: application/json\nContent-Length: 100\n\n{"
+PRIMES = {"task_type": "count_primes", "parameters": {"limit": 10**9}}
+POST = """\
+POST /tasks HTTP/1.1
+Host: x
+Content-Type: application/json
+Content-Length: 100
+
+{"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_with_everything_in_flight(number: int) -> None:
     with uvicorn(QUEUE_SIZE="1000") as server, ThreadPoolExecutor(20) as threads:
         for _ in range(2):
-            server.request(
-                "/tasks", {"task_type": "count_primes", "parameters": {"limit": 10**9}}
-            )
+            server.request("/tasks", PRIMES)
+
         ids = [server.request("/tasks", LARGE)["task_id"] for _ in range(100)]
         polls = [
             threads.submit(server.request, f"/tasks/{task_id}?wait=true")
             for task_id in ids[-20:]
         ]
-        half_body, half_head, idle = (
-            server.connect(POST),
-            server.connect("POST /tas"),
-            server.connect(),
-        )
+        half_body = server.connect(POST)
+        half_head = server.connect("POST /tas")
+        idle = server.connect()
         slow = server.connect("GET /tasks HTTP/1.1\nHost: x\n\n")
         server.until("waiting", 20)
+
         took = server.stop(number)
-        # 1.2 s where nothing else runs, of which one is the grace for
-        # the slow reader
+        # It takes 1.2 s where nothing else runs, of which one is the
+        # grace for the slow reader.
         assert took < 5, took
         assert [poll.result()["status"] for poll in polls] == ["cancelled"] * 20
+
         answer = half_body.recv(10_000).decode()
         assert answer.startswith("HTTP/1.1 503")
         assert "shutting_down" in answer
+
         for connection in (half_body, half_head, idle, slow):
             connection.close()
+
         log = "\n".join(server.lines)
-        for bad in (
+        signs_of_trouble = (
             "Traceback",
             "was destroyed",
             "never retrieved",
             "Exception",
             "leaked",
-        ):
+        )
+        for bad in signs_of_trouble:
             assert bad not in log
+
         assert "Finished server process" in log
 
 
@@ -105,45 +117,43 @@ def test_a_poller_that_goes_away_stops_waiting() -> None:
             f"GET /tasks/{task['task_id']}?wait=true&since=2 HTTP/1.1\nHost: x\n\n"
         )
         server.until("waiting", 1)
+
         poll.close()
         server.until("waiting", 0)
 
 
 def test_a_listing_begins_before_its_end_is_read() -> None:
     with uvicorn(QUEUE_SIZE="1000", WORK_SCALE="1000") as server:
-        numbers = {"numbers": [123456789.25] * 1500}
-        ids = [
-            server.request("/tasks", SUM | {"parameters": numbers})["task_id"]
-            for _ in range(400)
-        ]
-        with server.connect(
-            "GET /tasks HTTP/1.1\nHost: x\nConnection: close\n\n"
-        ) as listing:
+        submission = SUM | {"parameters": {"numbers": [123456789.25] * 1500}}
+        ids = [server.request("/tasks", submission)["task_id"] for _ in range(400)]
+        first, *_, last = ids
+
+        head = "GET /tasks HTTP/1.1\nHost: x\nConnection: close\n\n"
+        with server.connect(head) as listing:
             begun = b""
-            while ids[0].encode() not in begun:
+            while first.encode() not in begun:
                 begun += listing.recv(1000)
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{server.port}/tasks/{ids[-1]}", method="DELETE"
-            )
+
+            url = f"http://127.0.0.1:{server.port}/tasks/{last}"
+            request = urllib.request.Request(url, method="DELETE")
             urllib.request.urlopen(request, timeout=20).close()
             rest = b"".join(iter(lambda: listing.recv(1_000_000), b""))
-        # so the last page was read after the first had been sent
+
+        # So the last page was read after the first had been sent.
         assert rest.count(b'"status":"cancelled"') == 1
 
 
 def test_the_loop_stays_free_while_primes_are_counted() -> None:
     with uvicorn() as server:
-        task = server.request(
-            "/tasks", {"task_type": "count_primes", "parameters": {"limit": 10**8}}
-        )
+        submission = PRIMES | {"parameters": {"limit": 10**8}}
+        path = f"/tasks/{server.request('/tasks', submission)['task_id']}"
         polled = 0
-        while server.request(f"/tasks/{task['task_id']}")["status"] != "completed":
+        while server.request(path)["status"] != "completed":
             polled += 1
             assert polled < 20_000
+
         assert polled > 1
-        assert server.request(f"/tasks/{task['task_id']}")["result"] == {
-            "count": 5_761_455
-        }
+        assert server.request(path)["result"] == {"count": 5_761_455}
 
 
 def test_each_change_of_status_is_a_json_line_in_the_terminal() -> None:
@@ -151,16 +161,16 @@ def test_each_change_of_status_is_a_json_line_in_the_terminal() -> None:
         task = server.request("/tasks", SUM)
         server.request(f"/tasks/{task['task_id']}?wait=true&since=2")
         server.stop()
+
         lines = [json.loads(line) for line in server.lines if line.startswith("{")]
         assert [(line["from"], line["to"]) for line in lines] == [
             ("queued", "processing"),
             ("processing", "completed"),
         ]
+
         for line in lines:
-            assert (line["task_id"], line["task_type"]) == (
-                task["task_id"],
-                "compute_sum",
-            )
+            assert line["task_id"] == task["task_id"]
+            assert line["task_type"] == "compute_sum"
             assert line["seconds"] >= 0
 
 

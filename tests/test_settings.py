@@ -3,11 +3,13 @@
 import dataclasses
 import logging
 import math
+from typing import Any
 
 import pytest
 
 from taskmanager.settings import Settings, SettingsError
 
+FIELDS = [field.name for field in dataclasses.fields(Settings)]
 NUMBERS = [
     field.name
     for field in dataclasses.fields(Settings)
@@ -58,47 +60,52 @@ def test_a_variable_sets_its_field(name: str, text: str, value: float | None) ->
     assert getattr(settings, name.lower()) == value
 
 
+@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize(
-    "field", [field.name for field in dataclasses.fields(Settings)]
+    "text",
+    [
+        "-1",
+        "nan",
+        "inf",
+        "true",
+        "x\ny",
+        "1e30",
+    ],
 )
-@pytest.mark.parametrize("text", ["-1", "nan", "inf", "true", "x\ny", "1e30"])
 def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(
     field: str, text: str
 ) -> None:
-    with pytest.raises(
-        SettingsError, match=f"^TASKMANAGER_{field.upper()} must be "
-    ) as refused:
-        Settings.from_env({f"TASKMANAGER_{field.upper()}": text})
+    variable = f"TASKMANAGER_{field.upper()}"
+    with pytest.raises(SettingsError, match=f"^{variable} must be ") as refused:
+        Settings.from_env({variable: text})
     assert "\n" not in str(refused.value)
 
 
-def test_a_refusal_word_for_word() -> None:
-    with pytest.raises(SettingsError) as refused:
-        Settings(workers=0)
-    assert (
-        str(refused.value)
-        == "TASKMANAGER_WORKERS must be a whole number from 1 to 10000; got 0"
-    )
-    with pytest.raises(SettingsError) as refused:
-        Settings(retention=-1)
-    assert (
-        str(refused.value)
-        == "TASKMANAGER_RETENTION must be a number from 0 to 1000000000; got -1"
-    )
-    with pytest.raises(SettingsError) as refused:
-        Settings(rate_limit=0)
-    assert (
-        str(refused.value)
-        == "TASKMANAGER_RATE_LIMIT must be a whole number from 1 to 1000000000, or 'off'; got 0"
-    )
-
-
 @pytest.mark.parametrize(
-    "field",
-    sorted(
-        {f.name for f in dataclasses.fields(Settings)} - {"work_scale", "retention"}
-    ),
+    ("setting", "refusal"),
+    [
+        (
+            {"workers": 0},
+            "TASKMANAGER_WORKERS must be a whole number from 1 to 10000; got 0",
+        ),
+        (
+            {"retention": -1},
+            "TASKMANAGER_RETENTION must be a number from 0 to 1000000000; got -1",
+        ),
+        (
+            {"rate_limit": 0},
+            "TASKMANAGER_RATE_LIMIT must be a whole number from 1 to 1000000000, "
+            "or 'off'; got 0",
+        ),
+    ],
 )
+def test_a_refusal_word_for_word(setting: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings(**setting)
+    assert str(refused.value) == refusal
+
+
+@pytest.mark.parametrize("field", sorted(set(FIELDS) - {"work_scale", "retention"}))
 def test_all_but_two_are_positive(field: str) -> None:
     with pytest.raises(SettingsError):
         Settings.from_env({f"TASKMANAGER_{field.upper()}": "0"})
@@ -108,35 +115,43 @@ def test_all_but_two_are_positive(field: str) -> None:
 def test_a_setting_may_be_as_large_as_its_bound_and_no_larger(field: str) -> None:
     bound = 10_000 if field == "workers" else 10**9
     assert getattr(Settings(**{field: bound}), field) == bound
-    with pytest.raises(
-        SettingsError, match=f"^TASKMANAGER_{field.upper()} must be .* to {bound}"
-    ):
+
+    refusal = f"^TASKMANAGER_{field.upper()} must be .* to {bound}"
+    with pytest.raises(SettingsError, match=refusal):
         Settings(**{field: bound + 1})
 
 
 @pytest.mark.parametrize(
     "field",
-    ["wait_timeout", "retention", "cleanup_interval", "task_timeout", "work_scale"],
+    [
+        "wait_timeout",
+        "retention",
+        "cleanup_interval",
+        "task_timeout",
+        "work_scale",
+    ],
 )
 def test_durations_may_be_fractions(field: str) -> None:
-    assert (
-        getattr(Settings.from_env({f"TASKMANAGER_{field.upper()}": "0.25"}), field)
-        == 0.25
-    )
+    settings = Settings.from_env({f"TASKMANAGER_{field.upper()}": "0.25"})
+    assert getattr(settings, field) == 0.25
 
 
 def test_only_the_rate_limit_can_be_off() -> None:
-    for field in {field.name for field in dataclasses.fields(Settings)} - {
-        "rate_limit"
-    }:
-        with pytest.raises(
-            SettingsError, match=f"^TASKMANAGER_{field.upper()} must be "
-        ):
-            Settings.from_env({f"TASKMANAGER_{field.upper()}": "off"})
+    for field in set(FIELDS) - {"rate_limit"}:
+        variable = f"TASKMANAGER_{field.upper()}"
+        with pytest.raises(SettingsError, match=f"^{variable} must be "):
+            Settings.from_env({variable: "off"})
 
 
 @pytest.mark.parametrize(
-    "text", ["9" * 5000, "x" * 5000, "5\u20285", "\udcff", "'\x1b[2J"]
+    "text",
+    [
+        "9" * 5000,
+        "x" * 5000,
+        "5\u20285",
+        "\udcff",
+        "'\x1b[2J",
+    ],
 )
 def test_the_refusal_of_an_ugly_value_stays_one_short_line(text: str) -> None:
     with pytest.raises(SettingsError) as refused:
@@ -145,16 +160,24 @@ def test_the_refusal_of_an_ugly_value_stays_one_short_line(text: str) -> None:
     assert len(str(refused.value)) < 120
 
 
-@pytest.mark.parametrize("value", [True, "5", 5.0, None, math.nan])
+@pytest.mark.parametrize(
+    "value",
+    [
+        True,
+        "5",
+        5.0,
+        None,
+        math.nan,
+    ],
+)
 def test_a_wrong_type_is_refused_in_python_too(value: object) -> None:
     with pytest.raises(SettingsError, match="TASKMANAGER_WORKERS"):
         Settings(workers=value)  # type: ignore[arg-type]
 
 
 def test_the_window_is_a_whole_number() -> None:
-    with pytest.raises(
-        SettingsError, match="TASKMANAGER_RATE_WINDOW must be a whole number"
-    ):
+    refusal = "TASKMANAGER_RATE_WINDOW must be a whole number"
+    with pytest.raises(SettingsError, match=refusal):
         Settings.from_env({"TASKMANAGER_RATE_WINDOW": "60.5"})
 
 

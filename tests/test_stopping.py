@@ -1,5 +1,6 @@
-"""At the signal that stops uvicorn, whoever waits is woken, in the loop
-and before uvicorn waits for them.
+"""At the signal that stops uvicorn, whoever waits is woken.
+
+That is done in the loop, and before uvicorn waits for them.
 """
 
 import asyncio
@@ -17,8 +18,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="raises POSIX si
 
 @pytest.fixture
 def server() -> Iterator[uvicorn.Server]:
-    """A server whose signal handlers are set, as they are when a
-    lifespan starts.
+    """A server whose signal handlers are set.
+
+    They are when a lifespan starts.
     """
     server = uvicorn.Server(uvicorn.Config("main:app"))
     before = {
@@ -26,6 +28,7 @@ def server() -> Iterator[uvicorn.Server]:
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     yield server
+
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -36,12 +39,14 @@ async def test_the_signal_stops_both(server: uvicorn.Server, number: int) -> Non
     async with at_server_stop(lambda: stopped.append(asyncio.get_running_loop())):
         signal.raise_signal(number)
         assert server.should_exit
-        # a signal handler may run anywhere: the stop waits for its turn
-        # in the loop
+        # A signal handler may run anywhere: the stop waits for its turn
+        # in the loop.
         assert not stopped
+
         await asyncio.sleep(0)
         assert stopped == [asyncio.get_running_loop()]
         assert server.config.timeout_graceful_shutdown == GRACE
+
     assert signal.getsignal(number) == server.handle_exit
 
 

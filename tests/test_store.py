@@ -1,5 +1,6 @@
-"""The records: read in pages while they change, forgotten from the one
-that finished first.
+"""The records are read in pages while they change.
+
+They are forgotten from the one that finished first.
 """
 
 import random
@@ -16,6 +17,7 @@ def filled(count: int, max_tasks: int = 10_000) -> tuple[TaskStore, list[Task]]:
     tasks = [new_task(number) for number in range(count)]
     for task in tasks:
         store.add(task)
+
     return store, tasks
 
 
@@ -37,14 +39,16 @@ def test_tasks_are_listed_in_the_order_submitted() -> None:
 def test_a_listing_survives_what_comes_and_goes_between_two_pages() -> None:
     store, tasks = filled(2 * PAGE)
     pages = store.pages()
-    first = next(pages)
+    listed = [task.number for task in next(pages)]
+
     store.add(new_task(2 * PAGE))
     for task in (*tasks[: PAGE // 2], tasks[-1]):
         finish(store, task)
         store.forget_oldest()
-    assert [
-        task.number for task in (*first, *(task for page in pages for task in page))
-    ] == list(range(2 * PAGE - 1))
+
+    for page in pages:
+        listed += [task.number for task in page]
+    assert listed == list(range(2 * PAGE - 1))
 
 
 def test_what_is_submitted_after_the_listing_began_is_left_out() -> None:
@@ -70,21 +74,26 @@ def test_a_listing_has_each_task_that_was_there_from_its_begin_to_its_end(
 ) -> None:
     random_ = random.Random(seed)
     store, tasks = filled(5 * PAGE)
-    begun, listed = set(range(5 * PAGE)), []
+    begun = set(range(5 * PAGE))
+    listed: list[int] = []
+
     for page in store.pages(status):
         listed += [task.number for task in page]
         for _ in range(100):
             store.add(new_task(store.next_number))
-            if not (task := random_.choice(tasks)).finished:
+            task = random_.choice(tasks)
+            if not task.finished:
                 finish(store, task)
             if store.finished and random_.random() < 0.5:
                 store.forget_oldest()
+
     stayed = {
         task.number
         for task in tasks
         if task.task_id in store.by_id and status in (None, task.status)
     }
-    assert listed == sorted(set(listed))  # in order, and none twice
+    # They are in order, and none is there twice.
+    assert listed == sorted(set(listed))
     assert stayed <= set(listed) <= begun
 
 
@@ -94,10 +103,12 @@ def test_over_the_limit_those_that_finished_first_go_first() -> None:
     finish(store, tasks[0])
     store.add(new_task(3))
     assert numbers(store) == [0, 1, 3]
+
     store.add(new_task(4))
     assert numbers(store) == [1, 3, 4]
     assert not store.has_room
-    # nothing is finished: room is not made from the unfinished
+
+    # Nothing is finished: room is not made from the unfinished.
     with pytest.raises(IndexError):
         store.add(new_task(5))
 
@@ -113,6 +124,8 @@ def test_a_forgotten_task_is_gone_from_everywhere() -> None:
     store, tasks = filled(1)
     finish(store, tasks[0])
     store.forget_oldest()
-    assert (store.by_id, list(store.finished), numbers(store)) == ({}, [], [])
+    assert store.by_id == {}
+    assert not store.finished
+    assert numbers(store) == []
     with pytest.raises(IndexError):
         store.forget_oldest()

@@ -1,5 +1,6 @@
-"""A loop that dies is logged, told, and started again after a growing
-pause.
+"""A loop that dies is logged, told, and started again.
+
+The pause before it grows.
 """
 
 import asyncio
@@ -12,15 +13,14 @@ from taskmanager.supervisor import Supervisor
 
 
 class Clock:
-    """Stands in for the event loop's clock and for sleeping, in
-    taskmanager.supervisor.
-    """
+    """Stands in for the clock, and for sleeping, of the supervisor."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         self.pauses: list[float] = []
         self.dead: list[set[str]] = []
         self.supervisor = Supervisor()
+
         monkeypatch.setattr(supervisor.asyncio, "get_running_loop", lambda: self)
         monkeypatch.setattr(supervisor.asyncio, "sleep", self.sleep)
 
@@ -37,8 +37,9 @@ class Clock:
 
 
 def dies(clock: Clock, lives: list[float]) -> Callable[[], Awaitable[None]]:
-    """A loop that lives for each of these times, dying at the end of
-    each, and is then cancelled.
+    """A loop that lives for each of these times.
+
+    It dies at the end of each, and is then cancelled.
     """
     remaining = iter(lives)
 
@@ -46,6 +47,7 @@ def dies(clock: Clock, lives: list[float]) -> Callable[[], Awaitable[None]]:
         life = next(remaining, None)
         if life is None:
             raise asyncio.CancelledError
+
         clock.now += life
         raise RuntimeError("a fault")
 
@@ -83,9 +85,8 @@ async def test_a_death_is_logged_with_its_traceback(
 ) -> None:
     clock = Clock(monkeypatch)
     await clock.keep_alive(dies(clock, [0.0]))
+
     (record,) = caplog.records
-    assert (record.name, record.getMessage()) == (
-        "taskmanager.supervisor",
-        "worker-1 has died",
-    )
+    assert record.name == "taskmanager.supervisor"
+    assert record.getMessage() == "worker-1 has died"
     assert "RuntimeError: a fault" in caplog.text

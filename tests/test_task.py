@@ -53,18 +53,20 @@ def test_the_table_is_the_one_of_the_api() -> None:
 def test_a_legal_change_raises_the_version_by_one(old: str, new: str) -> None:
     task = task_in(old)
     version = task.version
+
     task.change_status(TaskStatus(new), "2026-01-01T00:00:02.000Z", 2.0)
-    assert (task.status.value, task.version, task.status_since) == (
-        new,
-        version + 1,
-        2.0,
-    )
+    assert task.status.value == new
+    assert task.version == version + 1
+    assert task.status_since == 2.0
 
 
 @pytest.mark.parametrize(("old", "new"), sorted(set(product(ROUTES, ROUTES)) - LEGAL))
 def test_an_illegal_change_changes_nothing(old: str, new: str) -> None:
     task = task_in(old)
-    before, clock, change = task.to_dict(None), task.status_since, task.next_change()
+    before = task.to_dict(None)
+    clock = task.status_since
+    change = task.next_change()
+
     with pytest.raises(IllegalTransitionError, match=f"{old} -> {new}"):
         task.change_status(
             TaskStatus(new),
@@ -73,44 +75,54 @@ def test_an_illegal_change_changes_nothing(old: str, new: str) -> None:
             {"sum": 1},
             {"code": "x", "message": "x"},
         )
-    assert (task.to_dict(None), task.status_since) == (before, clock)
-    assert not change.is_set()  # nobody is woken for nothing
+
+    assert task.to_dict(None) == before
+    assert task.status_since == clock
+    # Nobody is woken for nothing.
+    assert not change.is_set()
 
 
 def test_times_result_and_error_are_set_when_they_become_known() -> None:
     task = task_in("processing")
-    assert (task.started_at, task.finished_at) == ("2026-01-01T00:00:01.000Z", None)
+    assert task.started_at == "2026-01-01T00:00:01.000Z"
+    assert task.finished_at is None
+
     task.change_status(
         TaskStatus.COMPLETED, "2026-01-01T00:00:02.000Z", 2.0, {"sum": 1}
     )
-    assert (task.finished_at, task.result, task.error) == (
-        "2026-01-01T00:00:02.000Z",
-        {"sum": 1},
-        None,
-    )
+    assert task.finished_at == "2026-01-01T00:00:02.000Z"
+    assert task.result == {"sum": 1}
+    assert task.error is None
 
 
 def test_a_failed_task_has_an_error_and_no_result() -> None:
-    task, error = task_in("processing"), {"code": "timeout", "message": "Too slow."}
+    task = task_in("processing")
+    error = {"code": "timeout", "message": "Too slow."}
     task.change_status(TaskStatus.FAILED, "2026-01-01T00:00:02.000Z", 2.0, error=error)
-    assert (task.result, task.error) == (None, error)
+    assert task.result is None
+    assert task.error == error
 
 
 def test_a_task_cancelled_in_the_queue_was_never_started() -> None:
     task = task_in("cancelled")
-    assert (task.started_at, task.finished_at) == (None, "2026-01-01T00:00:01.000Z")
+    assert task.started_at is None
+    assert task.finished_at == "2026-01-01T00:00:01.000Z"
 
 
 def test_progress_never_goes_back_and_is_100_exactly_when_completed() -> None:
     task = new_task()
     task.report_progress(50)
-    assert task.progress == 0  # nothing processes it yet
+    # Nothing processes it yet.
+    assert task.progress == 0
+
     task.change_status(TaskStatus.PROCESSING, "", 0.0)
     seen = []
     for percent in (20, 10, 100, 0):
         task.report_progress(percent)
         seen.append(task.progress)
+
     assert seen == [20, 20, 99, 99]
+
     task.change_status(TaskStatus.COMPLETED, "", 0.0)
     assert task.progress == 100
 
@@ -133,17 +145,21 @@ def test_progress_is_100_only_when_completed(status: TaskStatus) -> None:
 
 def test_progress_is_no_change_of_status() -> None:
     task = task_in("processing")
-    version, change = task.version, task.next_change()
+    version = task.version
+    change = task.next_change()
+
     task.report_progress(50)
-    assert (task.version, change.is_set()) == (version, False)
+    assert task.version == version
+    assert not change.is_set()
 
 
 async def test_every_waiter_of_a_change_wakes_and_the_next_one_waits_anew() -> None:
     task = new_task()
     waiters = [asyncio.create_task(task.next_change().wait()) for _ in range(3)]
     await asyncio.sleep(0)
+
     task.change_status(TaskStatus.PROCESSING, "", 0.0)
-    # before the three have run: nobody may take their wake-up away
+    # The three have not run yet: nobody may take their wake-up away.
     assert not task.next_change().is_set()
     assert await asyncio.gather(*waiters) == [True, True, True]
 
@@ -160,9 +176,12 @@ def test_a_finished_task_is_always_news() -> None:
 def test_an_id_is_a_uuid_of_version_4_and_no_other_task_has_it() -> None:
     ids = [new_task_id() for _ in range(100)]
     assert len(set(ids)) == 100
-    for each in ids:
-        assert str(uuid.UUID(each)) == each
-        assert (uuid.UUID(each).version, uuid.UUID(each).variant) == (4, uuid.RFC_4122)
+
+    for text in ids:
+        task_id = uuid.UUID(text)
+        assert str(task_id) == text
+        assert task_id.version == 4
+        assert task_id.variant == uuid.RFC_4122
 
 
 def test_timestamps_are_utc_with_milliseconds() -> None:

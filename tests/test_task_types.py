@@ -16,8 +16,10 @@ from tests.helpers import settle
 
 
 class Bench:
-    """Runs handlers; records their sleeps, their progress, and what
-    they send to the executor.
+    """Runs handlers, and records what they do.
+
+    That is their sleeps, their progress, and what they send to the
+    executor.
     """
 
     def __init__(self) -> None:
@@ -58,8 +60,10 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
         ([1e16, 1.0, -1e16], 1.0),
         ([1, 0.5], 1.5),
         ([10**100 - 1] * 10_000, 10**104 - 10**4),
-        ([2**53, 1], 2**53 + 1),  # through floats it would be 2**53
-        ([2**53, 1.0, 1.0], 2.0**53 + 2),  # added one by one it would be 2**53
+        # Through floats it would be 2**53.
+        ([2**53, 1], 2**53 + 1),
+        # Added one by one it would be 2**53.
+        ([2**53, 1.0, 1.0], 2.0**53 + 2),
         ([1.7e308, -1.7e308, 1], 1.0),
     ],
 )
@@ -67,6 +71,7 @@ async def test_compute_sum(bench: Bench, numbers: list[float], total: float) -> 
     result = await bench.run("compute_sum", numbers=numbers)
     assert result == {"sum": total}
     assert type(result["sum"]) is type(total)
+
     assert bench.slept == [1.0] * 5
     assert bench.progress == [20, 40, 60, 80, 100]
 
@@ -75,9 +80,8 @@ async def test_compute_sum(bench: Bench, numbers: list[float], total: float) -> 
 async def test_a_sum_that_no_float_holds_fails(
     bench: Bench, numbers: list[float]
 ) -> None:
-    with pytest.raises(
-        TaskFailedError, match=r"^The sum is too large for a floating-point number\.$"
-    ):
+    message = r"^The sum is too large for a floating-point number\.$"
+    with pytest.raises(TaskFailedError, match=message):
         await bench.run("compute_sum", numbers=numbers)
 
 
@@ -86,11 +90,11 @@ async def test_generate_report(bench: Bench, sections: int) -> None:
     result = await bench.run("generate_report", title="Figures", sections=sections)
     assert result["title"] == "Figures"
     assert result["report"].startswith("Figures\n")
-    assert (
-        sum(line.startswith("#") for line in result["report"].splitlines()) == sections
-    )
+    lines = result["report"].splitlines()
+    assert sum(line.startswith("#") for line in lines) == sections
+
     assert sum(bench.slept) == 10 + sections
-    # it moves at each simulated second
+    # It moves at each simulated second.
     assert bench.progress == sorted(set(bench.progress))
     assert len(bench.progress) == 10 + sections
     assert all(type(progress) is int for progress in bench.progress)
@@ -109,6 +113,7 @@ async def test_simulate_failure(
 ) -> None:
     with pytest.raises(error, match="as asked"):
         await bench.run("simulate_failure", kind=kind, message="as asked")
+
     assert bench.slept == [1.0] * 5
     assert bench.progress == [20, 40, 60, 80, 100]
 
@@ -126,7 +131,8 @@ async def test_count_primes_goes_through_the_executor_by_segments(bench: Bench) 
     limit = 3 * sieve.SEGMENT - 1
     assert await bench.run("count_primes", limit=limit) == {"count": 3}
     assert bench.segments == [(sieve.count_segment, index, limit) for index in range(3)]
-    assert (bench.slept, bench.progress) == ([], [33, 66, 100])
+    assert bench.slept == []
+    assert bench.progress == [33, 66, 100]
 
 
 @pytest.mark.parametrize(
@@ -157,13 +163,16 @@ async def test_the_next_segment_waits_for_the_one_before() -> None:
         return await submitted[index]
 
     tools = task_types.Tools(1.0, progress.append, in_executor)
-    counting = asyncio.create_task(
-        task_types.count_primes(4 * sieve.SEGMENT - 1, tools)
-    )
+    limit = 4 * sieve.SEGMENT - 1
+    counting = asyncio.create_task(task_types.count_primes(limit, tools))
+
     for done in range(4):
         await settle()
-        assert (len(submitted), progress) == (done + 1, [25, 50, 75][:done])
+        assert len(submitted) == done + 1
+        assert progress == [25, 50, 75][:done]
+
         submitted[done].set_result(10)
+
     assert await counting == 40
 
 
@@ -179,6 +188,7 @@ async def test_a_cancelled_count_submits_no_further_segment() -> None:
     tools = task_types.Tools(1.0, lambda percent: None, in_executor)
     counting = asyncio.create_task(task_types.count_primes(10 * sieve.SEGMENT, tools))
     await started.wait()
+
     counting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await counting
@@ -186,15 +196,11 @@ async def test_a_cancelled_count_submits_no_further_segment() -> None:
 
 
 async def test_a_type_without_a_handler_is_an_error() -> None:
-    parameters = SUBMISSION.validate_python(
-        {"task_type": "count_primes", "parameters": {"limit": 1}}
-    ).parameters
+    body = {"task_type": "count_primes", "parameters": {"limit": 1}}
+    parameters = SUBMISSION.validate_python(body).parameters
+    tools = task_types.Tools(1.0, lambda percent: None, asyncio.to_thread)
     with pytest.raises(NotImplementedError, match="no case for juggle"):
-        await task_types.run(
-            "juggle",
-            parameters,
-            task_types.Tools(1.0, lambda percent: None, asyncio.to_thread),
-        )
+        await task_types.run("juggle", parameters, tools)
 
 
 # What each accepts
@@ -219,52 +225,89 @@ ACCEPTED = [
     ("simulate_failure", {"kind": "crash", "message": ""}),
     ("simulate_failure", {"kind": "timeout", "message": "x" * 200}),
 ]
+NO_NUMBERS = [
+    True,
+    "5",
+    None,
+    [],
+    {},
+    math.nan,
+    math.inf,
+    -math.inf,
+    10**100,
+    -(10**100),
+    10**4000,
+    1j,
+    b"1",
+]
+NO_TITLES = [
+    "",
+    "x" * 201,
+    5,
+    None,
+    True,
+]
+NO_CHARACTERS_OF_A_TITLE = "\x00\t\n\x1f\x7f\x80\x9f\ud800\udfff"
+NO_SECTIONS = [
+    0,
+    21,
+    True,
+    "5",
+    5.5,
+    None,
+    math.nan,
+    math.inf,
+    1e30,
+]
+NO_LIMITS = [
+    -1,
+    1_000_000_001,
+    True,
+    "5",
+    1.5,
+    None,
+    math.nan,
+    math.inf,
+]
+NO_KINDS = [
+    "boom",
+    "CRASH",
+    "",
+    None,
+    1,
+]
+NO_MESSAGES = [
+    5,
+    None,
+    True,
+    "a\ud800",
+    "a\nb",
+    "x" * 201,
+]
 REFUSED = [
-    *(
-        (task_type, {"more": 1})
-        for task_type in (
-            "compute_sum",
-            "generate_report",
-            "count_primes",
-            "simulate_failure",
-        )
-    ),
-    ("generate_report", {"title": "x", "more": 1}),
-    ("count_primes", {"limit": 1, "more": 1}),
+    ("no_such_type", {}),
     ("compute_sum", {}),
+    ("compute_sum", {"more": 1}),
+    ("compute_sum", {"numbers": [1], "more": 1}),
     ("compute_sum", {"numbers": []}),
     ("compute_sum", {"numbers": [1] * 10_001}),
-    *(
-        ("compute_sum", {"numbers": [bad]})
-        for bad in (True, "5", None, [], {}, math.nan, math.inf, -math.inf)
-    ),
-    *(
-        ("compute_sum", {"numbers": [1, bad]})
-        for bad in (10**100, -(10**100), 10**4000, 1j, b"1")
-    ),
     ("compute_sum", {"numbers": 5}),
     ("compute_sum", {"numbers": "123"}),
-    ("compute_sum", {"numbers": [1], "more": 1}),
+    *(("compute_sum", {"numbers": [bad]}) for bad in NO_NUMBERS),
+    *(("compute_sum", {"numbers": [1, bad]}) for bad in NO_NUMBERS),
     ("generate_report", {}),
-    *(("generate_report", {"title": bad}) for bad in ("", "x" * 201, 5, None, True)),
-    *(
-        ("generate_report", {"title": f"a{bad}b"})
-        for bad in "\x00\t\n\x1f\x7f\x80\x9f\ud800\udfff"
-    ),
-    *(
-        ("generate_report", {"title": "x", "sections": bad})
-        for bad in (0, 21, True, "5", 5.5, None, math.nan, math.inf, 1e30)
-    ),
-    *(
-        ("count_primes", {"limit": bad})
-        for bad in (-1, 1_000_000_001, True, "5", 1.5, None, math.nan, math.inf)
-    ),
+    ("generate_report", {"more": 1}),
+    ("generate_report", {"title": "x", "more": 1}),
+    *(("generate_report", {"title": bad}) for bad in NO_TITLES),
+    *(("generate_report", {"title": f"a{bad}b"}) for bad in NO_CHARACTERS_OF_A_TITLE),
+    *(("generate_report", {"title": "x", "sections": bad}) for bad in NO_SECTIONS),
     ("count_primes", {}),
-    *(("simulate_failure", {"kind": bad}) for bad in ("boom", "CRASH", "", None, 1)),
-    *(("simulate_failure", {"message": bad}) for bad in (5, None, True, "a\ud800")),
-    ("simulate_failure", {"message": "x" * 201}),
-    ("simulate_failure", {"message": "a\nb"}),
-    ("no_such_type", {}),
+    ("count_primes", {"more": 1}),
+    ("count_primes", {"limit": 1, "more": 1}),
+    *(("count_primes", {"limit": bad}) for bad in NO_LIMITS),
+    ("simulate_failure", {"more": 1}),
+    *(("simulate_failure", {"kind": bad}) for bad in NO_KINDS),
+    *(("simulate_failure", {"message": bad}) for bad in NO_MESSAGES),
 ]
 
 
@@ -282,10 +325,12 @@ def test_refused(task_type: str, parameters: dict[str, Any]) -> None:
 def test_what_a_number_is() -> None:
     with pytest.raises(ValidationError) as refused:
         check("compute_sum", numbers=[True])
+
     (error,) = refused.value.errors()
-    assert (error["type"], error["msg"]) == (
-        "number",
-        "Input should be a finite number, an integer of at most 100 digits",
+    assert error["type"] == "number"
+    assert (
+        error["msg"]
+        == "Input should be a finite number, an integer of at most 100 digits"
     )
 
 
@@ -305,7 +350,13 @@ def test_what_a_number_is() -> None:
         {"task_type": "count_primes", "parameters": {"limit": 1}, "more": 1},
         *(
             {"task_type": "count_primes", "parameters": {"limit": 1}, "priority": bad}
-            for bad in ("urgent", "HIGH", "", 0, None)
+            for bad in (
+                "urgent",
+                "HIGH",
+                "",
+                0,
+                None,
+            )
         ),
     ],
 )
@@ -317,11 +368,10 @@ def test_a_malformed_submission_is_refused(submission: object) -> None:
 def test_a_submission_has_normal_priority_unless_it_says_otherwise() -> None:
     body = {"task_type": "count_primes", "parameters": {"limit": 1}}
     assert SUBMISSION.validate_python(body).priority == "normal"
+
     for priority in ("high", "normal", "low"):
-        assert (
-            SUBMISSION.validate_python(body | {"priority": priority}).priority
-            == priority
-        )
+        submission = SUBMISSION.validate_python(body | {"priority": priority})
+        assert submission.priority == priority
 
 
 def test_texts_may_have_every_character_but_control_characters_and_surrogates() -> None:
@@ -334,6 +384,7 @@ def test_texts_may_have_every_character_but_control_characters_and_surrogates() 
     for character in refused:
         with pytest.raises(ValidationError):
             check("simulate_failure", message=character)
+
     allowed = [character for character in characters if character not in refused]
     for start in range(0, len(allowed), 200):
         text = "".join(allowed[start : start + 200])
@@ -342,6 +393,7 @@ def test_texts_may_have_every_character_but_control_characters_and_surrogates() 
 
 def test_defaults_are_filled_in() -> None:
     assert check("generate_report", title="x") == {"title": "x", "sections": 5}
+
     failure = check("simulate_failure")
     assert failure.keys() == {"kind", "message"}
     assert failure["kind"] == "task_failed"
@@ -354,6 +406,5 @@ def test_a_whole_float_is_a_whole_number() -> None:
 
 
 def test_integers_and_floats_stay_what_they_are() -> None:
-    assert [
-        type(number) for number in check("compute_sum", numbers=[1, 1.0])["numbers"]
-    ] == [int, float]
+    numbers = check("compute_sum", numbers=[1, 1.0])["numbers"]
+    assert [type(number) for number in numbers] == [int, float]

@@ -1,5 +1,6 @@
-"""Five at a time, each in a task of its own; what ends a task, and what
-ends a worker.
+"""Five at a time, each in a task of its own.
+
+What ends a task, and what ends a worker.
 """
 
 import asyncio
@@ -18,30 +19,40 @@ from taskmanager.workers import WorkerPool
 from tests.helpers import SUM, Gate, managing, settle
 
 
-def statuses(tasks: list[Task]) -> str:
-    return " ".join(task.status.value for task in tasks)
+def statuses(tasks: list[Task]) -> list[str]:
+    return [task.status.value for task in tasks]
 
 
 async def test_five_run_at_once_and_any_that_ends_makes_room(gate: Gate) -> None:
     async with managing() as manager:
         tasks = [manager.submit(SUM) for _ in range(7)]
         await settle()
-        assert (
-            statuses(tasks)
-            == "processing processing processing processing processing queued queued"
-        )
-        gate.open(3)  # not the first, and the other four go on: no batch
+        assert statuses(tasks) == [*5 * ["processing"], "queued", "queued"]
+
+        # It is not the first, and the other four go on: no batch.
+        gate.open(3)
         await settle()
-        assert (
-            statuses(tasks)
-            == "processing processing processing completed processing processing queued"
-        )
+        assert statuses(tasks) == [
+            "processing",
+            "processing",
+            "processing",
+            "completed",
+            "processing",
+            "processing",
+            "queued",
+        ]
+
         gate.open(5)
         await settle()
-        assert (
-            statuses(tasks)
-            == "processing processing processing completed processing completed processing"
-        )
+        assert statuses(tasks) == [
+            "processing",
+            "processing",
+            "processing",
+            "completed",
+            "processing",
+            "completed",
+            "processing",
+        ]
 
 
 async def test_a_slow_task_does_not_hold_up_quick_ones(gate: Gate) -> None:
@@ -50,10 +61,9 @@ async def test_a_slow_task_does_not_hold_up_quick_ones(gate: Gate) -> None:
         for number in range(1, 20):
             await settle()
             gate.open(number)
+
         await settle()
-        assert [task.status.value for task in tasks] == ["processing"] + [
-            "completed"
-        ] * 19
+        assert statuses(tasks) == ["processing", *19 * ["completed"]]
 
 
 async def test_a_cancelled_handler_sees_cancelled_error(handle_with: Any) -> None:
@@ -66,12 +76,15 @@ async def test_a_cancelled_handler_sees_cancelled_error(handle_with: Any) -> Non
         except asyncio.CancelledError:
             log.append("cancelled")
             raise
+
         return {}
 
     handle_with(run)
+
     async with managing() as manager:
         task = manager.submit(SUM)
         await settle()
+
         manager.cancel(task.task_id)
         await settle()
         assert log == ["started", "cancelled"]
@@ -95,6 +108,7 @@ async def test_a_cancelled_handler_may_clean_up_before_the_manager_is_gone(
     async with managing() as manager:
         manager.submit(SUM)
         await settle()
+
     assert log == ["cleaned up"]
 
 
@@ -105,7 +119,9 @@ async def test_nothing_comes_after_the_end_of_a_task(
     async with managing(task_timeout=0.002) as manager:
         task = manager.submit(SUM)
         await manager.wait(task.task_id, since=2)
-        await asyncio.sleep(0.004)  # past its timeout
+
+        # That is past its timeout.
+        await asyncio.sleep(0.004)
         assert task.status.value == "completed"
         assert "dropped" not in caplog.text
 
@@ -117,20 +133,25 @@ async def test_a_handler_that_ends_when_it_is_cancelled_is_not_warned_of(
     async with managing(workers=1) as manager:
         task = manager.submit(SUM)
         await settle()
+
+        # That is past the time that it has.
         manager.cancel(task.task_id)
-        await asyncio.sleep(0.002)  # past the time that it has
-    assert not [
-        record for record in caplog.records if record.levelno >= logging.WARNING
-    ]
+        await asyncio.sleep(0.002)
+
+    warnings = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert not warnings
 
 
 def test_a_task_times_out_at_the_moment() -> None:
     async def time_out() -> list[float]:
-        clock, ends = asyncio.get_running_loop().time, []
+        clock = asyncio.get_running_loop().time
+        ends = []
         async with managing(workers=2, work_scale=1.0, task_timeout=3) as manager:
-            for pause in (0.5, 0):  # while nothing processes, and beside one that does
+            # One begins while nothing processes, one beside another.
+            for pause in (0.5, 0):
                 await asyncio.sleep(pause)
-                begun, task = clock(), manager.submit(SUM)
+                begun = clock()
+                task = manager.submit(SUM)
                 manager.submit(SUM)
                 await manager.wait(task.task_id, since=2)
                 assert task.error == {
@@ -138,6 +159,7 @@ def test_a_task_times_out_at_the_moment() -> None:
                     "message": "The task took longer than 3 seconds.",
                 }
                 ends.append(clock() - begun)
+
         return ends
 
     with contextlib.closing(VirtualLoop()) as loop, clocks_of(loop):
@@ -157,25 +179,30 @@ async def test_a_handler_that_ignores_its_cancellation_does_not_keep_its_worker(
                 await release.wait()
             except asyncio.CancelledError:
                 continue
+
         return {"late": True}
 
     handle_with(run)
+
     async with managing(workers=1) as manager:
-        first, second = manager.submit(SUM), manager.submit(SUM)
+        first = manager.submit(SUM)
+        second = manager.submit(SUM)
         await settle()
+
         manager.cancel(first.task_id)
         await settle()
-        assert statuses([first, second]) == "cancelled processing"
+        assert statuses([first, second]) == ["cancelled", "processing"]
+
+        (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
         warned = f"task {first.task_id}: its handler ignores its cancellation"
-        assert [
-            record.getMessage()
-            for record in caplog.records
-            if record.levelname == "WARNING"
-        ] == [warned]
+        assert warning.getMessage() == warned
         assert len(manager._pool.interrupted) == 1
+
         release.set()
         await settle()
-        assert (first.status.value, first.result) == ("cancelled", None)
+        assert first.status.value == "cancelled"
+        assert first.result is None
+
         dropped = f"task {first.task_id} is cancelled already: completed is dropped"
         assert dropped in [record.getMessage() for record in caplog.records]
         assert not manager._pool.interrupted
@@ -186,23 +213,29 @@ async def test_the_first_end_wins_when_cancel_and_completion_meet(gate: Gate) ->
     async with managing() as manager:
         task = manager.submit(SUM)
         await settle()
+
+        # Both are in one turn of the loop: the handler has not run on
+        # yet.
         gate.open(0)
-        # in the same turn of the loop: the handler has not run on yet
         manager.cancel(task.task_id)
         await settle()
-        assert (task.status.value, task.result, task.version) == ("cancelled", None, 3)
+        assert task.status.value == "cancelled"
+        assert task.result is None
+        assert task.version == 3
 
 
 async def test_a_task_that_takes_too_long_fails_and_frees_its_worker(
     gate: Gate,
 ) -> None:
     async with managing(workers=1, task_timeout=0.001) as manager:
-        first, second = manager.submit(SUM), manager.submit(SUM)
+        first = manager.submit(SUM)
+        second = manager.submit(SUM)
         await manager.wait(first.task_id, since=2)
         assert first.error == {
             "code": "timeout",
             "message": "The task took longer than 0.001 seconds.",
         }
+
         await manager.wait(second.task_id, since=1)
         assert second.status.value in ("processing", "failed")
 
@@ -216,6 +249,7 @@ async def test_each_loop_has_a_name(
     monkeypatch.setattr(workers.WorkerPool, "_work", fault)
     monkeypatch.setattr(workers.WorkerPool, "_time_out", fault)
     monkeypatch.setattr("taskmanager.cleanup.sweep_tasks", fault)
+
     async with managing(workers=2) as manager:
         await settle()
         assert manager._supervisor.dead == {
@@ -232,6 +266,7 @@ async def test_a_crash_tells_its_traceback_to_the_log_alone(
         raise ValueError("a secret")
 
     handle_with(run)
+
     async with managing() as manager:
         task = manager.submit(SUM)
         await manager.wait(task.task_id, since=2)
@@ -240,6 +275,7 @@ async def test_a_crash_tells_its_traceback_to_the_log_alone(
             "message": "The task failed unexpectedly.",
         }
         assert "ValueError: a secret" in caplog.text
+
         (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
         assert record.getMessage() == f"task {task.task_id}: its handler crashed"
 
@@ -251,6 +287,7 @@ async def test_a_handler_cancelled_from_elsewhere_does_not_stay_processing(
         raise asyncio.CancelledError
 
     handle_with(run)
+
     async with managing() as manager:
         task = manager.submit(SUM)
         await manager.wait(task.task_id, since=2)
@@ -274,16 +311,19 @@ async def test_a_worker_that_dies_with_a_task_in_hand_fails_it_and_is_started_ag
         raise RuntimeError("a fault in the worker")
 
     monkeypatch.setattr(WorkerPool, "_run_handler", fault)
+
     async with managing(workers=1) as manager:
         task = manager.submit(SUM)
         await manager.wait(task.task_id, since=2)
         assert task.error is not None
         assert task.error["code"] == "internal_error"
         assert "RuntimeError: a fault in the worker" in caplog.text
+
         again = manager.submit(SUM)
         await manager.wait(again.task_id, since=2)
         assert again.status.value == "completed"
-        assert (manager.stats()["restarts"], manager.stats()["status"]) == (1, "ok")
+        assert manager.stats()["restarts"] == 1
+        assert manager.stats()["status"] == "ok"
 
 
 async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
@@ -291,7 +331,7 @@ async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
 ) -> None:
     get = PendingQueue._get
 
-    def fault(queue: PendingQueue, index: int = 0) -> Task:
+    def fault(queue: PendingQueue) -> Task:
         monkeypatch.setattr(PendingQueue, "_get", get)
         raise RuntimeError("a fault in the queue")
 
@@ -299,14 +339,19 @@ async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
     sleep = asyncio.sleep
 
     async def held(seconds: float) -> None:
-        await (pause.wait() if seconds >= 1 else sleep(seconds))
+        if seconds >= 1:
+            await pause.wait()
+        else:
+            await sleep(seconds)
 
     monkeypatch.setattr("taskmanager.supervisor.asyncio.sleep", held)
     monkeypatch.setattr(PendingQueue, "_get", fault)
+
     async with managing(workers=1, cleanup_interval=1000) as manager:
         task = manager.submit(SUM)
         assert await degraded(manager)
         assert task.status.value == "queued"
+
         pause.set()
         monkeypatch.undo()
         await manager.wait(task.task_id, since=2)

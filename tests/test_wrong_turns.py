@@ -12,7 +12,10 @@ from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, lo
 from tests.conformance.solution import Solution
 from tests.helpers import project_root
 
-pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX),
+]
 PACKAGE = "tests.conformance.wrong_turns"
 FOLDER = project_root() / "tests" / "conformance" / "wrong_turns"
 TURNS = sorted(

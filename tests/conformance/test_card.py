@@ -4,6 +4,8 @@ import pytest
 
 from tests.conformance.requirement import Requirement, Verdict, load_all
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "requirement", load_all(), ids=lambda requirement: requirement.name

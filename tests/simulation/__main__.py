@@ -1,8 +1,7 @@
-"""The command: plays seeds, and says which invariant breaks first, or
-what happened in all those days.
+"""The command: plays seeds, and says what happened in all those days.
 
-Rule: the summary goes to stdout, the progress to stderr; the exit
-status is 1 where an invariant was broken.
+Rule: the summary, or which invariant breaks first, goes to stdout, the
+progress to stderr; the exit status is 1 where an invariant was broken.
 """
 
 import argparse
@@ -12,16 +11,14 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from tests.simulation.day import SeedError, Summary, play
-from tests.simulation.faults import FAULTS, OutdatedFaultError
+from tests.simulation.faults import FAULTS, Fault, OutdatedFaultError
 
-TRIES = 20  # seeds in which a fault has to be found
+TRIES = 20  # seeds for each fault
 BAR = 30  # characters
-# Ctrl-C is for this process alone, which ends the others
-DEAF = (signal.SIGINT, signal.SIG_IGN)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,6 +62,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         default=os.cpu_count(),
         help="how many to use",
     )
+
     options = parser.parse_args(arguments)
     if options.seed is not None and (options.seeds or options.first is not None):
         parser.error("--seed plays one day, and goes with neither --seeds nor --first")
@@ -73,7 +71,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _whole(least: int) -> "partial[int]":
+def _whole(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(
@@ -81,28 +79,34 @@ def _whole(least: int) -> "partial[int]":
             )
         return int(text)
 
-    return partial(parse)
+    return parse
+
+
+def _seeds(options: argparse.Namespace) -> Sequence[int]:
+    if options.seed is not None:
+        return [options.seed]
+
+    first = options.first or 0
+    count = options.seeds or TRIES
+    return range(first, first + count)
 
 
 def _play_seeds(options: argparse.Namespace) -> int:
-    first = options.first or 0
-    seeds = (
-        [options.seed]
-        if options.seed is not None
-        else range(first, first + (options.seeds or TRIES))
-    )
-    job = partial(play, fault=FAULTS.get(options.fault))
+    seeds = _seeds(options)
     processes = min(options.processes, len(seeds))
+    play_seed = partial(play, fault=FAULTS.get(options.fault))
+
     begun = time.perf_counter()
     if processes == 1:
-        summaries = list(_with_progress(map(job, seeds), len(seeds)))
+        summaries = list(_with_progress(map(play_seed, seeds), len(seeds)))
     else:
-        with multiprocessing.get_context("spawn").Pool(
-            processes, signal.signal, DEAF
-        ) as pool:
-            summaries = list(
-                _with_progress(pool.imap_unordered(job, seeds), len(seeds))
-            )
+        # Ctrl-C is for this process alone, which ends the others.
+        ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(processes, ignore_interrupts) as pool:
+            played = pool.imap_unordered(play_seed, seeds)
+            summaries = list(_with_progress(played, len(seeds)))
+
     _print_summary(summaries, time.perf_counter() - begun, processes)
     return 0
 
@@ -112,10 +116,9 @@ def _with_progress(summaries: Iterable[Summary], count: int) -> Iterator[Summary
     begun = time.perf_counter()
     try:
         for done, summary in enumerate(summaries, 1):
-            bar, left = (
-                "#" * (BAR * done // count),
-                (time.perf_counter() - begun) / done * (count - done),
-            )
+            bar = "#" * (BAR * done // count)
+            each = (time.perf_counter() - begun) / done
+            left = each * (count - done)
             print(
                 f"\r[{bar:.<{BAR}}] {done}/{count} days, {left:.0f} s left ",
                 end="",
@@ -129,44 +132,48 @@ def _with_progress(summaries: Iterable[Summary], count: int) -> Iterator[Summary
 
 def _print_summary(summaries: list[Summary], seconds: float, processes: int) -> None:
     counts = sum((summary.counts for summary in summaries), Counter[str]())
-    ends = {end: counts[f"task {end}"] for end in ("completed", "failed", "cancelled")}
-    answers = {
-        name[-3:]: counts[name]
+    days = f"{len(summaries)} seeds, as many simulated days"
+    if len(summaries) == 1:
+        days = "1 seed, 1 simulated day"
+    in_processes = "1 process" if processes == 1 else f"{processes} processes"
+
+    answers = ", ".join(
+        f"{name.removeprefix('answered ')} {counts[name]:,}x"
         for name in sorted(counts)
-        if name.startswith("answered")
-    }
-    days = (
-        "1 seed, 1 simulated day"
-        if len(summaries) == 1
-        else f"{len(summaries)} seeds, as many simulated days"
+        if name.startswith("answered ")
     )
-    lines = [
-        f"{days}: no invariant was broken; {seconds:.1f} s in {processes} process{'es' if processes > 1 else ''}",
-        f"requests: {counts['requests']:,}, answered "
-        + ", ".join(f"{n} {count:,}x" for n, count in answers.items()),
-        f"tasks: {sum(ends.values()):,}, of which "
-        + ", ".join(f"{count:,} {end}" for end, count in ends.items()),
-        f"background loops that died and were started again: {counts['deaths of loops']:,}",
-        f"fingerprint: {sum(summary.fingerprint for summary in summaries) % 2**32:08x}",
-    ]
-    print("\n".join(lines))
+    ends = {end: counts[f"task {end}"] for end in ("completed", "failed", "cancelled")}
+    told_ends = ", ".join(f"{count:,} {end}" for end, count in ends.items())
+    deaths = counts["deaths of loops"]
+    fingerprint = sum(summary.fingerprint for summary in summaries) % 2**32
+
+    print(f"{days}: no invariant was broken; {seconds:.1f} s in {in_processes}")
+    print(f"requests: {counts['requests']:,}, answered {answers}")
+    print(f"tasks: {sum(ends.values()):,}, of which {told_ends}")
+    print(f"background loops that died and were started again: {deaths:,}")
+    print(f"fingerprint: {fingerprint:08x}")
 
 
 def _find_faults() -> int:
     """Say by which seed each fault is found, and how."""
     missed = 0
     for fault in FAULTS.values():
-        for seed in range(TRIES):
-            try:
-                play(seed, fault)
-            except SeedError as broken:
-                found = str(broken).splitlines()[0]
-                break
-        else:
-            found, missed = "NOT FOUND", missed + 1
-        print(f"{fault.name}: {fault.breaks}\n    {found}")
+        found = _find(fault)
+        missed += found is None
+        print(f"{fault.name}: {fault.breaks}\n    {found or 'NOT FOUND'}")
     print(f"{len(FAULTS) - missed} of {len(FAULTS)} faults found")
     return 1 if missed else 0
+
+
+def _find(fault: Fault) -> str | None:
+    """What the first seed that finds a fault says in its first line."""
+    for seed in range(TRIES):
+        try:
+            play(seed, fault)
+        except SeedError as broken:
+            first_line, *_ = str(broken).splitlines()
+            return first_line
+    return None
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""The simulation's event loop: virtual time that is exact, orderly, and
-cannot hang.
+"""The simulation's event loop, on virtual time that is exact.
+
+It is orderly too, and cannot hang.
 
 Rule: what is due at the same moment runs in the order in which it was
 asked for. A heap of timers alone leaves that open, and a seed would not
@@ -11,43 +12,46 @@ from typing import Any
 from taskmanager.testing import VirtualLoop
 from tests.simulation.journal import InvariantError
 
-# when the day begins: from here to 2**21 all floats are equally spaced,
-# so that sums are exact
+# The day begins here: from here to 2**21 all floats are equally spaced,
+# so that sums are exact.
 START = 2.0**20
-INSTANT = 2.0**-20  # whoever sleeps for this microsecond lets all run that is ready
+# Whoever sleeps for this microsecond lets all run that is ready.
+INSTANT = 2.0**-20
 DAY = 86_400.0
 LONGEST = 3 * DAY  # of virtual time
-BUSIEST = 1_000_000  # looks at the clock without a move of it
+BUSIEST = 1_000_000  # looks without a move
 
 
 class Moment(float):
-    """A time; of two that are equal, the one asked for first comes
-    first.
-    """
+    """A time: of two equal ones, the one asked for first is less."""
 
     turn: int
 
     def __lt__(self, other: Any) -> bool:
-        return (
-            self.turn < other.turn
-            if float.__eq__(self, other)
-            else float.__lt__(self, other)
-        )
+        if isinstance(other, Moment) and float.__eq__(self, other):
+            return self.turn < other.turn
+        return float.__lt__(self, other)
 
 
 class SimulatedLoop(VirtualLoop):
     """An event loop for one simulated day, which begins at START."""
 
     def __init__(self) -> None:
-        self._turns = self._looks = 0
+        self._turns = 0
+        self._looks = 0
         self._end = START + LONGEST
         super().__init__()
-        super().jump(START)
-        self.set_debug(False)  # it would record a traceback for each timer
 
-    def call_at(self, when: float, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        super().jump(START)
+        # Debug mode would record a traceback for each timer.
+        self.set_debug(False)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, *args: Any, **kwargs: Any
+    ) -> Any:
+        self._turns += 1
         moment = Moment(when)
-        moment.turn = self._turns = self._turns + 1
+        moment.turn = self._turns
         return super().call_at(moment, *args, **kwargs)
 
     def time(self) -> float:
@@ -62,6 +66,7 @@ class SimulatedLoop(VirtualLoop):
     def jump(self, seconds: float) -> None:
         self._looks = 0
         super().jump(seconds)
+
         if super().time() > self._end:
             self._end += DAY
             raise InvariantError(

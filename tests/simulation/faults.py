@@ -1,5 +1,6 @@
-"""One-line faults to patch into the engine, each of which the
-simulation has to find.
+"""Small faults to patch into the engine.
+
+The simulation has to find each of them.
 
 Rule: a fault is a place, what stands there and what stands there
 instead, so that it reads as a diff, and says so when the engine has
@@ -21,333 +22,334 @@ class OutdatedFaultError(LookupError):
 
 
 class Fault(NamedTuple):
-    """What breaks when, in the function ``where``, ``right`` is
-    replaced by ``wrong``.
-    """
+    """The engine with ``wrong`` where it has ``right``."""
 
     name: str
+    # What goes wrong then.
     breaks: str
-    where: str  # module.Class.method, or module.function
+    # It reads module.Class.method, or module.function.
+    where: str
     right: str
     wrong: str
-    also: "Fault | None" = None  # where it takes two lines
+    # Another place, where it takes two.
+    also: "Fault | None" = None
 
     @contextlib.contextmanager
     def patched(self) -> Iterator[None]:
         """The engine with this fault. Raises OutdatedFaultError."""
-        with contextlib.ExitStack() as stack:
-            if self.also is not None:
-                stack.enter_context(self.also.patched())
-            module, *path, name = self.where.split(".")
-            owner: Any = importlib.import_module(f"taskmanager.{module}")
-            for step in path:
-                owner = getattr(owner, step)
-            stack.enter_context(
-                mock.patch.object(
-                    owner, name, self._changed(inspect.getattr_static(owner, name))
-                )
-            )
+        module, *path, name = self.where.split(".")
+        owner: Any = importlib.import_module(f"taskmanager.{module}")
+        for step in path:
+            owner = getattr(owner, step)
+
+        right = inspect.getattr_static(owner, name)
+        also = contextlib.nullcontext() if self.also is None else self.also.patched()
+        with also, mock.patch.object(owner, name, self._changed(right)):
             yield
 
     def _changed(self, function: Any) -> Any:
         source = textwrap.dedent(inspect.getsource(function))
         if source.count(self.right) != 1:
             raise OutdatedFaultError(
-                f"{self.name} fits no longer: {self.where} has not exactly one {self.right!r}"
+                f"{self.name} fits no longer: "
+                f"{self.where} has not exactly one {self.right!r}"
             )
+
+        wrong = source.replace(self.right, self.wrong)
+        code = compile(wrong, f"<fault {self.name}>", "exec")
         names: dict[str, Any] = {}
-        code = compile(
-            source.replace(self.right, self.wrong), f"<fault {self.name}>", "exec"
-        )
-        exec(code, sys.modules[function.__module__].__dict__, names)  # noqa: S102 - the engine's own text
+        # It is the engine's own text.
+        exec(code, sys.modules[function.__module__].__dict__, names)  # noqa: S102
         return names[function.__name__]
 
 
 _ALL = (
     # The order and the ends of tasks
     Fault(
-        "cancelled-keeps-slot",
-        "a cancelled task stays in the queue",
-        "manager.TaskManager.cancel",
-        "self._queue.remove(task)",
-        "pass",
+        name="cancelled-keeps-slot",
+        breaks="a cancelled task stays in the queue",
+        where="manager.TaskManager.cancel",
+        right="self._queue.remove(task)",
+        wrong="pass",
     ),
     Fault(
-        "no-priorities",
-        "the queue ignores priorities",
-        "manager.TaskManager.submit",
-        "clock + HEAD_START[submission.priority]",
-        "clock",
+        name="no-priorities",
+        breaks="the queue ignores priorities",
+        where="manager.TaskManager._new_task",
+        right="now + HEAD_START[submission.priority]",
+        wrong="now",
     ),
     Fault(
-        "priorities-are-walls",
-        "a low priority waits for all others",
-        "manager.TaskManager.submit",
-        "clock + HEAD_START[submission.priority]",
-        "clock + 1000 * HEAD_START[submission.priority]",
+        name="priorities-are-walls",
+        breaks="a low priority waits for all others",
+        where="manager.TaskManager._new_task",
+        right="now + HEAD_START[submission.priority]",
+        wrong="now + 1000 * HEAD_START[submission.priority]",
     ),
     Fault(
-        "last-in-first-out",
-        "of two tasks with the same place, the later goes first",
-        "manager.TaskManager.submit",
-        "[submission.priority], number)",
-        "[submission.priority], -number)",
+        name="last-in-first-out",
+        breaks="of two tasks with the same place, the later goes first",
+        where="manager.TaskManager._new_task",
+        right="[submission.priority], number)",
+        wrong="[submission.priority], -number)",
     ),
     Fault(
-        "full-queue-missed",
-        "a submission to a full queue is an internal error, and leaves a record",
-        "manager.TaskManager.submit",
-        "self._queue.full()",
-        "False",
+        name="full-queue-missed",
+        breaks="a submission to a full queue is an internal error, and leaves a record",
+        where="manager.TaskManager.submit",
+        right="self._queue.full()",
+        wrong="False",
     ),
     Fault(
-        "worker-too-many",
-        "one task more than WORKERS is processed",
-        "workers.WorkerPool.run",
-        "workers + 1",
-        "workers + 2",
+        name="worker-too-many",
+        breaks="one task more than WORKERS is processed",
+        where="workers.WorkerPool.run",
+        right="workers + 1",
+        wrong="workers + 2",
     ),
     Fault(
-        "worker-too-few",
-        "one worker fewer than WORKERS is started, where there are several",
-        "workers.WorkerPool.run",
-        "workers + 1",
-        "workers + (self._settings.workers < 2)",
+        name="worker-too-few",
+        breaks="one worker fewer than WORKERS is started, where there are several",
+        where="workers.WorkerPool.run",
+        right="workers + 1",
+        wrong="workers + (self._settings.workers < 2)",
     ),
     Fault(
-        "stubborn-handler-keeps-worker",
-        "a handler that ignores its cancellation keeps its worker",
-        "workers.WorkerPool._work",
-        "self._interrupt(task, run)",
-        "self._interrupt(task, run) or await asyncio.wait([run])",
+        name="stubborn-handler-keeps-worker",
+        breaks="a handler that ignores its cancellation keeps its worker",
+        where="workers.WorkerPool._process",
+        right="self._interrupt(task, handler)",
+        wrong="self._interrupt(task, handler) or await asyncio.wait([handler])",
     ),
     Fault(
-        "crash-stays-processing",
-        "a task whose handler crashes stays in process until its timeout",
-        "workers.WorkerPool._run_handler",
-        "except Exception as error",
-        "except LookupError as error",
+        name="crash-stays-processing",
+        breaks="a task whose handler crashes stays in process until its timeout",
+        where="workers.WorkerPool._run_handler",
+        right="except Exception as error",
+        wrong="except LookupError as error",
     ),
     Fault(
-        "cancelled-error-missed",
-        "a task whose handler raises CancelledError stays in process",
-        "workers.WorkerPool._run_handler",
-        "if not task.finished:",
-        "if False:",
+        name="cancelled-error-missed",
+        breaks="a task whose handler raises CancelledError stays in process",
+        where="workers.WorkerPool._run_handler",
+        right="if not task.finished:",
+        wrong="if False:",
     ),
     Fault(
-        "dead-worker-keeps-task",
-        "the task of a worker that dies stays in process",
-        "workers.WorkerPool._work",
-        "if not task.finished:",
-        "if False:",
+        name="dead-worker-keeps-task",
+        breaks="the task of a worker that dies stays in process",
+        where="workers.WorkerPool._process",
+        right="if not task.finished:",
+        wrong="if False:",
     ),
     Fault(
-        "last-end-wins",
-        "a final status is replaced by a later one",
-        "manager.TaskManager._change_status",
-        "if not task.finished:",
-        "if True:",
-        Fault(
-            "",
-            "",
-            "task.Task.change_status",
-            "status not in TRANSITIONS[self.status]",
-            "False",
+        name="last-end-wins",
+        breaks="a final status is replaced by a later one",
+        where="manager.TaskManager._change_status",
+        right="if task.finished:\n        text",
+        wrong="if False:\n        text",
+        also=Fault(
+            name="last-end-wins",
+            breaks="the same",
+            where="task.Task.change_status",
+            right="status not in TRANSITIONS[self.status]",
+            wrong="False",
         ),
     ),
     Fault(
-        "timeout-from-submission",
-        "TASK_TIMEOUT counts from the submission",
-        "workers.WorkerPool._work",
-        "loop.time() + self._settings.task_timeout",
-        "task.status_since + self._settings.task_timeout",
+        name="timeout-from-submission",
+        breaks="TASK_TIMEOUT counts from the submission",
+        where="workers.WorkerPool._process",
+        right="loop.call_later(timeout, ",
+        wrong="loop.call_at(task.status_since + timeout, ",
     ),
     Fault(
-        "stop-leaves-tasks",
-        "a stop does not cancel what is not finished",
-        "manager.TaskManager.begin_stop",
-        "self.cancel(task.task_id)",
-        "pass",
+        name="stop-leaves-tasks",
+        breaks="a stop does not cancel what is not finished",
+        where="manager.TaskManager.begin_stop",
+        right="self.cancel(task.task_id)",
+        wrong="pass",
     ),
     Fault(
-        "retried-at-once",
-        "a loop that dies again and again is restarted after 1 s each time",
-        "supervisor.Supervisor.keep_alive",
-        "min(2 * pause, LONGEST_PAUSE)",
-        "FIRST_PAUSE",
+        name="retried-at-once",
+        breaks="a loop that dies again and again is restarted after 1 s each time",
+        where="supervisor.Supervisor.keep_alive",
+        right="min(2 * pause, LONGEST_PAUSE)",
+        wrong="FIRST_PAUSE",
     ),
     # What clients see of a task
     Fault(
-        "version-not-raised",
-        "a start does not raise the version",
-        "task.Task.change_status",
-        "self.version += 1",
-        "self.version += status in TERMINAL",
+        name="version-not-raised",
+        breaks="a start does not raise the version",
+        where="task.Task.change_status",
+        right="self.version += 1",
+        wrong="self.version += status in TERMINAL",
     ),
     Fault(
-        "progress-lost",
-        "a task that fails or is cancelled loses its progress",
-        "task.Task.change_status",
-        "else self.progress",
-        "else 0",
+        name="progress-lost",
+        breaks="a task that fails or is cancelled loses its progress",
+        where="task.Task.change_status",
+        right="self.finished_at = at",
+        wrong="self.finished_at = at; self.progress = 0",
     ),
     Fault(
-        "progress-complete-too-early",
-        "a task that fails at its end shows 100 %",
-        "task.Task.report_progress",
-        "min(percent, 99)",
-        "percent",
+        name="progress-complete-too-early",
+        breaks="a task that fails at its end shows 100 %",
+        where="task.Task.report_progress",
+        right="min(percent, 99)",
+        wrong="percent",
     ),
     Fault(
-        "position-counts-itself",
-        "queue_position starts at 1",
-        "manager.TaskManager.describe",
-        "self._queue.position(task)",
-        "self._queue.position(task) + 1",
+        name="position-counts-itself",
+        breaks="queue_position starts at 1",
+        where="manager.TaskManager.describe",
+        right="self._queue.position(task)",
+        wrong="self._queue.position(task) + 1",
     ),
     Fault(
-        "estimate-drifts",
-        "the expected time of a task that has left the queue is counted for ever",
-        "pending.PendingQueue._get",
-        "self.expected_seconds -= task.expected_seconds",
-        "pass",
+        name="estimate-drifts",
+        breaks="the time of a task that has left the queue is counted for ever",
+        where="pending.PendingQueue._take",
+        right="self.expected_seconds -= task.expected_seconds",
+        wrong="pass",
     ),
     Fault(
-        "list-ignores-limit",
-        "a list shows a whole page, whatever its limit",
-        "api._stream",
-        "page[:left]",
-        "page",
+        name="list-ignores-limit",
+        breaks="a list shows a whole page, whatever its limit",
+        where="api._records",
+        right="page[:left]",
+        wrong="page",
     ),
     # Long polls
     Fault(
-        "wake-up-lost",
-        "who waits when a task starts is not woken",
-        "task.Task.change_status",
-        "if changed is not None:",
-        "if changed is not None and status in TERMINAL:",
+        name="wake-up-lost",
+        breaks="who waits when a task starts is not woken",
+        where="task.Task.change_status",
+        right="if changed is not None:",
+        wrong="if changed is not None and status in TERMINAL:",
     ),
     Fault(
-        "only-the-last-wakes",
-        "of several who wait for a task only the last is woken",
-        "task.Task.next_change",
-        "self._changed or asyncio.Event()",
-        "asyncio.Event()",
+        name="only-the-last-wakes",
+        breaks="of several who wait for a task only the last is woken",
+        where="task.Task.next_change",
+        right="if self._changed is None:",
+        wrong="if True:",
     ),
     Fault(
-        "deadline-moves",
-        "a long poll that wakes without news waits WAIT_TIMEOUT once more",
-        "manager.TaskManager.wait",
-        "while not task.news_since(seen) and clock() < deadline:",
-        "while not task.news_since(seen) and (deadline := clock() + self.settings.wait_timeout):",
+        name="deadline-moves",
+        breaks="a long poll that wakes without news waits WAIT_TIMEOUT once more",
+        where="manager.TaskManager.wait",
+        right="while not task.news_since(seen) and clock() < deadline:",
+        wrong="while not task.news_since(seen) "
+        "and (deadline := clock() + self.settings.wait_timeout):",
     ),
     Fault(
-        "waiter-leaks",
-        "a long poll whose client leaves is counted for ever",
-        "manager.TaskManager.wait",
-        "self._waiting -= 1",
-        "self._waiting -= sys.exc_info()[0] is None",
+        name="waiter-leaks",
+        breaks="a long poll whose client leaves is counted for ever",
+        where="manager.TaskManager.wait",
+        right="self._waiting -= 1",
+        wrong="self._waiting -= task.news_since(seen) or clock() >= deadline",
     ),
     Fault(
-        "disconnect-missed",
-        "a long poll goes on when its client has left",
-        "api._cancel_at_disconnect",
-        "waiting.cancel()",
-        "pass",
+        name="disconnect-missed",
+        breaks="a long poll goes on when its client has left",
+        where="api._disconnected",
+        right='while message["type"] != "http.disconnect":',
+        wrong="while not await asyncio.Event().wait():",
     ),
     # The records
     Fault(
-        "retention-from-submission",
-        "RETENTION counts from the submission",
-        "cleanup.sweep",
-        "store.finished[0].status_since",
-        "store.finished[0].place[0] - 30",
+        name="retention-from-submission",
+        breaks="RETENTION counts from the submission",
+        where="cleanup.sweep",
+        right="status_since + retention",
+        wrong="place[0] - 30 + retention",
     ),
     Fault(
-        "cleanup-too-rare",
-        "the cleanup comes at half the times",
-        "cleanup.sweep_regularly",
-        "asyncio.sleep(settings.cleanup_interval)",
-        "asyncio.sleep(2 * settings.cleanup_interval)",
+        name="cleanup-too-rare",
+        breaks="the cleanup comes at half the times",
+        where="cleanup.sweep_tasks",
+        right="asyncio.sleep(settings.cleanup_interval)",
+        wrong="asyncio.sleep(2 * settings.cleanup_interval)",
     ),
     Fault(
-        "evicts-unfinished",
-        "over MAX_TASKS the oldest task is forgotten, finished or not",
-        "store.TaskStore.forget_oldest",
-        "self.finished.popleft()",
-        "self.by_id[next(iter(self.by_id))]",
+        name="evicts-unfinished",
+        breaks="over MAX_TASKS the oldest task is forgotten, finished or not",
+        where="store.TaskStore.forget_oldest",
+        right="self.finished.popleft()",
+        wrong="self.by_id[next(iter(self.by_id))]",
     ),
     Fault(
-        "evicts-the-newest",
-        "over MAX_TASKS the task that finished last is forgotten",
-        "store.TaskStore.forget_oldest",
-        "self.finished.popleft()",
-        "self.finished.pop()",
+        name="evicts-the-newest",
+        breaks="over MAX_TASKS the task that finished last is forgotten",
+        where="store.TaskStore.forget_oldest",
+        right="self.finished.popleft()",
+        wrong="self.finished.pop()",
     ),
     Fault(
-        "record-too-many",
-        "one record more than MAX_TASKS is kept",
-        "store.TaskStore.add",
-        "len(self.by_id) >= self._max_tasks",
-        "len(self.by_id) > self._max_tasks",
+        name="record-too-many",
+        breaks="one record more than MAX_TASKS is kept",
+        where="store.TaskStore.add",
+        right="len(self.by_id) >= self._max_tasks",
+        wrong="len(self.by_id) > self._max_tasks",
     ),
     # The rate limit
     Fault(
-        "window-closed",
-        "a request exactly one window after another still counts it",
-        "ratelimit.SlidingWindow.hit",
-        "while times and times[0] + window <= now",
-        "while times and times[0] + window < now",
+        name="window-closed",
+        breaks="a request exactly one window after another still counts it",
+        where="ratelimit.SlidingWindow.hit",
+        right="times[0] + self.window <= now",
+        wrong="times[0] + self.window < now",
     ),
     Fault(
-        "fixed-window",
-        "the whole window starts anew when its first request leaves it",
-        "ratelimit.SlidingWindow.hit",
-        "times.popleft()",
-        "times.clear()",
+        name="fixed-window",
+        breaks="the whole window starts anew when its first request leaves it",
+        where="ratelimit.SlidingWindow.hit",
+        right="times.popleft()",
+        wrong="times.clear()",
     ),
     Fault(
-        "refused-are-counted",
-        "a refused request counts",
-        "ratelimit.SlidingWindow.hit",
-        "if allowed := len(times) < self.limit:",
-        "if (allowed := len(times) < self.limit) or True:",
+        name="refused-are-counted",
+        breaks="a refused request counts",
+        where="ratelimit.SlidingWindow.hit",
+        right="if allowed:",
+        wrong="if True:",
     ),
     Fault(
-        "limit-off-by-one",
-        "a request more than RATE_LIMIT is accepted",
-        "ratelimit.SlidingWindow.hit",
-        "len(times) < self.limit",
-        "len(times) <= self.limit",
+        name="limit-off-by-one",
+        breaks="a request more than RATE_LIMIT is accepted",
+        where="ratelimit.SlidingWindow.hit",
+        right="len(times) < self.limit",
+        wrong="len(times) <= self.limit",
     ),
     Fault(
-        "retry-after-too-short",
-        "who waits for Retry-After is a second too early",
-        "ratelimit.SlidingWindow.hit",
-        "self.limit - len(times), reset)",
-        "self.limit - len(times), max(1, reset - 1))",
+        name="retry-after-too-short",
+        breaks="who waits for Retry-After is a second too early",
+        where="ratelimit.SlidingWindow.hit",
+        right="self._reset(times[0], now))",
+        wrong="max(1, self._reset(times[0], now) - 1))",
     ),
     Fault(
-        "forgets-clients-too-early",
-        "the cleanup forgets a client whose last requests still count",
-        "ratelimit.SlidingWindow.forget_idle",
-        "self._accepted[client][-1]",
-        "self._accepted[client][0]",
+        name="forgets-clients-too-early",
+        breaks="the cleanup forgets a client whose last requests still count",
+        where="ratelimit.SlidingWindow.forget_idle",
+        right="self._accepted[client][-1]",
+        wrong="self._accepted[client][0]",
     ),
     Fault(
-        "forgets-the-wrong-client",
-        "over MAX_CLIENTS the client that came first is forgotten, not the one idle for longest",
-        "ratelimit.SlidingWindow.hit",
-        "clients.move_to_end(client)",
-        "pass",
+        name="forgets-the-wrong-client",
+        breaks="over MAX_CLIENTS the client that came first is forgotten, "
+        "not the one idle for longest",
+        where="ratelimit.SlidingWindow.hit",
+        right="self._accepted.move_to_end(client)",
+        wrong="pass",
     ),
     Fault(
-        "clients-unbounded",
-        "more clients than MAX_CLIENTS are remembered",
-        "ratelimit.SlidingWindow.hit",
-        "len(clients) > self._max_clients",
-        "False",
+        name="clients-unbounded",
+        breaks="more clients than MAX_CLIENTS are remembered",
+        where="ratelimit.SlidingWindow._times_of",
+        right="len(self._accepted) > self._max_clients",
+        wrong="False",
     ),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

@@ -1,5 +1,4 @@
-"""What has happened in a simulated day: its last steps, in words, and
-how often what.
+"""What has happened in a simulated day, in words and in numbers.
 
 Rule: what is noted depends on the seed alone: tasks appear by their
 number, never by their random id.
@@ -20,7 +19,8 @@ class Journal:
     """The steps of one day, each a line with its time."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._start = clock, clock()
+        self._clock = clock
+        self._start = clock()
         self._stopped: float | None = None
         self.last: deque[str] = deque(maxlen=SHOWN)
         self.counts: Counter[str] = Counter()
@@ -31,17 +31,22 @@ class Journal:
     def note(self, text: str) -> None:
         if self._stopped is not None:
             return
+
         line = f"{self.time()} {text}"
         self.last.append(line)
         self.fingerprint = (self.fingerprint + zlib.crc32(line.encode())) % 2**32
 
     def stop(self) -> None:
-        """Note nothing more: an invariant is broken, and what follows
-        is no part of its story.
+        """Note nothing more: an invariant is broken.
+
+        What follows is no part of its story.
         """
         self._stopped = self._stopped or self._clock()
 
     def time(self) -> str:
         """The time of day."""
-        seconds = (self._stopped or self._clock()) - self._start
-        return f"{int(seconds // 3600):02}:{int(seconds // 60 % 60):02}:{seconds % 60:09.6f}"
+        elapsed = (self._stopped or self._clock()) - self._start
+        hours = int(elapsed // 3600)
+        minutes = int(elapsed // 60 % 60)
+        seconds = elapsed % 60
+        return f"{hours:02}:{minutes:02}:{seconds:09.6f}"

@@ -1,5 +1,7 @@
-"""The model: what the engine has to do. The tasks, their order and
-their ends; the records; the loops that have died.
+"""The model: what the engine has to do.
+
+It knows the tasks, their order and their ends; the records; the loops
+that have died.
 
 Rule: it learns what the engine did from the log and from answers, and
 holds each against what may happen then. Time moves only when all that
@@ -12,14 +14,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from taskmanager.settings import Settings
-from tests.simulation.job import Job, Poll
+from tests.simulation.job import Change, Job, Poll
 from tests.simulation.journal import InvariantError, Journal
 from tests.simulation.loops import Loops
 from tests.simulation.work import Work
 
-# seconds after its submission that a task's place is
+# Seconds after its submission that a task's place is.
 HEAD_START = {"high": 0, "normal": 30, "low": 60}
-LATE = 0.002  # seconds that a timeout may come late
+# Seconds that a timeout may come late.
+LATE = 0.002
 
 
 class Model:
@@ -28,27 +31,35 @@ class Model:
     def __init__(
         self, settings: Settings, clock: Callable[[], float], journal: Journal
     ) -> None:
-        self.settings, self.clock, self.journal = settings, clock, journal
+        self.settings = settings
+        self.clock = clock
+        self.journal = journal
         self.now = clock()
-        self.jobs: dict[str, Job] = {}  # all that were ever accepted, in that order
+
+        # All that were ever accepted, in that order.
+        self.jobs: dict[str, Job] = {}
         self.queued: list[Job] = []
         self.processing: list[Job] = []
-        # in the order of their finish, which is the order in which they
+        # In the order of their finish, which is the order in which they
         # are forgotten,
         self.finished: list[Job] = []
         # so that this number, of those that have surely been forgotten,
-        # tells which
+        # tells which.
         self.gone = 0
-        self.polls: list[Poll] = []  # that are open
-        self.cancelling: Job | None = None  # that a client cancels at this moment
+
+        # The polls that are open.
+        self.polls: list[Poll] = []
+        # The task that a client cancels at this moment.
+        self.cancelling: Job | None = None
         self.stopping = False
         self.loops = Loops(self.now)
         self.broken: InvariantError | None = None
 
     @contextlib.contextmanager
     def noticing(self) -> Iterator[None]:
-        """Remember a broken invariant that was found where it cannot be
-        raised: in the midst of the engine.
+        """Remember a broken invariant that cannot be raised here.
+
+        That is so in the midst of the engine.
         """
         try:
             yield
@@ -56,64 +67,74 @@ class Model:
             self.broken = self.broken or broken
             self.journal.stop()
 
+    @property
+    def unfinished(self) -> int:
+        """How many tasks are queued or in process."""
+        return len(self.queued) + len(self.processing)
+
     # What happens
 
     def tick(self) -> None:
-        """Note what time it is; where it has moved on, check what was
-        true until then.
+        """Note what time it is.
+
+        Where it has moved on, check what was true until then.
         """
         now = self.clock()
         if now == self.now:
             return
+
         idle = self.settings.workers - len(self.processing)
         if self.queued and idle and not self.loops.dead_workers:
+            first = self.queued[0]
             raise InvariantError(
-                f"{self.queued[0]} was queued, and the number of idle workers was {idle}"
+                f"{first} was queued, and the number of idle workers was {idle}"
             )
         for job in self.processing:
             if job.due + LATE < now:
                 raise InvariantError(
-                    f"{job} should have ended {now - job.due:g} s ago and is still processing"
+                    f"{job} should have ended {now - job.due:g} s ago "
+                    "and is still processing"
                 )
+
         self.now = now
         self.loops.tick(now)
 
     def accept(self, task_id: str, work: Work, priority: str) -> Job:
         """A task has been accepted."""
-        number = len(self.jobs)
-        place = (self.now + HEAD_START[priority], number)
         if task_id in self.jobs:
             raise InvariantError(
                 f"the id of {self.jobs[task_id]} was given to another task"
             )
-        job = self.jobs[task_id] = Job(
-            number, task_id, work, priority, place, [(self.now, "queued")]
-        )
+
+        number = len(self.jobs)
+        place = (self.now + HEAD_START[priority], number)
+        changes = [Change(self.now, "queued")]
+        job = Job(number, task_id, work, priority, place, changes)
+        self.jobs[task_id] = job
         self.queued.append(job)
         if len(self.queued) > self.settings.queue_size:
             raise InvariantError(f"{len(self.queued)} tasks are queued")
-        unfinished = len(self.queued) + len(self.processing)
-        self.gone = max(
-            self.gone, unfinished + len(self.finished) - self.settings.max_tasks
-        )
+
+        records = self.unfinished + len(self.finished)
+        self.gone = max(self.gone, records - self.settings.max_tasks)
         return job
 
     def no_room(self) -> bool:
         """Whether a submission is to be refused now."""
         self.tick()
-        unfinished = len(self.queued) + len(self.processing)
         return (
             len(self.queued) >= self.settings.queue_size
-            or unfinished >= self.settings.max_tasks
+            or self.unfinished >= self.settings.max_tasks
         )
 
     def estimate(self, job: Job) -> tuple[int, int]:
-        """Between what times from now an accepted task can be expected
-        to finish.
+        """The least and the most seconds in which a task may end.
+
+        That is what can be expected of an accepted one.
         """
         own = job.work.simulated
         others = sum(other.work.simulated for other in self.queued + self.processing)
-        # of a task that is just leaving its worker
+        # A task that is just leaving its worker may count for 30 s.
         return max(1, own), 1 + own + others + 30
 
     def change(self, job: Job, before: str, after: str) -> None:
@@ -121,26 +142,24 @@ class Model:
         self.journal.note(f"    {job}: {before} -> {after}")
         if before != job.status:
             raise InvariantError(
-                f"{job} was {job.status}, and the log has it go from {before} to {after}"
+                f"{job} was {job.status}, and the log has it go "
+                f"from {before} to {after}"
             )
+
         match before, after:
             case "queued", "processing":
                 self._start(job)
             case ("queued", "cancelled") | ("processing", "cancelled"):
                 if job is not self.cancelling and not self.stopping:
                     raise InvariantError(f"{job} was cancelled by nobody")
-                (self.queued if before == "queued" else self.processing).remove(job)
+                others = self.queued if before == "queued" else self.processing
+                others.remove(job)
             case "processing", "completed" | "failed":
-                if not job.due <= self.now <= job.due + LATE:
-                    raise InvariantError(
-                        f"{job} ended {self.now - job.due:+g} s from when it should"
-                    )
-                if after != ("failed" if job.error else "completed"):
-                    raise InvariantError(f"{job} has {after}")
-                self.processing.remove(job)
+                self._end(job, after)
             case _:
                 raise InvariantError(f"{job} went from {before} to {after}")
-        job.changes.append((self.now, after))
+
+        job.changes.append(Change(self.now, after))
         if job.finished:
             job.finish = len(self.finished)
             self.finished.append(job)
@@ -150,37 +169,53 @@ class Model:
         first = min(self.queued, key=lambda job: job.place)
         if job is not first:
             raise InvariantError(f"{job} was started, although {first} comes before it")
+
         self.queued.remove(job)
         self.processing.append(job)
-        if len(self.processing) > self.settings.workers:
+        workers = self.settings.workers
+        if len(self.processing) > workers:
             raise InvariantError(
-                f"{len(self.processing)} tasks are processing, for {self.settings.workers} workers"
+                f"{len(self.processing)} tasks are processing, for {workers} workers"
             )
-        in_time = job.work.seconds < self.settings.task_timeout
-        job.due = self.now + (
-            job.work.seconds if in_time else self.settings.task_timeout
-        )
-        job.error, job.message = (
-            (job.work.error, job.work.message) if in_time else ("timeout", None)
-        )
+
+        if job.work.seconds < self.settings.task_timeout:
+            job.due = self.now + job.work.seconds
+            job.error = job.work.error
+            job.message = job.work.message
+        else:
+            job.due = self.now + self.settings.task_timeout
+            job.error = "timeout"
+            job.message = None
+
+    def _end(self, job: Job, status: str) -> None:
+        if not job.due <= self.now <= job.due + LATE:
+            raise InvariantError(
+                f"{job} ended {self.now - job.due:+g} s from when it should"
+            )
+
+        expected = "failed" if job.error else "completed"
+        if status != expected:
+            raise InvariantError(f"{job} has {status}")
+        self.processing.remove(job)
 
     def hear(self, text: str, fields: dict[str, Any]) -> None:
-        """A line of the log, by the text of its message and the fields
-        in it.
-        """
+        """Hear a line of the log: its message and its fields."""
         self.tick()
         if "loop" in fields:
             self.journal.note(f"    {fields['loop']} has died")
             self.journal.counts["deaths of loops"] += 1
             self.loops.die(fields["loop"], self.now)
             return
-        if fields.get("task_id") not in self.jobs:
+
+        job = self.jobs.get(fields.get("task_id", ""))
+        if job is None:
             raise InvariantError(f"the log says {text!r}")
-        job = self.jobs[fields["task_id"]]
+
         if "dropped" in text:
             job.logged.append("dropped")
+            may_come_late = job.work.habit == "stubborn"
             if not job.finished or not (
-                job.work.habit == "stubborn" or job.changes[-1][0] == self.now
+                may_come_late or job.last_change.at == self.now
             ):
                 raise InvariantError(f"a change of {job} to {fields['to']} was dropped")
         elif "from" in fields:
@@ -196,52 +231,58 @@ class Model:
             raise InvariantError(f"the log says {text!r}")
 
     def check_log(self) -> None:
-        """Hold what the log has said of handlers that ignore their
-        cancellation against what they did.
+        """Hold the log against what handlers with bad habits did.
+
+        They are those that ignore their cancellation.
         """
         for job in self.finished:
-            if job.work.habit == "stubborn" and len(job.changes) == 3:
-                # for so many seconds
-                went_on = job.changes[1][0] + job.work.seconds - job.changes[2][0]
-                expected = ["ignores", "dropped"] if went_on > 1 else ["dropped"]
-                if went_on not in (0, 1) and job.logged != expected:
-                    raise InvariantError(
-                        f"{job} went on for {went_on:g} s, and the log says {job.logged}"
-                    )
+            if job.work.habit != "stubborn" or job.started_at is None:
+                continue
+
+            # It went on for so many seconds after it was cancelled.
+            went_on = job.started_at + job.work.seconds - job.last_change.at
+            expected = ["ignores", "dropped"] if went_on > 1 else ["dropped"]
+            if went_on not in (0, 1) and job.logged != expected:
+                raise InvariantError(
+                    f"{job} went on for {went_on:g} s, and the log says {job.logged}"
+                )
 
     # What is to be seen
 
     def forgotten(self, job: Job) -> bool | None:
-        """Whether a task is answered 404 now; None where it may or may
-        not.
-        """
+        """Whether a task is answered 404 now; None: it may be."""
         self.tick()
         if job.finish is None:
             return False
+
         must, may = self.records_gone()
-        return None if must <= job.finish < may else job.finish < must
+        if must <= job.finish < may:
+            return None
+        return job.finish < must
 
     def records_gone(self) -> tuple[int, int]:
         """How many records must and may have been forgotten by now."""
-        retention, interval = self.settings.retention, self.settings.cleanup_interval
-        must = may = self.gone
-        while (
-            may < len(self.finished)
-            and self.finished[may].changes[-1][0] + retention <= self.now
-        ):
+        retention = self.settings.retention
+        interval = self.settings.cleanup_interval
+        late = self.loops.cleanup_is_late(self.now, interval)
+
+        must = self.gone
+        may = self.gone
+        for job in self.finished[self.gone :]:
+            expires = job.last_change.at + retention
+            if expires > self.now:
+                break
             may += 1
-        if not self.loops.cleanup_is_late(self.now, interval):
-            while (
-                must < may
-                and self.finished[must].changes[-1][0] + retention + interval < self.now
-            ):
+            if not late and expires + interval < self.now:
                 must += 1
+
         self.gone = must
         return must, may
 
     def kept(self, status: str | None) -> set[int]:
-        """The numbers of the tasks, with this status or any, that are
-        surely there now.
+        """The numbers of the tasks that are surely there now.
+
+        They have this status, or any where it is None.
         """
         _, may = self.records_gone()
         jobs = self.queued + self.processing + self.finished[may:]
@@ -249,27 +290,27 @@ class Model:
 
     def check_task(self, job: Job, seen: dict[str, Any]) -> None:
         """Hold what a client sees of a task against what it is."""
-        ahead = sum(other.place < job.place for other in self.queued)
-        job.check(seen, self.now, ahead if job.status == "queued" else None)
+        ahead = None
+        if job.status == "queued":
+            ahead = sum(other.place < job.place for other in self.queued)
+        job.check(seen, self.now, ahead)
 
     def check_health(
         self, status: int, seen: dict[str, Any], clients: int, active: int
     ) -> None:
-        """Hold /health, and the number of clients remembered, against
-        the engine at rest.
+        """Hold /health against the engine at rest.
+
+        ``clients`` are remembered by the limiter, of whom ``active``
+        have a request in their window.
         """
-        late = [
-            poll
-            for poll in self.polls
-            if poll.gone.is_set() or poll.ends(self.settings.wait_timeout) < self.now
-        ]
-        if late:
-            raise InvariantError(f"a long poll is still open: {late[0]}")
-        dead = bool(self.loops.dead)
+        self._check_polls()
+
+        right_status = 503 if self.loops.dead else 200
+        health = "degraded" if self.loops.dead else "ok"
         must, may = self.records_gone()
-        records = len(self.queued) + len(self.processing) + len(self.finished)
+        records = self.unfinished + len(self.finished)
         expected = {
-            "status": "degraded" if dead else "ok",
+            "status": health,
             "queued": len(self.queued),
             "processing": len(self.processing),
             "waiting": len(self.polls),
@@ -278,20 +319,24 @@ class Model:
             "workers": self.settings.workers,
             "queue_size": self.settings.queue_size,
         }
-        if (status, seen) != (503 if dead else 200, expected):
-            names = [name for name in expected if seen.get(name) != expected[name]]
+        if status != right_status or seen != expected:
             told = ", ".join(
-                f"{name} is {seen.get(name)!r} and should be {expected[name]!r}"
-                for name in names
+                f"{name} is {seen.get(name)!r} and should be {right!r}"
+                for name, right in expected.items()
+                if seen.get(name) != right
             )
             raise InvariantError(f"/health ({status}) lies: {told}")
+
         if seen["tasks"] > self.settings.max_tasks:
             raise InvariantError(f"{seen['tasks']} records are kept")
         self.gone = records - seen["tasks"]
-        late_cleanup = self.loops.cleanup_is_late(
-            self.now, self.settings.cleanup_interval
-        )
-        if clients > self.settings.max_clients or (
-            clients > active and not late_cleanup
-        ):
+
+        if clients > min(active, self.settings.max_clients):
             raise InvariantError(f"the limiter remembers {clients} clients")
+
+    def _check_polls(self) -> None:
+        """Raise where a long poll is open that should have ended."""
+        wait_timeout = self.settings.wait_timeout
+        for poll in self.polls:
+            if poll.gone.is_set() or poll.ends(wait_timeout) < self.now:
+                raise InvariantError(f"a long poll is still open: {poll}")

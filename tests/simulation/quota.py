@@ -1,5 +1,7 @@
-"""The rate limit, by counting: how many of all requests that a client
-has ever been granted lie in the last window?
+"""The rate limit, by counting.
+
+How many of all requests that a client has ever been granted lie in the
+last window?
 
 Rule: nothing is thrown away and nothing remembered in a clever way, so
 that this is right by looking at it.
@@ -14,27 +16,33 @@ class Ruling(NamedTuple):
 
     granted: bool
     left: int
-    reset: int  # whole seconds until the oldest granted request has left the window
+    # Whole seconds until the oldest granted request leaves the window.
+    reset: int
 
 
 class Quota:
-    """At most ``limit`` granted requests of a client in any half-open
-    window; no limit where that is None.
+    """At most ``limit`` granted requests of a client in any window.
+
+    The window is half-open. There is no limit where ``limit`` is None.
     """
 
     def __init__(self, limit: int | None, window: int, max_clients: int) -> None:
-        self._limit, self._window, self._max_clients = limit, window, max_clients
-        # the clients in the order of their last granted request
+        self._limit = limit
+        self._window = window
+        self._max_clients = max_clients
+        # The clients in the order of their last granted request.
         self._granted: dict[str, list[float]] = {}
 
     def ask(self, client: str, now: float) -> Ruling | None:
         """Rule on a request, and remember it where it is granted."""
         if self._limit is None:
             return None
+
         counted = self.active(now)
         if client not in counted and len(counted) >= self._max_clients:
-            # the least recently granted client is forgotten
-            del self._granted[counted[0]]
+            least_recent = counted[0]
+            del self._granted[least_recent]
+
         times = self._granted.get(client, [])
         inside = [time for time in times if time > now - self._window]
         granted = len(inside) < self._limit
@@ -42,15 +50,15 @@ class Quota:
             self._granted.pop(client, None)
             self._granted[client] = [*times, now]
             inside.append(now)
-        return Ruling(
-            granted,
-            self._limit - len(inside),
-            math.ceil(inside[0] + self._window - now),
-        )
+
+        left = self._limit - len(inside)
+        reset = math.ceil(inside[0] + self._window - now)
+        return Ruling(granted, left, reset)
 
     def active(self, now: float, grace: float = 0) -> list[str]:
-        """The clients with a granted request in the last window, and
-        ``grace`` seconds before.
+        """The clients with a granted request in the last window.
+
+        The window reaches back ``grace`` seconds more.
         """
         return [
             client

@@ -1,5 +1,6 @@
-"""The clients' requests, each sent to the application and its answer
-held against the model.
+"""The clients' requests: each is sent to the application.
+
+Its answer is held against the model.
 
 Rule: all but lists and long polls are answered without a pause, so that
 what is right before is right after.
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp
 from tests.simulation.job import Job, Poll
 from tests.simulation.journal import InvariantError, Journal
 from tests.simulation.model import Model
-from tests.simulation.quota import Quota
+from tests.simulation.quota import Quota, Ruling
 from tests.simulation.wire import Answer, ask
 from tests.simulation.work import Work
 
@@ -21,12 +22,13 @@ UNKNOWN = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 
 
 class Caller(NamedTuple):
-    client: str  # whom the rate limit counts
+    # Whom the rate limit counts.
+    client: str
     address: str | None
 
 
 class Refused(NamedTuple):
-    """A request over the limit: its client may come again at ``until``."""
+    """A request over the limit; its client may come at ``until``."""
 
     client: str
     until: float
@@ -78,51 +80,59 @@ NONSENSE = (
 
 
 class Requests:
-    """Sends requests, and raises InvariantError where an answer is not
-    what the model predicts.
+    """Sends requests, and holds the answers against the model.
+
+    Raises InvariantError where one is not what the model predicts.
     """
 
     def __init__(
         self, app: ASGIApp, model: Model, quota: Quota, journal: Journal
     ) -> None:
-        self._app, self._model, self._quota, self._journal = app, model, quota, journal
+        self._app = app
+        self._model = model
+        self._quota = quota
+        self._journal = journal
         self.refused: list[Refused] = []
 
     async def submit(
         self, caller: Caller, work: Work, priority: str | None
     ) -> Job | None:
         """Submit a task; the accepted one, or None."""
-        body = {"task_type": work.task_type, "parameters": work.submitted}
-        body |= {} if priority is None else {"priority": priority}
+        submission = {"task_type": work.task_type, "parameters": work.submitted}
+        if priority is not None:
+            submission["priority"] = priority
+        body = json.dumps(submission).encode()
+
         full = self._model.no_room()
-        answer = await self._send(
-            caller, "POST", "/tasks", body=json.dumps(body).encode()
-        )
+        answer = await self._send(caller, "POST", "/tasks", body=body)
         if answer is None:
             return None
         if full or self._model.stopping:
             code = "shutting_down" if self._model.stopping else "queue_full"
-            self._expect_problem(answer, 503, code)
-            self._expect(
-                int(answer.headers.get("retry-after", 0)) >= 1,
-                "a 503 does not say when to come again",
-            )
+            self._check_no_room(answer, code)
             return None
+        return self._check_accepted(answer, work, priority or "normal")
+
+    def _check_no_room(self, answer: Answer, code: str) -> None:
+        self._expect_problem(answer, 503, code)
+        retry_after = int(answer.headers.get("retry-after", 0))
+        self._expect(retry_after >= 1, "a 503 does not say when to come again")
+
+    def _check_accepted(self, answer: Answer, work: Work, priority: str) -> Job:
         self._expect(
             answer.status == 202,
             f"there is room, and a submission is answered {answer.status}",
         )
         seen = answer.json()
-        job = self._model.accept(seen["task_id"], work, priority or "normal")
+        job = self._model.accept(seen["task_id"], work, priority)
         self._model.check_task(job, seen)
         self._expect(
             answer.headers.get("location") == f"/tasks/{job.task_id}",
             "a 202 does not say where to poll",
         )
-        retry_after, (least, most) = (
-            int(answer.headers.get("retry-after", 0)),
-            self._model.estimate(job),
-        )
+
+        retry_after = int(answer.headers.get("retry-after", 0))
+        least, most = self._model.estimate(job)
         self._expect(
             least <= retry_after <= most,
             f"{job} is to be polled in {retry_after} s, not {least} to {most} s",
@@ -137,43 +147,52 @@ class Requests:
             self._check_task_answer(answer, job, forgotten)
 
     async def wait(self, caller: Caller, poll: Poll) -> None:
-        """Long poll a task, until there is news or the client leaves."""
-        job, model = poll.job, self._model
+        """Poll a task until there is news or the client leaves."""
+        job = poll.job
+        model = self._model
         model.tick()
         forgotten = model.forgotten(job)
-        poll.begun, poll.seen = (
-            model.now,
-            len(job.changes) if poll.since is None else poll.since,
-        )
-        query = "wait=true" if poll.since is None else f"wait=true&since={poll.since}"
+        poll.begun = model.now
+        if poll.since is None:
+            poll.seen = len(job.changes)
+            query = "wait=true"
+        else:
+            poll.seen = poll.since
+            query = f"wait=true&since={poll.since}"
+
         model.polls.append(poll)
-        answer = await self._send(
-            caller, "GET", f"/tasks/{job.task_id}", job, query=query, poll=poll
-        )
+        path = f"/tasks/{job.task_id}"
+        answer = await self._send(caller, "GET", path, job, query=query, poll=poll)
         model.polls.remove(poll)
+
         model.tick()
         if poll.gone.is_set() or answer is None:
             return
         if self._check_task_answer(answer, job, forgotten):
-            ends = poll.ends(model.settings.wait_timeout)
+            late = model.now - poll.ends(model.settings.wait_timeout)
             self._expect(
-                model.now == ends,
-                f"a long poll on {job} ended {model.now - ends:+g} s from when it should",
+                late == 0,
+                f"a long poll on {job} ended {late:+g} s from when it should",
             )
 
     async def cancel(self, caller: Caller, job: Job) -> None:
         """Cancel a task."""
-        forgotten, status, model = self._model.forgotten(job), job.status, self._model
+        model = self._model
+        forgotten = model.forgotten(job)
+        before = job.status
+
         model.cancelling = job
         answer = await self._send(caller, "DELETE", f"/tasks/{job.task_id}", job)
         model.cancelling = None
+
         if answer is None:
             self._expect(
-                job.status == status, f"{job} was cancelled by a refused request"
+                job.status == before, f"{job} was cancelled by a refused request"
             )
-        elif status in ("completed", "failed") and not (
-            answer.status == 404 and forgotten is not False
-        ):
+            return
+
+        gone = answer.status == 404 and forgotten is not False
+        if before in ("completed", "failed") and not gone:
             self._expect(forgotten is not True, f"{job} should have been forgotten")
             self._expect_problem(answer, 409, "task_finished")
         elif self._check_task_answer(answer, job, forgotten):
@@ -186,35 +205,21 @@ class Requests:
         self, caller: Caller, status: str | None, limit: int | None, as_lines: bool
     ) -> None:
         """Read many tasks, each as it is when it comes."""
-        model, numbers = self._model, list[int]()
+        model = self._model
         model.tick()
-        before, end = model.kept(status), len(model.jobs)
+        kept_before = model.kept(status)
+        end = len(model.jobs)
+        numbers: list[int] = []
 
         def on_chunk(chunk: bytes) -> None:
             with model.noticing():
                 lines = chunk.strip(b"[],\n").replace(b"\n", b",")
                 for seen in json.loads(b"[" + lines + b"]"):
-                    job = model.jobs.get(seen["task_id"])
-                    if job is None or job.number >= end:
-                        raise InvariantError(
-                            "a list shows a task that was submitted later, or never"
-                        )
-                    self._expect(
-                        status in (None, job.status),
-                        f"a list of {status} tasks shows {job}, {job.status}",
-                    )
-                    self._expect(
-                        model.forgotten(job) is not True,
-                        f"a list shows {job}, which is to be forgotten",
-                    )
-                    model.check_task(job, seen)
+                    job = self._check_listed(seen, status, end)
                     numbers.append(job.number)
 
-        query = "&".join(
-            f"{name}={value}"
-            for name, value in (("status", status), ("limit", limit))
-            if value
-        )
+        asked = {"status": status, "limit": limit}
+        query = "&".join(f"{name}={value}" for name, value in asked.items() if value)
         accept = "application/x-ndjson" if as_lines else "*/*"
         answer = await self._send(
             caller, "GET", "/tasks", query=query, accept=accept, on_chunk=on_chunk
@@ -222,8 +227,10 @@ class Requests:
         model.tick()
         if answer is None:
             return
+
         self._expect(answer.status == 200, f"a list is answered {answer.status}")
-        count = len(answer.body.splitlines() if as_lines else answer.json())
+        listed = answer.body.splitlines() if as_lines else answer.json()
+        count = len(listed)
         self._expect(
             count == len(numbers) <= (limit or count),
             f"a list has {count} tasks, with limit={limit}",
@@ -232,31 +239,52 @@ class Requests:
             numbers == sorted(set(numbers)), "a list is not in the order submitted"
         )
         if count != limit:
-            self._expect(
-                before & model.kept(status) <= set(numbers), "a list leaves out a task"
+            kept = kept_before & model.kept(status)
+            self._expect(kept <= set(numbers), "a list leaves out a task")
+
+    def _check_listed(self, seen: dict[str, Any], status: str | None, end: int) -> Job:
+        """The task that a list shows, one of the first ``end``."""
+        job = self._model.jobs.get(seen["task_id"])
+        if job is None or job.number >= end:
+            raise InvariantError(
+                "a list shows a task that was submitted later, or never"
             )
+
+        self._expect(
+            status in (None, job.status),
+            f"a list of {status} tasks shows {job}, {job.status}",
+        )
+        self._expect(
+            self._model.forgotten(job) is not True,
+            f"a list shows {job}, which is to be forgotten",
+        )
+        self._model.check_task(job, seen)
+        return job
 
     async def send_nonsense(self, caller: Caller, nonsense: Nonsense) -> None:
         """Send what cannot be served."""
-        method, path, status, code, query, body = nonsense
-        answer = await self._send(caller, method, path, query=query, body=body)
+        answer = await self._send(
+            caller,
+            nonsense.method,
+            nonsense.path,
+            query=nonsense.query,
+            body=nonsense.body,
+        )
         if answer is not None:
-            self._expect_problem(answer, status, code)
+            self._expect_problem(answer, nonsense.status, nonsense.code)
 
     async def check_health(self, clients: int) -> None:
-        """Ask for the counts, of an engine at rest which remembers so
-        many clients.
+        """Ask for the counts of an engine at rest.
+
+        It remembers so many clients.
         """
-        model, interval = self._model, self._model.settings.cleanup_interval
+        model = self._model
         model.tick()
         answer = await ask(self._app, "GET", "/health", None)
         self._expect("ratelimit" not in answer.headers, "the rate limit covers /health")
-        model.check_health(
-            answer.status,
-            answer.json(),
-            clients,
-            len(self._quota.active(model.now, interval)),
-        )
+
+        active = self._quota.active(model.now, model.settings.cleanup_interval)
+        model.check_health(answer.status, answer.json(), clients, len(active))
 
     async def _send(
         self,
@@ -266,26 +294,22 @@ class Requests:
         job: Job | None = None,
         *,
         poll: Poll | None = None,
+        query: str = "",
         **more: Any,
     ) -> Answer | None:
-        """The answer; None where the limit refuses the request, as it
-        has to.
-        """
+        """The answer; None where the limit refuses, as it has to."""
         self._model.tick()
         begun = self._model.now
         ruling = self._quota.ask(caller.client, begun)
+        gone = None if poll is None else poll.gone
         answer = await ask(
-            self._app,
-            method,
-            path,
-            caller.address,
-            gone=poll.gone if poll else None,
-            **more,
+            self._app, method, path, caller.address, query=query, gone=gone, **more
         )
-        name = f"/tasks/({job.number})" if job else path
-        query = "?" + more["query"] if more.get("query") else ""
+
+        shown_path = path if job is None else f"/tasks/({job.number})"
+        shown_query = f"?{query}" if query else ""
         self._journal.note(
-            f"{caller.address} {method} {name}{query} -> {answer.status}"
+            f"{caller.address} {method} {shown_path}{shown_query} -> {answer.status}"
         )
         self._journal.counts["requests"] += 1
         self._journal.counts[f"answered {answer.status}"] += 1
@@ -293,35 +317,49 @@ class Requests:
             answer.headers.get("cache-control") == "no-store",
             "an answer under /tasks may be stored",
         )
-        told = (answer.headers.get("ratelimit-policy"), answer.headers.get("ratelimit"))
-        if ruling is None:
-            self._expect(
-                told == (None, None) and answer.status != 429,
-                "a request is limited, but RATE_LIMIT is off",
-            )
+
+        self._check_limit(answer, caller, ruling)
+        if ruling is None or ruling.granted:
             return answer
-        settings = self._model.settings
-        policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
-        if ruling.granted == (answer.status == 429):
-            left = ruling.left + ruling.granted
-            raise InvariantError(
-                f"{caller.client} had {left} requests left, and is answered {answer.status}"
-            )
-        limit = f'"default";r={ruling.left};t={ruling.reset}'
-        self._expect(
-            told == (policy, limit),
-            f"the rate limit is told as {told[1]}, and is {limit}",
-        )
-        if ruling.granted:
-            return answer
-        self._expect_problem(answer, 429, "rate_limited")
-        told_to_wait = answer.headers.get("retry-after")
-        self._expect(
-            told_to_wait == str(ruling.reset),
-            f"Retry-After is {told_to_wait}, and should be {ruling.reset}",
-        )
+
+        self._check_refusal(answer, ruling)
         self.refused.append(Refused(caller.client, begun + ruling.reset))
         return None
+
+    def _check_limit(
+        self, answer: Answer, caller: Caller, ruling: Ruling | None
+    ) -> None:
+        """Hold what the headers tell of the limit to the ruling."""
+        told_policy = answer.headers.get("ratelimit-policy")
+        told_limit = answer.headers.get("ratelimit")
+        refused = answer.status == 429
+        if ruling is None:
+            limited = refused or told_policy is not None or told_limit is not None
+            self._expect(not limited, "a request is limited, but RATE_LIMIT is off")
+            return
+
+        if ruling.granted == refused:
+            left = ruling.left + ruling.granted
+            raise InvariantError(
+                f"{caller.client} had {left} requests left, "
+                f"and is answered {answer.status}"
+            )
+
+        settings = self._model.settings
+        policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
+        limit = f'"default";r={ruling.left};t={ruling.reset}'
+        self._expect(
+            told_policy == policy and told_limit == limit,
+            f"the rate limit is told as {told_limit}, and is {limit}",
+        )
+
+    def _check_refusal(self, answer: Answer, ruling: Ruling) -> None:
+        self._expect_problem(answer, 429, "rate_limited")
+        told = answer.headers.get("retry-after")
+        self._expect(
+            told == str(ruling.reset),
+            f"Retry-After is {told}, and should be {ruling.reset}",
+        )
 
     def _check_task_answer(
         self, answer: Answer, job: Job, forgotten: bool | None
@@ -331,6 +369,7 @@ class Requests:
             self._expect_problem(answer, 404, "task_not_found")
             self._model.gone = max(self._model.gone, (job.finish or 0) + 1)
             return False
+
         self._expect(
             answer.status == 200 and forgotten is not True,
             f"{job}, {job.status}, is answered {answer.status}",
@@ -339,15 +378,12 @@ class Requests:
         return True
 
     def _expect_problem(self, answer: Answer, status: int, code: str) -> None:
-        problem = answer.headers.get("content-type") == "application/problem+json"
-        seen = (
-            (answer.status, answer.json().get("code"))
-            if problem
-            else (answer.status, "no problem document")
-        )
+        told = "no problem document"
+        if answer.headers.get("content-type") == "application/problem+json":
+            told = answer.json().get("code")
         self._expect(
-            seen == (status, code),
-            f"the answer is {seen}, and should be {(status, code)}",
+            answer.status == status and told == code,
+            f"the answer is {(answer.status, told)}, and should be {(status, code)}",
         )
 
     @staticmethod

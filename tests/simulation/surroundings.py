@@ -1,5 +1,6 @@
-"""What is put around the engine for a day: its log is heard, its
-handlers have bad habits, and its loops can die.
+"""What is put around the engine for a day.
+
+Its log is heard, its handlers have bad habits, and its loops can die.
 
 Rule: all of it is patched in from outside, around whatever the engine
 has at that moment, and taken out again.
@@ -28,29 +29,32 @@ class Sabotage:
         self._doomed: Counter[str] = Counter()
 
     def doom(self, name: str, times: int) -> None:
-        """Let the next loops with this name die: "worker" or "cleanup"."""
+        """Let the next loops of a name die: "worker" or "cleanup"."""
         self._doomed[name] += times
-        self._model.journal.note(
-            f"    sabotage: the {name} is to die, {self._doomed[name]} times"
-        )
+        left = self._doomed[name]
+        self._model.journal.note(f"    sabotage: the {name} is to die, {left} times")
 
     def strike(self, name: str, at_once: bool = False) -> None:
         """Called by a loop: die, if that is planned."""
-        if at_once or self._doomed[name]:
-            self._doomed[name] -= not at_once
-            self._model.loops.excused += 1
-            raise RuntimeError("sabotage")
+        if not at_once:
+            if not self._doomed[name]:
+                return
+            self._doomed[name] -= 1
+
+        self._model.loops.excused += 1
+        raise RuntimeError("sabotage")
 
 
 @contextlib.contextmanager
 def surroundings(model: Model, sabotage: Sabotage) -> Iterator[None]:
     """Put these around the engine."""
-    get, sweep, run_handler = PendingQueue._get, cleanup.sweep, WorkerPool._run_handler
+    get = PendingQueue._get
+    sweep = cleanup.sweep
+    run_handler = WorkerPool._run_handler
 
-    def mortal_get(queue: PendingQueue, *index: int) -> Task:
-        if not index:  # a worker takes the first, not a client its own
-            sabotage.strike("worker")
-        return get(queue, *index)
+    def mortal_get(queue: PendingQueue) -> Task:
+        sabotage.strike("worker")
+        return get(queue)
 
     def mortal_sweep(*args: Any) -> bool:
         sabotage.strike("cleanup")
@@ -79,16 +83,17 @@ class _Watcher(logging.Handler):
         self._model = model
 
     def emit(self, record: logging.LogRecord) -> None:
+        fields = record.args if isinstance(record.args, dict) else {}
         with self._model.noticing():
-            self._model.hear(
-                record.msg, record.args if isinstance(record.args, dict) else {}
-            )
+            self._model.hear(record.msg, fields)
 
 
 @contextlib.contextmanager
 def _heard(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
-    """Let the handler, and nobody else, hear all that the logger says."""
-    level, propagate = logger.level, logger.propagate
+    """Let the handler alone hear all that the logger says."""
+    level = logger.level
+    propagate = logger.propagate
+
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False

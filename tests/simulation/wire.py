@@ -39,26 +39,31 @@ async def ask(
     gone: asyncio.Event | None = None,
     on_chunk: Callable[[bytes], None] | None = None,
 ) -> Answer:
-    """The answer to one request, whose client leaves when ``gone`` is
-    set. ``on_chunk`` sees the body of a 200 come.
+    """The answer to one request, whose client leaves at ``gone``.
+
+    ``on_chunk`` sees the body of a 200 come.
     """
     start: Message = {}
     chunks: list[bytes] = []
 
     async def send(message: Message) -> None:
-        start.update(message if message["type"] == "http.response.start" else {})
+        if message["type"] == "http.response.start":
+            start.update(message)
+
         chunk = message.get("body", b"")
         chunks.append(chunk)
         if chunk and on_chunk is not None and start["status"] == 200:
             on_chunk(chunk)
 
     headers = [JSON, (b"accept", accept.encode())]
+    scope = scope_of(method, path, address, query, headers)
     receive = receive_from(body, gone or asyncio.Event())
     try:
-        await app(scope_of(method, path, address, query, headers), receive, send)
+        await app(scope, receive, send)
     except Exception as error:
         raise InvariantError(f"{method} {path} raised {error!r}") from error
     if not start:
         raise InvariantError(f"{method} {path} was not answered")
+
     answered = {name.decode(): value.decode() for name, value in start["headers"]}
     return Answer(start["status"], answered, b"".join(chunks))

@@ -16,69 +16,88 @@ from typing import Any, NamedTuple
 Run = Callable[[str, Any, Any], Awaitable[dict[str, Any]]]
 
 HABITS = (
-    "hangs",  # would take an hour
-    "stubborn",  # ignores its cancellation and works to its end
-    "gives up",  # raises CancelledError although nobody has cancelled it
+    # Would take an hour.
+    "hangs",
+    # Ignores its cancellation and works to its end.
+    "stubborn",
+    # Raises CancelledError although nobody has cancelled it.
+    "gives up",
     "kills its worker",
 )
 
 
 class Work(NamedTuple):
-    """A task as it is submitted, and how it is to end where nobody
-    cancels it.
+    """A task as it is submitted, and how it is to end.
+
+    That is its end where nobody cancels it.
     """
 
     task_type: str
     submitted: dict[str, Any]
-    parameters: dict[str, Any]  # as the API shows them: with the defaults filled in
+    # As the API shows them: with the defaults filled in.
+    parameters: dict[str, Any]
     seconds: float  # in process
     result: dict[str, Any] | None = None
-    error: str | None = None  # the code of its failure
-    message: str | None = None  # and the message, where the client has chosen it
+    # The code of its failure, and the message, where the client has
+    # chosen it.
+    error: str | None = None
+    message: str | None = None
     shows_progress: bool = True  # each second
     habit: str | None = None
 
     @property
     def simulated(self) -> int:
         """How long the API expects it to take."""
-        sections: int = self.parameters.get("sections", 0)
-        return {"generate_report": 10 + sections, "count_primes": 0}.get(
-            self.task_type, 5
-        )
+        match self.task_type:
+            case "generate_report":
+                sections: int = self.parameters["sections"]
+                return 10 + sections
+            case "count_primes":
+                return 0
+            case _:
+                return 5
 
 
 def make_work(rng: random.Random) -> Work:
     """Some work, any kind of it."""
-    (make,) = rng.choices(
-        (_sum, _report, _primes, _failure, _bad_habit), (40, 20, 10, 15, 15)
-    )
+    shares: dict[Callable[[random.Random], Work], int] = {
+        _sum: 40,
+        _report: 20,
+        _primes: 10,
+        _failure: 15,
+        _bad_habit: 15,
+    }
+    (make,) = rng.choices(list(shares), list(shares.values()))
     return make(rng)
 
 
 def _sum(rng: random.Random) -> Work:
-    numbers: list[Any] = [
-        rng.randrange(-(10**30), 10**30) for _ in range(rng.randint(1, 5))
-    ]
+    count = rng.randint(1, 5)
+    numbers: list[Any] = [rng.randrange(-(10**30), 10**30) for _ in range(count)]
     if rng.random() < 0.3:
         numbers = [rng.randrange(-(10**9), 10**9) / 1000 for _ in numbers]
     if rng.random() < 0.1:
         numbers = [1e308, 1e308]
-    parameters, total = {"numbers": numbers}, sum(map(Fraction, numbers), Fraction())
+
+    parameters = {"numbers": numbers}
+    total = sum(map(Fraction, numbers), Fraction())
     if abs(total) > 10**308:
         return Work("compute_sum", parameters, parameters, 5, error="task_failed")
-    result = {"sum": int(total) if type(numbers[0]) is int else float(total)}
-    return Work("compute_sum", parameters, parameters, 5, result)
+
+    whole = isinstance(numbers[0], int)
+    shown = int(total) if whole else float(total)
+    return Work("compute_sum", parameters, parameters, 5, {"sum": shown})
 
 
 def _report(rng: random.Random) -> Work:
     submitted: dict[str, Any] = {"title": f"Report {rng.randrange(1000)}"}
     if rng.random() < 0.7:
         submitted["sections"] = rng.randint(1, 20)
+
     parameters = {"sections": 5} | submitted
-    result = {"title": submitted["title"], "report": parameters["sections"]}
-    return Work(
-        "generate_report", submitted, parameters, 10 + parameters["sections"], result
-    )
+    sections = parameters["sections"]
+    result = {"title": submitted["title"], "report": sections}
+    return Work("generate_report", submitted, parameters, 10 + sections, result)
 
 
 def _primes(rng: random.Random) -> Work:
@@ -87,28 +106,29 @@ def _primes(rng: random.Random) -> Work:
         all(number % divisor for divisor in range(2, number))
         for number in range(2, limit + 1)
     )
+    parameters = {"limit": limit}
     return Work(
         "count_primes",
-        {"limit": limit},
-        {"limit": limit},
-        0,
-        {"count": count},
+        parameters,
+        parameters,
+        seconds=0,
+        result={"count": count},
         shows_progress=False,
     )
 
 
 def _failure(rng: random.Random) -> Work:
     kind = rng.choice(("task_failed", "timeout", "crash"))
-    submitted = {"kind": kind} | (
-        {"message": f"Failure {rng.randrange(1000)}"} if rng.random() < 0.5 else {}
-    )
+    submitted = {"kind": kind}
+    if rng.random() < 0.5:
+        submitted["message"] = f"Failure {rng.randrange(1000)}"
+
     parameters = {"message": "This failure was asked for."} | submitted
-    error, message = {"crash": ("internal_error", None)}.get(
-        kind, (kind, parameters["message"])
-    )
-    return Work(
-        "simulate_failure", submitted, parameters, 5, error=error, message=message
-    )
+    failure = Work("simulate_failure", submitted, parameters, seconds=5)
+    if kind == "crash":
+        # What it says is the engine's own affair.
+        return failure._replace(error="internal_error")
+    return failure._replace(error=kind, message=parameters["message"])
 
 
 def _bad_habit(rng: random.Random) -> Work:
@@ -122,17 +142,20 @@ def _bad_habit(rng: random.Random) -> Work:
     )
     match habit:
         case "stubborn":
-            return work._replace(result=(work.result or {}) | title)
+            result = {"title": habit, "report": work.parameters["sections"]}
+            return work._replace(result=result)
         case "hangs":
             return work._replace(seconds=3600, result={}, shows_progress=False)
         case "gives up":
-            return work._replace(
-                seconds=1, result=None, error="internal_error", shows_progress=False
-            )
+            seconds = 1
         case _:
-            return work._replace(
-                seconds=0, result=None, error="internal_error", shows_progress=False
-            )
+            seconds = 0
+    return work._replace(
+        seconds=seconds,
+        result=None,
+        error="internal_error",
+        shows_progress=False,
+    )
 
 
 def with_habits(run: Run) -> Run:
@@ -159,8 +182,9 @@ def with_habits(run: Run) -> Run:
 
 
 class AtOnce(Executor):
-    """Counts primes right here: another process would not hold virtual
-    time back.
+    """Counts primes right here.
+
+    Another process would not hold virtual time back.
     """
 
     def submit(
