@@ -1,10 +1,10 @@
 """The lives that taskmanager/LIFE.md tells: of a task, a poll, a cancel
 and a stop, each as the ordered log of a real run.
 
-``python -m tests.life`` plays them in virtual time, and writes the page;
-test_life.py plays them too, and compares. What is noted stands in CALLS,
-and why one call comes before another in LIVES: both are held against the
-engine and the run, so neither rots.
+``python -m tests.life`` plays them in virtual time, and writes the
+page; test_life.py plays them too, and compares. What is noted stands in
+CALLS, and why one call comes before another in LIVES: both are held
+against the engine and the run, so neither rots.
 """
 
 import ast
@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 import httpx
@@ -29,7 +29,7 @@ from tests.syntax import PACKAGE
 
 PAGE = PACKAGE / "LIFE.md"
 # The event loop calls this once in each of its turns.
-TURN: CodeType = asyncio.Handle._run.__code__  # type: ignore[attr-defined]
+TURN = asyncio.Handle._run.__code__
 
 # Functions by module and name, and what happens when they are called.
 # What stands in braces are a function's own parameters. Those after the
@@ -260,8 +260,8 @@ async def a_stop(recorder: Recorder) -> None:
             poll = asyncio.create_task(client.get(f"{path}?wait=true"), name="GET")
             await asyncio.sleep(2.5)
             recorder.noting = True
-            # Its handler runs before this returns; that of raise_signal,
-            # in Python 3.10, somewhat later.
+            # Its handler runs before this returns. In Python 3.10, that
+            # of raise_signal runs somewhat later.
             signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
             await poll
     finally:
