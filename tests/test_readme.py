@@ -135,6 +135,30 @@ def test_tools_of_form_and_types_are_installed_by_ci_alone() -> None:
     assert not set(tools) & set(requirements("requirements.txt"))
 
 
+# Beside the README
+
+PAGES = sorted(
+    page.relative_to(readme.ROOT)
+    for folder in [".", "taskmanager", "tests", "benchmarks", "notebooks"]
+    for page in (readme.ROOT / folder).glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    text = (readme.ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (readme.ROOT / page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_of_a_page_run_modules_that_there_are(page: Path) -> None:
+    text = (readme.ROOT / page).read_text(encoding="utf-8")
+    ours = r"python -m\s((?:tests|notebooks|benchmarks)[\w.]*)"
+    for module in re.findall(ours, text):
+        assert find_spec(module), module
+
+
 # How to add a task type
 
 
