@@ -42,17 +42,20 @@ CALLS = {
     "manager.submit": "It looks for a stop, a known key and a full queue first.",
     "store.add": "Task {task.number} is kept: whoever has its id finds it.",
     "pending._put": "Task {item.number} takes a slot, behind those that go first.",
-    "pending._get": "The task at index {index} leaves, and its slot is free.",
+    "pending._get": "The first in the queue leaves it; its slot is free.",
+    "pending.remove": "Task {task.number} leaves the queue; its slot is free.",
     "manager.wait": "The long poll begins, with one deadline for all of it.",
-    "manager.cancel": "What has finished already could not be cancelled.",
+    "manager.cancel": "It would refuse a task that has completed or failed.",
     "manager._change_status": "Task {task.number} is to be {status.value}.",
     "task.change_status": (
-        "Task {self.number}, {self.status.value} in version {self.version}, "
-        "becomes {status.value} in the next."
+        "Task {self.number} goes from {self.status.value}, its version "
+        "{self.version}, to {status.value}."
     ),
     "task.next_change": "Gives the Event that task {self.number}'s next change sets.",
     "task.to_dict": "The answer shows task {self.number} as it is now.",
     "task.report_progress": "{percent} % of task {self.number} are done.",
+    "workers._process": "A worker has task {task.number}, and waits for its end.",
+    "workers._run_handler": "Task {task.number} has an asyncio task of its own.",
     "task_types.run": "The work begins: {task_type}.",
     "workers._interrupt": (
         "Task {task.number}'s handler will get a CancelledError in its next turn."
@@ -69,6 +72,11 @@ OUTSIDE = {
     ("asyncio.locks", "set"): "asyncio.Event.set",
     ("asyncio.locks", "wait"): "asyncio.Event.wait",
     ("uvicorn.server", "handle_exit"): "uvicorn.handle_exit",
+}
+# Whose turn it is, by the coroutine of its asyncio.Task.
+WHOSE = {
+    "_run_handler": "handler",
+    "wait": "poll",
 }
 
 
@@ -104,6 +112,7 @@ class Recorder:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.noting = False
+        self.failures: list[str] = []
         self._turn = 0
         # In which turn each call began. It holds the frames, so that no
         # later one can be taken for one of them.
@@ -155,13 +164,20 @@ class Recorder:
             depth += self._begun.get(caller) == self._turn
             caller = caller.f_back
 
+        # Raised here, an error would end up in the engine.
+        try:
+            what = CALLS[call].format_map(frame.f_locals)
+        except (KeyError, AttributeError) as error:
+            what = ""
+            self.failures.append(f"{call} has no {error}")
+
         step = Step(
             at=asyncio.get_running_loop().time(),
             turn=self._turn,
             whose=_whose_turn(),
             depth=depth,
             call=call,
-            what=CALLS[call].format_map(frame.f_locals),
+            what=what,
         )
         self.steps.append(step)
 
@@ -181,8 +197,10 @@ def _is_engine(frame: FrameType | None) -> bool:
 
 
 def _whose_turn() -> str:
-    """The name of the asyncio.Task that runs; where it was given none,
-    what its coroutine is called, or calls itself.
+    """The name of the asyncio.Task that runs.
+
+    Where it was given none, its coroutine may have one, or is one of
+    WHOSE.
     """
     task = asyncio.current_task()
     if task is None:
@@ -191,8 +209,8 @@ def _whose_turn() -> str:
         return task.get_name()
 
     coroutine: Any = task.get_coro()
-    name = coroutine.__name__.strip("_").replace("_", " ")
-    return str(coroutine.cr_frame.f_locals.get("name", name))
+    name = str(coroutine.cr_frame.f_locals.get("name", coroutine.__name__))
+    return WHOSE.get(name, name)
 
 
 # What is played
@@ -334,6 +352,13 @@ LIVES = [
         [
             Reason(
                 "api.get_task",
+                "manager.wait",
+                "The version that the client has seen is settled in the turn of its "
+                "request. One turn later, the task may have changed already, and "
+                "the poll would wait for another change.",
+            ),
+            Reason(
+                "manager.wait",
                 "task.next_change",
                 "To look for news and to ask for the Event is one step. A change "
                 "between the two would wake nobody, and the poll would sleep on.",
@@ -362,7 +387,7 @@ LIVES = [
         a_cancel,
         [
             Reason(
-                "pending._get",
+                "pending.remove",
                 "task.change_status",
                 "The slot of a queued task is free as soon as the task is cancelled: "
                 "an entry that waited for a worker would make an empty queue full.",
@@ -469,10 +494,13 @@ def section(life: Life) -> str:
 
 
 def played(life: Life) -> list[Step]:
-    """The steps of a new run."""
+    """The steps of a new run. Raises OutdatedError."""
     recorder = Recorder()
     with recorder.watching():
         run_in_virtual_time(life.play(recorder))
+
+    for failure in recorder.failures:
+        raise OutdatedError(f"{failure}: mend CALLS in tests/life.py")
     return recorder.steps
 
 

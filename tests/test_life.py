@@ -33,7 +33,15 @@ def test_a_module_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_name_of_two_functions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(life.CALLS, "manager.__init__", "Which one?")
     monkeypatch.setitem(life.CALLS, "middleware.__call__", "Which one?")
-    with pytest.raises(life.OutdatedError, match=r"2 functions middleware\.__call__"):
+    with pytest.raises(
+        life.OutdatedError, match=r"functions middleware\.__call__, not one"
+    ):
+        life.page()
+
+
+def test_a_parameter_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(life.CALLS, "store.add", "Task {number} is kept.")
+    with pytest.raises(life.OutdatedError, match=r"store\.add has no 'number'"):
         life.page()
 
 

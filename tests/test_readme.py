@@ -96,7 +96,9 @@ def test_the_table_of_settings_has_every_default() -> None:
     rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", TEXT, re.MULTILINE)
     shown = {name: float(value) for name, value in rows}
     defaults = {
-        field.name.upper(): field.default for field in dataclasses.fields(Settings)
+        field.name.upper(): field.default
+        for field in dataclasses.fields(Settings)
+        if isinstance(field.default, int | float)
     }
     assert shown == defaults
 
