@@ -15,6 +15,7 @@ import pytest
 
 from taskmanager.settings import Settings
 from tests import readme
+from tests.syntax import PACKAGE
 
 TEXT = readme.README.read_text(encoding="utf-8")
 VARYING = [
@@ -101,6 +102,27 @@ def test_the_table_of_settings_has_every_default() -> None:
         if isinstance(field.default, int | float)
     }
     assert shown == defaults
+
+
+def tools() -> list[tuple[str, str]]:
+    """The rows of the table of the exercise's tools."""
+    _, section = TEXT.split("### Where the exercise's tools are")
+    section, *_ = section.split("\n## ")
+    return re.findall(r"^\| (.*`.*|.* .*) \| (.*`.*) \|$", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("tool", "where"), tools())
+def test_a_tool_of_the_exercise_is_where_the_readme_says(tool: str, where: str) -> None:
+    files = re.findall(r"`(\w+\.py)`", where)
+    texts = [(PACKAGE / file).read_text(encoding="utf-8") for file in files]
+    for name in re.findall(r"`(?:asyncio|collections)\.(\w+)`", tool):
+        assert all(re.search(rf"\b{name}\b", text) for text in texts), name
+    for name in re.findall(r"`(\w+)`", where):
+        assert any(re.search(rf"\b{name}\b", text) for text in texts), name
+
+
+def test_the_table_of_tools_has_all_that_the_exercise_asks_for() -> None:
+    assert len(tools()) == 12
 
 
 # The commands of Start
