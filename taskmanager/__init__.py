@@ -34,3 +34,5 @@ dask_executor (which needs distributed) and testing.
 
 from taskmanager.manager import TaskManager as TaskManager
 from taskmanager.settings import Settings as Settings
+
+__version__ = "2.0.0"

@@ -3,7 +3,8 @@ they print.
 
 ``python -m tests.readme`` runs the session of the README against a
 server with default settings and writes the output into it, with the
-table of modules. test_readme.py runs the same, and compares.
+table of modules; ``python -m tests.readme tables`` writes the table
+alone. test_readme.py runs the same, and compares.
 """
 
 import ast
@@ -21,19 +22,19 @@ from tests.syntax import PACKAGE, code_tokens, order
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# What differs from run to run, and tells nothing.
+UNTOLD = re.compile(r"(date|server|content-length):")
 
 
 @contextlib.contextmanager
 def server(**settings: str) -> Iterator[str]:
     """A real server on a free port; yields its host and port."""
-    command = [sys.executable, "main.py", "127.0.0.1", "0"]
-    # not this terminal: uvicorn would use its colours
-    environ, nowhere = environment(**settings), subprocess.DEVNULL
     with subprocess.Popen(
-        command,
+        [sys.executable, "main.py", "127.0.0.1", "0"],
         cwd=ROOT,
-        env=environ,
-        stdout=nowhere,
+        env=environment(**settings),
+        # Not this terminal: uvicorn would use its colours.
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
@@ -66,66 +67,85 @@ def run_session(block: str, address: str) -> str:
     An id in a command is one that an earlier output showed: the n-th
     there is replaced by the n-th of this run.
     """
-    commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
-    shown = list(
-        dict.fromkeys(
-            re.findall(
-                UUID, "".join(re.findall(r"location: .*|^\{.*", block, re.MULTILINE))
-            )
-        )
-    )
+    shown = ids_in("".join(re.findall(r"location: .*|^\{.*", block, re.MULTILINE)))
     seen: list[str] = []
-    output = []
-    for command in commands:
-        actual = re.sub(UUID, lambda id_: seen[shown.index(id_[0])], command)
-        printed = subprocess.run(  # noqa: S602 - the README's own commands
-            actual.replace("localhost:8000", address),
-            shell=True,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.replace("\r", "")
-        seen.extend(id_ for id_ in re.findall(UUID, printed) if id_ not in seen)
-        lines = [
-            line
-            for line in printed.splitlines()
-            if not re.match(r"(date|server|content-length):", line)
-        ]
-        output += [f"$ {actual}", *lines, ""]
+    output: list[str] = []
+    for line in block.splitlines():
+        if not line.startswith("$ "):
+            continue
+
+        command = line.removeprefix("$ ")
+        for old, new in zip(shown, seen, strict=False):
+            command = command.replace(old, new)
+        printed = run_command(command.replace("localhost:8000", address))
+        seen += [each for each in ids_in(printed) if each not in seen]
+
+        output.append(f"$ {command}")
+        output += [row for row in printed.splitlines() if not UNTOLD.match(row)]
+        output.append("")
     return "\n".join(output).rstrip() + "\n"
+
+
+def ids_in(text: str) -> list[str]:
+    """The ids in a text, each once, in their order."""
+    return list(dict.fromkeys(re.findall(UUID, text)))
+
+
+def run_command(command: str) -> str:
+    """What a command of the README prints."""
+    done = subprocess.run(  # noqa: S602 - the README's own commands
+        command,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.replace("\r", "")
 
 
 def modules_table() -> str:
     """The modules in the order to read them, with their code tokens and
-    the first line of each docstring.
+    the first sentence of each docstring.
     """
     rows = ["| module | code tokens | what it is |", "|---|---|---|"]
     total = code_tokens(PACKAGE / "__init__.py")
     for module in order():
         path = PACKAGE / f"{module}.py"
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-        summary = str(docstring).split("\n\n")[0].replace("\n", " ").split(": ", 1)[-1]
         tokens = code_tokens(path)
         total += tokens
         rows.append(
-            f"| [`{module}`](taskmanager/{module}.py) | {tokens:,} | {summary} |"
+            f"| [`{module}`](taskmanager/{module}.py) | {tokens:,} | {summary(path)} |"
         )
-    return "\n".join([*rows, f"| all, with `__init__` | {total:,} | |"])
+    rows.append(f"| all, with `__init__` | {total:,} | |")
+    return "\n".join(rows)
 
 
-def refresh() -> None:
-    text = README.read_text(encoding="utf-8")
-    modules = f"<!-- modules -->\n{modules_table()}\n<!-- end of modules -->"
-    text = re.sub(
-        r"<!-- modules -->.*<!-- end of modules -->",
-        lambda _: modules,
-        text,
-        flags=re.DOTALL,
-    )
+def summary(path: Path) -> str:
+    """What a module is, as its docstring begins."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    paragraph, *_ = str(docstring).split("\n\n")
+    line = paragraph.replace("\n", " ")
+    _, colon, rest = line.partition(": ")
+    return rest if colon else line
+
+
+def with_tables(text: str) -> str:
+    """The README with its tables as they are now."""
+    table = f"<!-- modules -->\n{modules_table()}\n<!-- end of modules -->"
+    before, rest = text.split("<!-- modules -->")
+    _, after = rest.split("<!-- end of modules -->")
+    return before + table + after
+
+
+def with_session(text: str) -> str:
+    """The README with its session as it is now."""
     with server() as address:
         new = run_session(session(text), address)
-    README.write_text(text.replace(session(text), new), encoding="utf-8")
+    return text.replace(session(text), new)
 
 
 if __name__ == "__main__":
-    refresh()
+    page = with_tables(README.read_text(encoding="utf-8"))
+    if sys.argv[1:] != ["tables"]:
+        page = with_session(page)
+    README.write_text(page, encoding="utf-8")

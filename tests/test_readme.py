@@ -7,12 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from taskmanager.settings import Settings
 from tests import readme
+from tests.syntax import PACKAGE
 
 TEXT = readme.README.read_text(encoding="utf-8")
 VARYING = [
@@ -20,6 +23,27 @@ VARYING = [
     (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
     (r"(?<=;t=)\d+|(?<=retry-after: )\d+|(?<=accepted in )\d+", "N"),
     (r"(?<=\"progress\":)\d\d?(?=,\"queue_position\":null,\"result\":null)", "N"),
+]
+SERVE = (
+    "python3 -m venv .venv && "
+    ".venv/bin/pip install -r taskmanager/requirements.txt && "
+    ".venv/bin/python main.py"
+)
+TEST = (
+    "python3 -m venv .venv && "
+    ".venv/bin/pip install -r requirements.txt && "
+    ".venv/bin/python -m pytest"
+)
+# What git does not track, or is git itself.
+NOT_COPIED = [
+    ".git",
+    ".venv",
+    "venv",
+    "mutants",
+    "htmlcov",
+    "__pycache__",
+    ".*_cache",
+    ".hypothesis",
 ]
 
 
@@ -29,6 +53,22 @@ def same_on_every_run(text: str) -> str:
     return text
 
 
+def run(arguments: list[str], folder: Path, seconds: float = 60) -> str:
+    """What Python prints, run so in this folder; a failure shows it."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform == "win32" or not shutil.which("curl"),
     reason="the session needs a shell and curl",
@@ -36,9 +76,8 @@ def same_on_every_run(text: str) -> str:
 def test_the_session_prints_what_the_readme_shows() -> None:
     shown = readme.session(TEXT)
     with readme.server(WORK_SCALE="0.1") as address:
-        assert same_on_every_run(
-            readme.run_session(shown, address)
-        ) == same_on_every_run(shown)
+        printed = readme.run_session(shown, address)
+    assert same_on_every_run(printed) == same_on_every_run(shown)
 
 
 def test_the_python_program_prints_what_the_readme_says() -> None:
@@ -46,11 +85,8 @@ def test_the_python_program_prints_what_the_readme_says() -> None:
         r"```python\n(import asyncio.*?)```\n\nIt prints `(.*?)`", TEXT, re.DOTALL
     )
     assert program is not None
-    command = [sys.executable, "-c", program[1]]
-    run = subprocess.run(
-        command, cwd=readme.ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert run.stdout.strip() == program[2]
+    code, output = program.groups()
+    assert run(["-c", code], readme.ROOT).strip() == output
 
 
 def test_the_table_of_modules_is_up_to_date() -> None:
@@ -58,43 +94,127 @@ def test_the_table_of_modules_is_up_to_date() -> None:
 
 
 def test_the_table_of_settings_has_every_default() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", TEXT, re.MULTILINE))
-    assert {name: float(value) for name, value in rows.items()} == {
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", TEXT, re.MULTILINE)
+    shown = {name: float(value) for name, value in rows}
+    defaults = {
         field.name.upper(): field.default
         for field in dataclasses.fields(Settings)
         if isinstance(field.default, int | float)
     }
+    assert shown == defaults
+
+
+def tools() -> list[tuple[str, str]]:
+    """The rows of the table of the exercise's tools."""
+    _, section = TEXT.split("### Where the exercise's tools are")
+    section, *_ = section.split("\n## ")
+    return re.findall(r"^\| (.*`.*|.* .*) \| (.*`.*) \|$", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("tool", "where"), tools())
+def test_a_tool_of_the_exercise_is_where_the_readme_says(tool: str, where: str) -> None:
+    files = re.findall(r"`(\w+\.py)`", where)
+    texts = [(PACKAGE / file).read_text(encoding="utf-8") for file in files]
+    for name in re.findall(r"`(?:asyncio|collections)\.(\w+)`", tool):
+        assert all(re.search(rf"\b{name}\b", text) for text in texts), name
+    for name in re.findall(r"`(\w+)`", where):
+        assert any(re.search(rf"\b{name}\b", text) for text in texts), name
+
+
+def test_the_table_of_tools_has_all_that_the_exercise_asks_for() -> None:
+    assert len(tools()) == 12
+
+
+# The commands of Start
 
 
 def test_both_commands_set_up_the_same_environment() -> None:
-    commands = re.findall(r"```sh\n(.*) && (.*)\n```", TEXT)
-    assert [before for before, _ in commands] == [commands[0][0]] * 2
-    assert [last for _, last in commands] == [
-        ".venv/bin/python main.py",
-        ".venv/bin/python -m pytest",
-    ]
+    assert re.findall(r"```sh\n(python3 .* && .*)\n```", TEXT) == [SERVE, TEST]
 
 
-def test_the_steps_that_add_a_task_type_add_one(tmp_path: Path) -> None:
-    shutil.copytree(readme.ROOT / "taskmanager", tmp_path / "taskmanager")
-    file = tmp_path / "taskmanager" / "task_types.py"
+def requirements(name: str) -> Iterator[str]:
+    """The packages that a file of requirements names, with those of the
+    files that it includes.
+    """
+    path = readme.ROOT / name
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("-r "):
+            included = path.parent / line.removeprefix("-r ")
+            yield from requirements(str(included.relative_to(readme.ROOT)))
+        elif line and not line.startswith("#"):
+            yield re.split("[<>=]", line)[0]
+
+
+def test_what_serves_is_among_what_tests() -> None:
+    serving = list(requirements("taskmanager/requirements.txt"))
+    assert serving == ["fastapi", "pydantic", "uvicorn", "fastapi-offline"]
+    everything = list(requirements("requirements.txt"))
+    assert set(serving) < set(everything)
+    assert len(everything) == len(set(everything))
+
+
+def test_tools_of_form_and_types_are_installed_by_ci_alone() -> None:
+    tools = list(requirements(".ci/requirements.txt"))
+    assert {"ruff", "mypy"} <= set(tools)
+    assert not set(tools) & set(requirements("requirements.txt"))
+
+
+# Beside the README
+
+PAGES = sorted(
+    page.relative_to(readme.ROOT)
+    for folder in [".", "taskmanager", "tests", "benchmarks", "notebooks"]
+    for page in (readme.ROOT / folder).glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    text = (readme.ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (readme.ROOT / page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_of_a_page_run_modules_that_there_are(page: Path) -> None:
+    text = (readme.ROOT / page).read_text(encoding="utf-8")
+    ours = r"python -m\s((?:tests|notebooks|benchmarks)[\w.]*)"
+    for module in re.findall(ours, text):
+        assert find_spec(module), module
+
+
+# How to add a task type
+
+
+@pytest.fixture(scope="module")
+def with_another_type(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which the README's steps were done."""
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    shutil.copytree(readme.ROOT, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
     steps = re.findall(
         r"^\d\. .+?before the line `(.+?)`:\n\n   ```python\n(.*?)^   ```",
         TEXT,
-        re.M | re.S,
+        re.MULTILINE | re.DOTALL,
     )
     assert len(steps) == 2
+
+    file = copy / "taskmanager" / "task_types.py"
     for line, code in steps:
         text = file.read_text(encoding="utf-8")
         assert text.count(f"\n{line}\n") == 1
         added = "".join(row[3:] or "\n" for row in code.splitlines(keepends=True))
-        file.write_text(
-            text.replace(f"\n{line}\n", f"\n{added}{line}\n"), encoding="utf-8"
-        )
-    program = """
+        text = text.replace(f"\n{line}\n", f"\n{added}{line}\n")
+        file.write_text(text, encoding="utf-8")
+    run(["-m", "tests.readme", "tables"], copy)
+    return copy
+
+
+ITS_OWN_TEST = """
 import asyncio
+
 from taskmanager import Settings, TaskManager
 from taskmanager.schemas import EXAMPLES
+
 
 async def main():
     async with TaskManager(Settings(work_scale=0)) as manager:
@@ -102,10 +222,32 @@ async def main():
         await manager.wait(task.task_id, since=2)
         print(task.status.value, task.result)
 
+
 asyncio.run(main())
 """
-    command = [sys.executable, "-c", program]
-    run = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+
+
+@pytest.mark.slow
+def test_the_steps_that_add_a_task_type_add_one(with_another_type: Path) -> None:
+    printed = run(["-c", ITS_OWN_TEST], with_another_type)
+    assert printed == "completed {'text': 'desserts'}\n"
+
+
+@pytest.mark.slow
+def test_after_them_the_tests_of_a_contributor_pass(with_another_type: Path) -> None:
+    modules = ["house", "task_types", "openapi", "api", "readme"]
+    files = [f"tests/test_{module}.py" for module in modules]
+    quick = ["-p", "no:cacheprovider", "-m", "not slow"]
+    run(["-m", "pytest", *quick, *files], with_another_type, seconds=120)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not find_spec("ruff"), reason="pip install -r .ci/requirements.txt has ruff"
+)
+def test_after_them_ruff_finds_nothing(with_another_type: Path) -> None:
+    run(["-m", "ruff", "check", "--no-cache", "taskmanager"], with_another_type)
+    run(
+        ["-m", "ruff", "format", "--no-cache", "--check", "taskmanager"],
+        with_another_type,
     )
-    assert run.stdout == "completed {'text': 'desserts'}\n"
