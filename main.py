@@ -15,7 +15,7 @@ from taskmanager.settings import SettingsError
 
 
 def main() -> None:
-    """Serve the application on the address that the command line names."""
+    """Serve on the address that the command line names."""
     parser = argparse.ArgumentParser(description="Serve the task manager.")
     parser.add_argument(
         "host",

@@ -9,17 +9,17 @@ task_types  for each task type: what it accepts, and what it does
 task        Task, its states, and the one method that changes them
 logs        one JSON object a line
 pending     PendingQueue: bounded, in order of priority
-store       TaskStore: in order of submission and of finishing
+store       TaskStore: every task, by id and in order
 ratelimit   SlidingWindow: at most so many requests in any window
 supervisor  starts a loop again when it dies
 executors   where CPU-bound work is done: processes, threads, Dask
-workers     WorkerPool: N loops, each task in an asyncio.Task
+workers     WorkerPool: N loops, each with a task at a time
 cleanup     forgets what has been finished, or idle, for long enough
 estimate    when can a task be expected to be done?
 manager     TaskManager: submit, get, wait, list, cancel
 
-Up to here nothing knows HTTP: ``async with TaskManager(Settings())`` works
-in a notebook. These do:
+Up to here nothing knows HTTP: a TaskManager works in a notebook. These
+do:
 
 schemas     what responses look like, for the OpenAPI document
 problems    errors become responses
@@ -28,8 +28,8 @@ openapi     what FastAPI's document would leave out or get wrong
 stopping    wakes whoever waits when the server is told to stop
 api         create_app and its routes
 
-Apart, since nothing here imports them, stand client (which needs httpx),
-dask_executor (which needs distributed) and testing.
+Nothing here imports client (which needs httpx), dask_executor (which
+needs distributed) or testing.
 """
 
 from taskmanager.manager import TaskManager as TaskManager

@@ -20,7 +20,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from taskmanager import cleanup, executors, openapi, problems, schemas
+from taskmanager import __version__, cleanup, executors, openapi, problems, schemas
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import TaskManager
 from taskmanager.middleware import TasksMiddleware, address_of
@@ -85,7 +85,7 @@ def create_app(
 
     app: FastAPI = FastAPIOffline(
         title="Task manager",
-        version="1.0.0",
+        version=__version__,
         description="Submit a task, and poll or long-poll it until it is done. "
         "Ten requests a minute per client.",
         lifespan=lifespan,
@@ -113,7 +113,7 @@ def _new_limiter(settings: Settings) -> SlidingWindow | None:
 @router.post(
     "/tasks",
     status_code=202,
-    responses=schemas.a_new_task(400, 413, 422, 503),
+    responses={202: schemas.NEW_TASK, **schemas.problems(400, 413, 422, 503)},
     openapi_extra=openapi.IDEMPOTENCY_KEY,
 )
 async def submit_task(
@@ -148,7 +148,7 @@ async def submit_task(
     return _answer(manager, task, 202, headers)
 
 
-@router.get("/tasks", responses=schemas.all_tasks(400))
+@router.get("/tasks", responses={200: schemas.TASKS, **schemas.problems(400)})
 async def list_tasks(
     request: Request,
     status: TaskStatus | None = None,
@@ -166,7 +166,9 @@ async def list_tasks(
     return StreamingResponse(_as_array(records), media_type=JSON)
 
 
-@router.get("/tasks/{task_id}", responses=schemas.a_task(400, 404))
+@router.get(
+    "/tasks/{task_id}", responses={200: schemas.TASK, **schemas.problems(400, 404)}
+)
 async def get_task(
     request: Request,
     task_id: UUID,
@@ -177,7 +179,7 @@ async def get_task(
         int | None, Query(ge=0, description="With wait: the version that you last saw.")
     ] = None,
 ) -> Response:
-    """Read a task: now, or with `wait=true` as soon as there is news."""
+    """Read a task: now, or with `wait=true` once there is news."""
     manager: TaskManager = request.app.state.manager
     task = manager.get(str(task_id))
     seen = task.version if since is None else since
@@ -194,7 +196,9 @@ async def get_task(
     return _answer(manager, task)
 
 
-@router.delete("/tasks/{task_id}", responses=schemas.a_task(400, 404, 409))
+@router.delete(
+    "/tasks/{task_id}", responses={200: schemas.TASK, **schemas.problems(400, 404, 409)}
+)
 async def cancel_task(request: Request, task_id: UUID) -> Response:
     """Cancel a task that is queued or processing.
 

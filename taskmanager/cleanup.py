@@ -24,7 +24,8 @@ def sweep(store: TaskStore, now: float, retention: float) -> bool:
     for _ in range(BATCH):
         if not store.finished:
             return False
-        if store.finished[0].status_since + retention > now:
+        first = next(iter(store.finished))
+        if first.status_since + retention > now:
             return False
         store.forget_oldest()
     return True

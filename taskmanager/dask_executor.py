@@ -16,20 +16,21 @@ from typing import Any
 
 from distributed import Client, LocalCluster
 
-# seconds between two questions to the scheduler, and how long it may
-# take to answer
-CHECK, PATIENCE = 1.0, 3.0
-# seconds that a shutdown takes at most: what is left then ends with
-# this process
+# Seconds between two questions to the scheduler.
+CHECK = 1.0
+# Seconds that it may take to answer.
+PATIENCE = 3.0
+# Seconds that a shutdown takes at most: what is left then ends with
+# this process.
 CLOSING = 1.5
 
 logger = logging.getLogger("taskmanager.executor")
 
 
 class DaskExecutor(Executor):
-    """Runs functions on the cluster of ``scheduler`` (tcp://host:port),
-    or else in a process a core of this machine.
+    """Runs functions on the cluster of ``scheduler`` (tcp://host:port).
 
+    Without one, it starts a cluster of this machine, a process a core.
     ``with`` starts it, and returns when it is connected, or could not
     be: then it goes on trying.
     """
@@ -37,12 +38,13 @@ class DaskExecutor(Executor):
     def __init__(self, scheduler: str | None = None) -> None:
         self.scheduler = scheduler
         self._client: Any = None
-        self._connection: Any = None  # the asyncio.Task of _stay_connected
+        # The asyncio.Task of _stay_connected.
+        self._connection: Any = None
         self._thread: threading.Thread | None = None
 
     @property
     def lost(self) -> bool:
-        """Whether there is no scheduler to give work to at the moment."""
+        """Whether there is no scheduler to give work to now."""
         client = self._client
         return client is None or client.status != "running"
 
@@ -67,12 +69,13 @@ class DaskExecutor(Executor):
         )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End all that is under way, and the workers where they are our
-        own.
-        """
-        if self._thread is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._connection.cancel)
-            self._thread.join(CLOSING if wait else 0)
+        """End all that is under way, and the workers of our own."""
+        if self._thread is None or not self._thread.is_alive():
+            return
+
+        self._loop.call_soon_threadsafe(self._connection.cancel)
+        if wait:
+            self._thread.join(CLOSING)
 
     async def _call(
         self,
@@ -82,33 +85,36 @@ class DaskExecutor(Executor):
     ) -> Any:
         if self.lost:
             raise BrokenExecutor("The Dask scheduler is not connected.")
-        # pure: equal calls would be one
+        # With pure=True, equal calls would be one.
         future = self._client.submit(function, *args, pure=False, **kwargs)
         try:
             return await future
         except Exception as error:
-            # raised by the function, or its worker died with it once
-            # too often
+            # The function raised it, or its worker died with it once
+            # too often.
             if future.status == "error":
                 raise
             raise BrokenExecutor("The Dask scheduler was lost.") from error
         finally:
-            # also where this was cancelled: nobody else wants it, so
-            # the scheduler drops it
+            # Also where this was cancelled: nobody else wants it, so
+            # the scheduler drops it.
             future.release()
 
     def _run_loop(self) -> None:
         try:
-            with contextlib.suppress(asyncio.CancelledError):
-                asyncio.run(self._stay_connected())
+            asyncio.run(self._run())
         finally:
             self._tried.set()
 
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connection = asyncio.create_task(self._stay_connected())
+        # Waited for, not awaited: shutdown cancels it.
+        await asyncio.wait([self._connection])
+        if not self._connection.cancelled():
+            self._connection.result()
+
     async def _stay_connected(self) -> None:
-        self._loop, self._connection = (
-            asyncio.get_running_loop(),
-            asyncio.current_task(),
-        )
         async with contextlib.AsyncExitStack() as stack:
             where = self.scheduler or await self._start_cluster(stack)
             while True:
@@ -123,8 +129,9 @@ class DaskExecutor(Executor):
                 await asyncio.sleep(CHECK)
 
     async def _connect(self, where: Any) -> None:
-        """Connect, and return or raise when the connection is lost;
-        leaving ``async with`` cancels its futures.
+        """Connect, and return or raise when the connection is lost.
+
+        Leaving ``async with`` cancels its futures.
         """
         async with Client(
             where, asynchronous=True, set_as_default=False, timeout=PATIENCE
@@ -138,11 +145,11 @@ class DaskExecutor(Executor):
                         client.scheduler.identity(n_workers=0), PATIENCE
                     )
                     await asyncio.sleep(CHECK)
-                # by an error it is left at once
+                # By an error, ``async with`` is left at once.
                 raise ConnectionError("the scheduler has closed the connection")
             finally:
-                # no later: while it closes, it may connect once more,
-                # and say "running"
+                # No later: while it closes, it may connect once more,
+                # and say "running".
                 self._client = None
 
     async def _start_cluster(self, stack: contextlib.AsyncExitStack) -> LocalCluster:
@@ -151,8 +158,8 @@ class DaskExecutor(Executor):
             processes=True,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",  # any free port
-            # errors come with the results; at the end, what is cut off
-            # complains
+            # Errors come with the results; at the end, what is cut off
+            # complains.
             silence_logs=logging.CRITICAL,
             # Deaf to Ctrl-C, which reaches the whole process group:
             # this process decides when they end.
@@ -160,12 +167,11 @@ class DaskExecutor(Executor):
         )
         await stack.enter_async_context(cluster)
 
-        # a segment may end by itself; by default it has 4 s, and its
-        # worker 1 more
         async def end_workers() -> None:
-            await asyncio.gather(
-                *(nanny.close(timeout=0.5) for nanny in cluster.workers.values())
-            )
+            # A segment may end by itself; by default it has 4 s, and
+            # its worker 1 more.
+            nannies = cluster.workers.values()
+            await asyncio.gather(*[nanny.close(timeout=0.5) for nanny in nannies])
 
         stack.push_async_callback(end_workers)
         return cluster

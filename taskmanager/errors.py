@@ -65,11 +65,11 @@ class ShuttingDownError(TaskManagerError):
 
 
 class IllegalTransitionError(Exception):
-    """A status was to follow one that it may not follow: a bug of ours."""
+    """A status was to follow one that it may not follow."""
 
 
 class TaskFailedError(Exception):
-    """A handler's work failed for a reason that its user should read."""
+    """The work of a task failed for a reason to be read."""
 
 
 INTERNAL: TaskError = {

@@ -239,8 +239,9 @@ class TaskManager:
         # A cluster that is not connected at the moment.
         lost = getattr(self._executor, "lost", False)
         degraded = bool(self._supervisor.dead) or lost
+        status: Literal["ok", "degraded"] = "degraded" if degraded else "ok"
         return {
-            "status": "degraded" if degraded else "ok",
+            "status": status,
             "queued": self._queue.qsize(),
             "processing": len(self._pool.processing),
             "waiting": self._waiting,

@@ -119,7 +119,7 @@ class _Response:
 
 
 class _LimitedBody:
-    """A ``receive`` that raises 413 over MAX_BODY, and 503 at the stop."""
+    """A ``receive``: 413 over MAX_BODY, and 503 at the stop."""
 
     def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
         state = scope["app"].state

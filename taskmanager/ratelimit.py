@@ -73,8 +73,7 @@ class SlidingWindow:
             oldest = times[0]
             reset = math.ceil(self.window - (now - oldest))
             if oldest + self.window > now + reset:
-                # The difference was rounded down: waiting that long would
-                # not be enough.
+                # The difference was rounded down: this is not enough.
                 reset += 1
             return Decision(allowed, self.limit - len(times), reset)
 

@@ -87,40 +87,27 @@ _CODES = {
 }
 
 
-def a_task(*errors: int) -> dict[int | str, Any]:
-    """The responses of a route that answers a task, or these errors."""
-    success = {"model": TaskDict, "description": "The task", "headers": _ALWAYS}
-    return {200: success, **_problems(errors)}
+# What a route answers where all is well.
+TASK: dict[str, Any] = {
+    "model": TaskDict,
+    "description": "The task",
+    "headers": _ALWAYS,
+}
+NEW_TASK: dict[str, Any] = {
+    "model": TaskDict,
+    "description": "The task",
+    "headers": _ALWAYS | _SUBMITTED,
+}
+TASKS: dict[str, Any] = {
+    "model": list[TaskDict],
+    "description": "The tasks; in NDJSON one a line",
+    "headers": _ALWAYS,
+    "content": {NDJSON: {"schema": {"$ref": "#/components/schemas/TaskDict"}}},
+}
 
 
-def a_new_task(*errors: int) -> dict[int | str, Any]:
-    """The responses of a route that accepts a task, or answers these
-    errors.
-    """
-    success = {
-        "model": TaskDict,
-        "description": "The task",
-        "headers": _ALWAYS | _SUBMITTED,
-    }
-    return {202: success, **_problems(errors)}
-
-
-def all_tasks(*errors: int) -> dict[int | str, Any]:
-    """The responses of a route that lists tasks, or answers these
-    errors.
-    """
-    a_line = {"schema": {"$ref": "#/components/schemas/TaskDict"}}
-    success = {
-        "model": list[TaskDict],
-        "description": "The tasks; in NDJSON one a line",
-        "headers": _ALWAYS,
-        "content": {NDJSON: a_line},
-    }
-    return {200: success, **_problems(errors)}
-
-
-def _problems(statuses: tuple[int, ...]) -> dict[int | str, Any]:
-    """These errors, and those that every route under /tasks may answer."""
+def problems(*statuses: int) -> dict[int | str, Any]:
+    """These errors, and those of every route under /tasks."""
     found: dict[int | str, Any] = {}
     for status in sorted({*statuses, 429, 500}):
         headers = _ALWAYS

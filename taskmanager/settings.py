@@ -9,36 +9,21 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, create_model
 
 PREFIX = "TASKMANAGER_"
-MOST = 10**9  # of whatever is counted
-LEAST = 1e-9  # seconds, where there have to be some
 
 logger = logging.getLogger(__name__)
 
 
 class SettingsError(ValueError):
-    """A setting cannot be used; the message is one line that names it."""
+    """A setting cannot be used; one line says which, and why."""
 
 
-# What a field may be: a check for pydantic, and words for the error.
-
-
-def _whole_number(most: int = MOST, *, or_off: bool = False) -> Any:
-    words = f"a whole number from 1 to {most}"
-    if or_off:
-        words += ", or 'off'"
-    return Field(strict=True, ge=1, le=most, description=words)
-
-
-def _number(*, may_be_zero: bool = False) -> Any:
-    least = 0.0 if may_be_zero else LEAST
-    words = f"a number from {least:g} to {MOST}"
-    return Field(strict=True, allow_inf_nan=False, ge=least, le=MOST, description=words)
+# What a setting may be: a check for pydantic, and words for the error.
 
 
 def _check_address(text: str | None) -> str | None:
@@ -50,6 +35,44 @@ def _check_address(text: str | None) -> str | None:
     return text
 
 
+Workers: TypeAlias = Annotated[
+    int,
+    Field(strict=True, ge=1, le=10_000, description="a whole number from 1 to 10000"),
+]
+Count: TypeAlias = Annotated[
+    int,
+    Field(
+        strict=True, ge=1, le=10**9, description="a whole number from 1 to 1000000000"
+    ),
+]
+CountOrOff: TypeAlias = Annotated[
+    Count | None,
+    Field(description="a whole number from 1 to 1000000000, or 'off'"),
+]
+Factor: TypeAlias = Annotated[
+    float,
+    Field(
+        strict=True,
+        ge=0,
+        le=10**9,
+        allow_inf_nan=False,
+        description="a number from 0 to 1000000000",
+    ),
+]
+Seconds: TypeAlias = Annotated[
+    Factor, Field(gt=0, description="a number above 0, up to 1000000000")
+]
+Address: TypeAlias = Annotated[
+    str | None,
+    AfterValidator(_check_address),
+    Field(description="tcp://host:port"),
+]
+ExecutorName: TypeAlias = Annotated[
+    Literal["process", "thread", "dask"],
+    Field(description="process, thread or dask"),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What can be tuned; times are in seconds.
@@ -58,50 +81,43 @@ class Settings:
     """
 
     # Tasks processed in parallel: the exercise's five.
-    workers: Annotated[int, _whole_number(10_000)] = 5
+    workers: Workers = 5
     # Tasks that may be queued at once: the exercise's hundred.
-    queue_size: Annotated[int, _whole_number()] = 100
+    queue_size: Count = 100
     # Requests in a window for each client: the exercise's ten. None: no
     # limit.
-    rate_limit: Annotated[int | None, _whole_number(or_off=True)] = 10
+    rate_limit: CountOrOff = 10
     # The exercise's minute; whole seconds, as the header has it.
-    rate_window: Annotated[int, _whole_number()] = 60
+    rate_window: Count = 60
     # Clients that the limiter remembers: about 120 MB.
-    max_clients: Annotated[int, _whole_number()] = 100_000
+    max_clients: Count = 100_000
     # The longest long poll: the exercise's ten seconds.
-    wait_timeout: Annotated[float, _number()] = 10.0
+    wait_timeout: Seconds = 10.0
     # How long a finished task can be read: the exercise's ten minutes.
-    retention: Annotated[float, _number(may_be_zero=True)] = 600.0
+    retention: Factor = 600.0
     # How late the cleanup may come: 5 % of the retention.
-    cleanup_interval: Annotated[float, _number()] = 30.0
+    cleanup_interval: Seconds = 30.0
     # Task records kept, which bounds memory between two cleanups.
-    max_tasks: Annotated[int, _whole_number()] = 10_000
+    max_tasks: Count = 10_000
     # Real seconds that a task may process: twice the longest.
-    task_timeout: Annotated[float, _number()] = 60.0
+    task_timeout: Seconds = 60.0
     # Multiplies every simulated duration: 0 makes it instant.
-    work_scale: Annotated[float, _number(may_be_zero=True)] = 1.0
+    work_scale: Factor = 1.0
     # Bytes of a request body: room for 10,000 numbers of 25 digits.
-    max_body: Annotated[int, _whole_number()] = 262_144
+    max_body: Count = 262_144
     # Where CPU-bound work is done: in own processes, which use all
     # cores.
-    executor: Annotated[
-        Literal["process", "thread", "dask"],
-        Field(description="process, thread or dask"),
-    ] = "process"
+    executor: ExecutorName = "process"
     # The scheduler of a Dask cluster. None: a cluster on this machine.
-    dask_scheduler: Annotated[
-        str | None,
-        AfterValidator(_check_address),
-        Field(description="tcp://host:port"),
-    ] = None
+    dask_scheduler: Address = None
 
     def __post_init__(self) -> None:
         values = {field.name: getattr(self, field.name) for field in _fields()}
         try:
             _Checked(**values)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            name = str(fault["loc"][0])
+            fault, *_ = error.errors()
+            name, *_ = map(str, fault["loc"])
             words = _Checked.model_fields[name].description
             raise SettingsError(
                 f"{_variable(name)} must be {words}; got {values[name]!r:.40}"

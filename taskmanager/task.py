@@ -30,7 +30,7 @@ def new_task_id() -> str:
 
 
 def timestamp(seconds: float) -> str:
-    """RFC 3339 in UTC with milliseconds and a ``Z``, from a Unix time."""
+    """RFC 3339 in UTC, with milliseconds, of this Unix time."""
     return _timestamp(int(seconds * 1000))
 
 
@@ -67,7 +67,7 @@ TERMINAL = tuple(status for status, next_ in TRANSITIONS.items() if not next_)
 
 
 class TaskDict(TypedDict):
-    """A task as JSON: what the API shows, and its documentation says."""
+    """A task as JSON, in the API and in its documentation."""
 
     task_id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
     task_type: str

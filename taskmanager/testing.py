@@ -134,7 +134,7 @@ def run_in_virtual_time(coroutine: Coroutine[Any, Any, T], limit: float = DAY) -
 
 @contextlib.asynccontextmanager
 async def running(app: "FastAPI") -> "AsyncIterator[FastAPI]":
-    """The application, with its lifespan entered, as a server would do."""
+    """The application, with its lifespan entered."""
     async with app.router.lifespan_context(app):
         yield app
 

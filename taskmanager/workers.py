@@ -66,10 +66,10 @@ class WorkerPool:
             try:
                 self._change_status(task, TaskStatus.PROCESSING)
                 handler = asyncio.create_task(self._run_handler(task))
-                # A worker waits as a long poll does, for the task and not
-                # for its handler, which may ignore its cancellation: whoever
-                # finishes the task, be it the handler, a DELETE or the
-                # timeout, wakes it.
+                # A worker waits as a long poll does, for the task and
+                # not for its handler, which may ignore its
+                # cancellation: whoever finishes the task, be it the
+                # handler, a DELETE or the timeout, wakes it.
                 while not task.finished:
                     await task.next_change().wait()
             finally:
@@ -78,8 +78,8 @@ class WorkerPool:
                 if handler is not None and not handler.done():
                     self._interrupt(task, handler)
                 if not task.finished:
-                    # Something unforeseen ends this worker: its task must
-                    # not stay "processing" for ever.
+                    # Something unforeseen ends this worker: its task
+                    # must not stay "processing" for ever.
                     self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
 
     async def _run_handler(self, task: Task) -> None:
@@ -117,7 +117,8 @@ class WorkerPool:
                 if end <= now and not task.finished:
                     self._change_status(task, TaskStatus.FAILED, error=error)
 
-            # Until the first times out; what begins meanwhile does so later.
+            # Until the first times out; what begins meanwhile does so
+            # later.
             first = min(self.processing.values(), default=now + timeout)
             await asyncio.sleep(max(0.001, first - now))
 

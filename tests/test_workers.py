@@ -255,6 +255,7 @@ async def test_each_loop_has_a_name(
         assert manager._supervisor.dead == {
             "worker-1",
             "worker-2",
+            "timeouts",
             "cleanup",
         }
 

@@ -117,7 +117,7 @@ _ALL = (
     Fault(
         name="stubborn-handler-keeps-worker",
         breaks="a handler that ignores its cancellation keeps its worker",
-        where="workers.WorkerPool._process",
+        where="workers.WorkerPool._work",
         right="self._interrupt(task, handler)",
         wrong="self._interrupt(task, handler) or await asyncio.wait([handler])",
     ),
@@ -138,7 +138,7 @@ _ALL = (
     Fault(
         name="dead-worker-keeps-task",
         breaks="the task of a worker that dies stays in process",
-        where="workers.WorkerPool._process",
+        where="workers.WorkerPool._work",
         right="if not task.finished:",
         wrong="if False:",
     ),
@@ -159,9 +159,9 @@ _ALL = (
     Fault(
         name="timeout-from-submission",
         breaks="TASK_TIMEOUT counts from the submission",
-        where="workers.WorkerPool._process",
-        right="loop.call_later(timeout, ",
-        wrong="loop.call_at(task.status_since + timeout, ",
+        where="workers.WorkerPool._work",
+        right="clock() + self._settings.task_timeout",
+        wrong="task.status_since + self._settings.task_timeout",
     ),
     Fault(
         name="stop-leaves-tasks",
@@ -326,8 +326,8 @@ _ALL = (
         name="retry-after-too-short",
         breaks="who waits for Retry-After is a second too early",
         where="ratelimit.SlidingWindow.hit",
-        right="self._reset(times[0], now))",
-        wrong="max(1, self._reset(times[0], now) - 1))",
+        right="return Decision(allowed, self.limit - len(times), reset)",
+        wrong="return Decision(allowed, self.limit - len(times), max(1, reset - 1))",
     ),
     Fault(
         name="forgets-clients-too-early",
@@ -347,7 +347,7 @@ _ALL = (
     Fault(
         name="clients-unbounded",
         breaks="more clients than MAX_CLIENTS are remembered",
-        where="ratelimit.SlidingWindow._times_of",
+        where="ratelimit.SlidingWindow.hit",
         right="len(self._accepted) > self._max_clients",
         wrong="False",
     ),
