@@ -20,7 +20,8 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from taskmanager import __version__, cleanup, executors, openapi, problems, schemas
+import taskmanager
+from taskmanager import cleanup, executors, openapi, problems, schemas
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import TaskManager
 from taskmanager.middleware import TasksMiddleware, address_of
@@ -65,7 +66,11 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         manager = TaskManager(settings, executor=executor, new_task_id=new_task_id)
         app.state.manager = manager
-        app.state.limiter = _new_limiter(settings)
+        app.state.limiter = None
+        if settings.rate_limit is not None:
+            app.state.limiter = SlidingWindow(
+                settings.rate_limit, settings.rate_window, settings.max_clients
+            )
         # The asyncio.Tasks of requests that wait for their body.
         app.state.body_readers = set()
 
@@ -76,8 +81,8 @@ def create_app(
 
         app.state.stop = stop
         async with manager, at_server_stop(stop):
-            if app.state.limiter is not None:
-                limiter = app.state.limiter
+            limiter = app.state.limiter
+            if limiter is not None:
                 sweep = partial(cleanup.sweep_clients, limiter, settings)
                 manager.supervise("rate limit", sweep)
             yield
@@ -85,7 +90,7 @@ def create_app(
 
     app: FastAPI = FastAPIOffline(
         title="Task manager",
-        version=__version__,
+        version=taskmanager.__version__,
         description="Submit a task, and poll or long-poll it until it is done. "
         "Ten requests a minute per client.",
         lifespan=lifespan,
@@ -100,14 +105,6 @@ def create_app(
     app.add_middleware(TasksMiddleware, settings=settings)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
-
-
-def _new_limiter(settings: Settings) -> SlidingWindow | None:
-    if settings.rate_limit is None:
-        return None
-    return SlidingWindow(
-        settings.rate_limit, settings.rate_window, settings.max_clients
-    )
 
 
 @router.post(
@@ -161,6 +158,7 @@ async def list_tasks(
     manager: TaskManager = request.app.state.manager
     pages = manager.list_tasks(status)
     records = _records(manager, pages, limit or sys.maxsize)
+
     if _accepts_ndjson(request):
         return StreamingResponse(_as_lines(records), media_type=schemas.NDJSON)
     return StreamingResponse(_as_array(records), media_type=JSON)
@@ -215,6 +213,7 @@ async def health(request: Request) -> Response:
     """
     manager: TaskManager = request.app.state.manager
     stats = manager.stats()
+
     status = 200 if stats["status"] == "ok" else 503
     return Response(to_json(stats), status, media_type=JSON)
 

@@ -22,10 +22,8 @@ def sweep(store: TaskStore, now: float, retention: float) -> bool:
     Those are due that finished ``retention`` seconds before ``now``.
     """
     for _ in range(BATCH):
-        if not store.finished:
-            return False
-        first = next(iter(store.finished))
-        if first.status_since + retention > now:
+        first = next(iter(store.finished), None)
+        if first is None or first.status_since + retention > now:
             return False
         store.forget_oldest()
     return True

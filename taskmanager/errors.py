@@ -8,7 +8,7 @@ Notebook: 06-cancellation-and-failure.
 
 import asyncio
 from concurrent.futures import BrokenExecutor
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 # The error of a failed task.
 TaskError: TypeAlias = dict[Literal["code", "message"], str]
@@ -21,8 +21,8 @@ class TaskManagerError(Exception):
     waiting.
     """
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
+    status = 500
+    code = "internal_error"
 
     def __init__(self, detail: str, retry_after: int | None = None) -> None:
         super().__init__(detail)

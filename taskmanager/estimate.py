@@ -41,10 +41,12 @@ def seconds_until_begun(
     free = workers - len(ends)
     if ahead < free:
         return 0.0
+
     seconds = seconds_until_free(ends, workers)
     seconds += mean * (ahead - free) / workers
     if free > 0:
         seconds += mean
+
     return seconds
 
 

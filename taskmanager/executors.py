@@ -104,6 +104,7 @@ class ProcessExecutor(Executor):
         except BrokenExecutor:
             self._give_up(pool)
             raise
+
         future.add_done_callback(lambda done: self._look_at(pool, done))
         return future
 

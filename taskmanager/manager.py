@@ -82,6 +82,7 @@ class TaskManager:
         if self._owns_executor:
             # It may block the loop, which has nobody to serve yet.
             self._executor.__enter__()
+
         workers = self._pool.run(self._supervisor)
         self._background.append(asyncio.create_task(workers))
         sweep = partial(cleanup.sweep_tasks, self._store, self.settings)
@@ -144,7 +145,8 @@ class TaskManager:
             return _same(known, submission)
         if self._queue.full() or not self._store.has_room:
             detail = "No slot is free; try again later."
-            raise errors.QueueFullError(detail, self._seconds_until_free())
+            free = estimate.seconds_until_free(self._ends(), self.settings.workers)
+            raise errors.QueueFullError(detail, estimate.whole_seconds(free))
 
         task = self._new_task(submission, idempotency_key)
         self._store.add(task)
@@ -226,6 +228,7 @@ class TaskManager:
             return 1
         if task.status is TaskStatus.PROCESSING:
             return estimate.whole_seconds(_seconds_left(task, time.monotonic()))
+
         begin = estimate.seconds_until_begun(
             ahead=self._queue.position(task),
             mean=self._queue.expected_seconds / self._queue.qsize(),
@@ -317,10 +320,6 @@ class TaskManager:
         """For each task in process, the seconds until it should end."""
         now = time.monotonic()
         return [_seconds_left(task, now) for task in self._pool.processing]
-
-    def _seconds_until_free(self) -> int:
-        seconds = estimate.seconds_until_free(self._ends(), self.settings.workers)
-        return estimate.whole_seconds(seconds)
 
 
 def _seconds_left(task: Task, now: float) -> float:

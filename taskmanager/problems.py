@@ -46,6 +46,7 @@ def problem(
     headers = {}
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
+
     return Response(to_json(document | members), status, headers, PROBLEM)
 
 
@@ -115,6 +116,7 @@ def _methods(request: Request) -> list[str]:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
             methods |= route.methods
+
     # A mounted folder of files is no route of this path.
     return sorted(methods or {"GET", "HEAD"})
 
@@ -127,6 +129,7 @@ def _fault(error: dict[str, Any], body: Any) -> dict[str, str]:
     where, *path = error["loc"]
     if where != "body":
         return {"detail": error["msg"], "parameter": str(path[0])}
+
     if isinstance(body, bytes):
         detail = "Send JSON, with Content-Type: application/json."
         return {"detail": detail, "pointer": "#"}

@@ -86,10 +86,11 @@ class SlidingWindow:
             client = next(iter(self._accepted), None)
             if client is None:
                 return forgotten
-            last = self._accepted[client][-1]
-            if last + self.window > now:
+            times = self._accepted[client]
+            if times[-1] + self.window > now:
                 return forgotten
             del self._accepted[client]
+
         return at_most
 
 
@@ -104,10 +105,12 @@ def client_key(host: str | None) -> str:
         return ""
     if ":" not in host:
         return host
+
     try:
         address = IPv6Address(host)
     except ValueError:
         return host
+
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(IPv6Network((int(address), 64), strict=False))

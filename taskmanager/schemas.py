@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi.openapi.models import Example
 from pydantic import BaseModel, Field
 
-from taskmanager import task_types
 from taskmanager.manager import Stats
 from taskmanager.task import TaskDict
+from taskmanager.task_types import TASK_TYPES
 
 NDJSON = "application/x-ndjson"
 PROBLEM = "application/problem+json"
@@ -38,8 +38,11 @@ class Problem(BaseModel):
 
 # For each task type, a submission to try.
 EXAMPLES: dict[str, Example] = {
-    example["task_type"]: {"summary": example["task_type"], "value": example}
-    for example in task_types.EXAMPLES
+    each.task_type: {
+        "summary": each.task_type,
+        "value": {"task_type": each.task_type, "parameters": each.example},
+    }
+    for each in TASK_TYPES
 }
 
 HEALTH: dict[int | str, dict[str, Any]] = {
@@ -93,11 +96,7 @@ TASK: dict[str, Any] = {
     "description": "The task",
     "headers": _ALWAYS,
 }
-NEW_TASK: dict[str, Any] = {
-    "model": TaskDict,
-    "description": "The task",
-    "headers": _ALWAYS | _SUBMITTED,
-}
+NEW_TASK = TASK | {"headers": _ALWAYS | _SUBMITTED}
 TASKS: dict[str, Any] = {
     "model": list[TaskDict],
     "description": "The tasks; in NDJSON one a line",
@@ -113,6 +112,7 @@ def problems(*statuses: int) -> dict[int | str, Any]:
         headers = _ALWAYS
         if status in (429, 503):
             headers = _ALWAYS | _AGAIN
+
         found[status] = {
             "model": Problem,
             "description": _CODES[status],

@@ -8,7 +8,6 @@ to check again.
 import dataclasses
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 from urllib.parse import urlsplit
 
@@ -35,10 +34,6 @@ def _check_address(text: str | None) -> str | None:
     return text
 
 
-Workers: TypeAlias = Annotated[
-    int,
-    Field(strict=True, ge=1, le=10_000, description="a whole number from 1 to 10000"),
-]
 Count: TypeAlias = Annotated[
     int,
     Field(
@@ -49,7 +44,7 @@ CountOrOff: TypeAlias = Annotated[
     Count | None,
     Field(description="a whole number from 1 to 1000000000, or 'off'"),
 ]
-Factor: TypeAlias = Annotated[
+NonNegative: TypeAlias = Annotated[
     float,
     Field(
         strict=True,
@@ -59,21 +54,12 @@ Factor: TypeAlias = Annotated[
         description="a number from 0 to 1000000000",
     ),
 ]
-Seconds: TypeAlias = Annotated[
-    Factor, Field(gt=0, description="a number above 0, up to 1000000000")
-]
-Address: TypeAlias = Annotated[
-    str | None,
-    AfterValidator(_check_address),
-    Field(description="tcp://host:port"),
-]
-ExecutorName: TypeAlias = Annotated[
-    Literal["process", "thread", "dask"],
-    Field(description="process, thread or dask"),
+Positive: TypeAlias = Annotated[
+    NonNegative, Field(gt=0, description="a number above 0, up to 1000000000")
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
     """What can be tuned; times are in seconds.
 
@@ -81,7 +67,12 @@ class Settings:
     """
 
     # Tasks processed in parallel: the exercise's five.
-    workers: Workers = 5
+    workers: Annotated[
+        int,
+        Field(
+            strict=True, ge=1, le=10_000, description="a whole number from 1 to 10000"
+        ),
+    ] = 5
     # Tasks that may be queued at once: the exercise's hundred.
     queue_size: Count = 100
     # Requests in a window for each client: the exercise's ten. None: no
@@ -92,27 +83,34 @@ class Settings:
     # Clients that the limiter remembers: about 120 MB.
     max_clients: Count = 100_000
     # The longest long poll: the exercise's ten seconds.
-    wait_timeout: Seconds = 10.0
+    wait_timeout: Positive = 10.0
     # How long a finished task can be read: the exercise's ten minutes.
-    retention: Factor = 600.0
+    retention: NonNegative = 600.0
     # How late the cleanup may come: 5 % of the retention.
-    cleanup_interval: Seconds = 30.0
+    cleanup_interval: Positive = 30.0
     # Task records kept, which bounds memory between two cleanups.
     max_tasks: Count = 10_000
     # Real seconds that a task may process: twice the longest.
-    task_timeout: Seconds = 60.0
+    task_timeout: Positive = 60.0
     # Multiplies every simulated duration: 0 makes it instant.
-    work_scale: Factor = 1.0
+    work_scale: NonNegative = 1.0
     # Bytes of a request body: room for 10,000 numbers of 25 digits.
     max_body: Count = 262_144
     # Where CPU-bound work is done: in own processes, which use all
     # cores.
-    executor: ExecutorName = "process"
+    executor: Annotated[
+        Literal["process", "thread", "dask"],
+        Field(description="process, thread or dask"),
+    ] = "process"
     # The scheduler of a Dask cluster. None: a cluster on this machine.
-    dask_scheduler: Address = None
+    dask_scheduler: Annotated[
+        str | None,
+        AfterValidator(_check_address),
+        Field(description="tcp://host:port"),
+    ] = None
 
     def __post_init__(self) -> None:
-        values = {field.name: getattr(self, field.name) for field in _fields()}
+        values = vars(self)
         try:
             _Checked(**values)
         except ValidationError as error:
@@ -130,12 +128,13 @@ class Settings:
 
         Raises SettingsError.
         """
-        variables = {_variable(field.name): field for field in _fields()}
+        variables = {_variable(field.name): field for field in dataclasses.fields(cls)}
         values = {}
         for variable, field in variables.items():
             text = environ.get(variable, "").strip()
             if text:
                 values[field.name] = _parse(field, text)
+
         settings = cls(**values)
 
         for name in sorted(environ):
@@ -154,10 +153,6 @@ _Checked: Any = create_model(
 )
 
 
-def _fields() -> tuple["dataclasses.Field[Any]", ...]:
-    return dataclasses.fields(Settings)
-
-
 def _variable(name: str) -> str:
     return PREFIX + name.upper()
 
@@ -166,6 +161,7 @@ def _parse(field: "dataclasses.Field[Any]", text: str) -> Any:
     """The value; or the text, which no field of another kind takes."""
     if field.name == "rate_limit" and text.lower() == "off":
         return None
+
     try:
         match field.default:
             case int():
@@ -174,6 +170,7 @@ def _parse(field: "dataclasses.Field[Any]", text: str) -> Any:
                 return float(text)
     except ValueError:
         return text
+
     if field.name == "executor":
         return text.lower()
     return text

@@ -112,6 +112,7 @@ def add(numbers: list[int | float]) -> int | float:
     """The sum. Raises TaskFailedError where it is not finite."""
     if all(isinstance(number, int) for number in numbers):
         return sum(numbers)
+
     try:
         return math.fsum(numbers)
     except OverflowError:
@@ -171,9 +172,11 @@ async def count_primes(limit: int, tools: Tools) -> int:
     # submitted, and tasks take turns on the executor.
     count = 0
     segments = limit // sieve.SEGMENT + 1
+
     for index in range(segments):
         count += await tools.in_executor(sieve.count_segment, index, limit)
         tools.report_progress(100 * (index + 1) // segments)
+
     return count
 
 
@@ -261,7 +264,3 @@ else:
     ]
 
 SUBMISSION: TypeAdapter[Submission] = TypeAdapter(AnySubmission)
-EXAMPLES: list[dict[str, Any]] = [
-    {"task_type": parameters.task_type, "parameters": parameters.example}
-    for parameters in TASK_TYPES
-]

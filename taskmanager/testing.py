@@ -167,6 +167,12 @@ def scope_of(
 
     Without ``headers`` it is that of a small JSON request.
     """
+    if headers is None:
+        headers = [(b"host", b"localhost"), JSON]
+    peer = None
+    if client is not None:
+        peer = (client, port)
+
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -177,8 +183,8 @@ def scope_of(
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(b"host", b"localhost"), JSON] if headers is None else headers,
-        "client": None if client is None else (client, port),
+        "headers": headers,
+        "client": peer,
         "server": ("127.0.0.1", 8000),
         "state": {},
     }

@@ -122,7 +122,7 @@ def imported(module: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif source.startswith("taskmanager."):
             names.add(source.removeprefix("taskmanager."))
-    return names - {Path(name).stem for name in APART} - {"__version__"}
+    return names - {Path(name).stem for name in APART}
 
 
 def cells(notebook: Path) -> ast.Module:
