@@ -54,7 +54,6 @@ CALLS = {
     "task.next_change": "Gives the Event that task {self.number}'s next change sets.",
     "task.to_dict": "The answer shows task {self.number} as it is now.",
     "task.report_progress": "{percent} % of task {self.number} are done.",
-    "workers._process": "A worker has task {task.number}, and waits for its end.",
     "workers._run_handler": "Task {task.number} has an asyncio task of its own.",
     "task_types.run": "The work begins: {task_type}.",
     "workers._interrupt": (

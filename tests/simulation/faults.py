@@ -333,8 +333,8 @@ _ALL = (
         name="forgets-clients-too-early",
         breaks="the cleanup forgets a client whose last requests still count",
         where="ratelimit.SlidingWindow.forget_idle",
-        right="self._accepted[client][-1]",
-        wrong="self._accepted[client][0]",
+        right="times[-1] + self.window > now",
+        wrong="times[0] + self.window > now",
     ),
     Fault(
         name="forgets-the-wrong-client",
