@@ -165,7 +165,7 @@ class Recorder:
 
         # Raised here, an error would end up in the engine.
         try:
-            what = CALLS[call].format_map(frame.f_locals)
+            what = CALLS[call].format_map(dict(frame.f_locals))
         except (KeyError, AttributeError) as error:
             what = ""
             self.failures.append(f"{call} has no {error}")
