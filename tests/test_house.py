@@ -31,7 +31,7 @@ Rule = Callable[[ast.Module], Iterator[Node]]
 # Code tokens. They are promised in the README, with the reason for each
 # raise. The engine aims at 11,300, which leaves room for whoever adds
 # to it.
-ENGINE_TOKENS = 12_000
+ENGINE_TOKENS = syntax.ENGINE_TOKENS
 MODULE_TOKENS = 1_900
 CLIENT_TOKENS = 2_800
 

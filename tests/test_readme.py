@@ -3,6 +3,7 @@ steps are run, or held against the code.
 """
 
 import dataclasses
+import os
 import re
 import shutil
 import subprocess
@@ -89,8 +90,32 @@ def test_the_python_program_prints_what_the_readme_says() -> None:
     assert run(["-c", code], readme.ROOT).strip() == output
 
 
+def test_the_test_on_virtual_time_passes(tmp_path: Path) -> None:
+    _, _, section = TEXT.partition("## Virtual time in your own tests")
+    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert found is not None
+    (tmp_path / "test_own.py").write_text(found[1], encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    run = subprocess.run(
+        [*command, "--rootdir", str(tmp_path), "test_own.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(readme.ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "1 passed" in run.stdout, run.stdout
+
+
 def test_the_table_of_modules_is_up_to_date() -> None:
     assert readme.modules_table() in TEXT, "run python -m tests.readme"
+
+
+def test_the_table_of_settings_has_every_setting() -> None:
+    _, _, section = TEXT.partition("## Settings")
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", section, re.MULTILINE)
+    fields = dataclasses.fields(Settings)
+    assert rows == [field.name.upper() for field in fields]
 
 
 def test_the_table_of_settings_has_every_default() -> None:
