@@ -789,7 +789,7 @@ def _our_app(limit: int | None) -> FastAPI:
     app.state.limiter = None
     if limit is not None:
         app.state.limiter = SlidingWindow(limit, WINDOW, settings.max_clients)
-    app.add_middleware(TasksMiddleware, settings=settings)
+    app.add_middleware(TasksMiddleware, settings=settings, readers=set())
     return app
 
 

@@ -24,7 +24,7 @@ import taskmanager
 from taskmanager import cleanup, executors, openapi, problems, schemas
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import TaskManager
-from taskmanager.middleware import TasksMiddleware, address_of
+from taskmanager.middleware import Readers, TasksMiddleware, address_of
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 from taskmanager.stopping import at_server_stop
@@ -62,6 +62,8 @@ def create_app(
         # starts.
         executors.new_executor(settings)
 
+    body_readers: Readers = set()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         manager = TaskManager(settings, executor=executor, new_task_id=new_task_id)
@@ -71,12 +73,10 @@ def create_app(
             app.state.limiter = SlidingWindow(
                 settings.rate_limit, settings.rate_window, settings.max_clients
             )
-        # The asyncio.Tasks of requests that wait for their body.
-        app.state.body_readers = set()
 
         def stop() -> None:
             manager.begin_stop()
-            for request in app.state.body_readers:
+            for request in filter(None, body_readers):
                 request.cancel()
 
         app.state.stop = stop
@@ -102,7 +102,7 @@ def create_app(
             HTTPException: problems.answer,
         },
     )
-    app.add_middleware(TasksMiddleware, settings=settings)
+    app.add_middleware(TasksMiddleware, settings=settings, readers=body_readers)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
 

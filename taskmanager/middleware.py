@@ -10,6 +10,7 @@ disconnects, and costs more than all of this. Notebook:
 import asyncio
 import logging
 import time
+from typing import TypeAlias
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +21,9 @@ from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 
+# The asyncio.Tasks of requests that wait for their body.
+Readers: TypeAlias = set[asyncio.Task[object] | None]
+
 logger = logging.getLogger(__name__)
 
 
@@ -29,8 +33,9 @@ class TasksMiddleware:
     Starlette's own 500 would lack the headers that are added here.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, readers: Readers) -> None:
         self.app = app
+        self.readers = readers
         self.max_body = settings.max_body
         policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
         self.policy = (b"ratelimit-policy", policy.encode())
@@ -80,7 +85,7 @@ class TasksMiddleware:
                 return
 
         if scope["method"] == "POST":  # no other method has a body
-            receive = _LimitedBody(scope, receive, self.max_body)
+            receive = _LimitedBody(scope, receive, self.max_body, self.readers)
         await self.app(scope, receive, response)
 
 
@@ -121,19 +126,20 @@ class _Response:
 class _LimitedBody:
     """A ``receive``: 413 over MAX_BODY, and 503 at the stop."""
 
-    def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
-        state = scope["app"].state
-        self.manager: TaskManager = state.manager
-        self.readers: set[asyncio.Task[object] | None] = state.body_readers
+    def __init__(
+        self, scope: Scope, receive: Receive, limit: int, readers: Readers
+    ) -> None:
         self.receive = receive
         self.limit = limit
+        self.readers = readers
+        self.manager: TaskManager = scope["app"].state.manager
         self.received = 0
         declared = dict(scope["headers"]).get(b"content-length", b"")
-        self.declared = int(declared) if declared.isdigit() else 0
+        self.too_large = declared.isdigit() and int(declared) > limit
 
     async def __call__(self) -> Message:
-        # Before a byte is read.
-        self._check(self.declared)
+        if self.too_large:  # before a byte is read
+            raise self._refusal()
 
         # The stop cancels whoever waits for a body.
         request = asyncio.current_task()
@@ -144,11 +150,11 @@ class _LimitedBody:
             self.readers.discard(request)
 
         self.received += len(message.get("body", b""))
-        self._check(self.received)
+        if self.received > self.limit:
+            raise self._refusal()
         if self.manager.stopping:
             raise HTTPException(503, "The server is shutting down.")
         return message
 
-    def _check(self, size: int) -> None:
-        if size > self.limit:
-            raise HTTPException(413, f"The body has more than {self.limit} bytes.")
+    def _refusal(self) -> HTTPException:
+        return HTTPException(413, f"The body has more than {self.limit} bytes.")
