@@ -69,10 +69,6 @@ def create_app(
         manager = TaskManager(settings, executor=executor, new_task_id=new_task_id)
         app.state.manager = manager
         app.state.limiter = None
-        if settings.rate_limit is not None:
-            app.state.limiter = SlidingWindow(
-                settings.rate_limit, settings.rate_window, settings.max_clients
-            )
 
         def stop() -> None:
             manager.begin_stop()
@@ -81,10 +77,14 @@ def create_app(
 
         app.state.stop = stop
         async with manager, at_server_stop(stop):
-            limiter = app.state.limiter
-            if limiter is not None:
+            if settings.rate_limit is not None:
+                limiter = SlidingWindow(
+                    settings.rate_limit, settings.rate_window, settings.max_clients
+                )
+                app.state.limiter = limiter
                 sweep = partial(cleanup.sweep_clients, limiter, settings)
                 manager.supervise("rate limit", sweep)
+
             yield
             stop()
 

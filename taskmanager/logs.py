@@ -33,9 +33,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
 
-        text = json.dumps(line, default=str)
-        # DEL is ASCII, and yet a control character.
-        return text.replace("\x7f", "\\u007f")
+        return json.dumps(line, default=str)
 
 
 def configure_logging() -> None:

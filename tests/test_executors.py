@@ -24,13 +24,14 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
 from benchmarks.load import environment
 from taskmanager import api, manager, sieve
-from taskmanager.executors import ProcessExecutor, new_executor
+from taskmanager.executors import ProcessExecutor, new_executor, shut_down
 from taskmanager.settings import Settings, SettingsError
 from tests.helpers import PRIMES, SUM, Server, managing, project_root, serving
 
@@ -229,6 +230,55 @@ def test_an_application_that_lacks_its_executor_is_not_made(
     monkeypatch.delitem(sys.modules, "taskmanager.dask_executor", raising=False)
     with pytest.raises(SettingsError, match="needs distributed"):
         api.create_app(Settings(executor="dask"))
+
+
+async def test_what_waits_for_the_executor_is_dropped_at_the_end() -> None:
+    class Ended(Executor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            self.how = {"wait": wait, "cancel_futures": cancel_futures}
+
+    executor = Ended()
+    await shut_down(executor)
+    assert executor.how == {"wait": True, "cancel_futures": True}
+
+
+class RecordingPool:
+    """Takes the place of the standard library's pool of processes."""
+
+    def __init__(self, **_: Any) -> None:
+        self.calls: list[Any] = []
+
+    def submit(self, *args: Any, **kwargs: Any) -> "Future[Any]":
+        self.calls.append((args, kwargs))
+        return Future()
+
+    def shutdown(self, *args: Any, **kwargs: Any) -> None:
+        self.calls.append((args, kwargs))
+
+
+def test_own_processes_get_calls_and_their_end_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = RecordingPool()
+    monkeypatch.setattr("taskmanager.executors.KillablePool", lambda **_: pool)
+    executor = ProcessExecutor()
+    executor.submit(int, "7", base=8)
+    executor.shutdown()
+    executor.shutdown(False, cancel_futures=True)
+    assert pool.calls == [
+        ((int, "7"), {"base": 8}),
+        ((True,), {"cancel_futures": False}),
+        ((False,), {"cancel_futures": True}),
+    ]
+
+
+def test_dask_gets_the_scheduler_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = SimpleNamespace(DaskExecutor=lambda scheduler: ("dask", scheduler))
+    monkeypatch.setitem(sys.modules, "taskmanager.dask_executor", fake)
+    settings = Settings(executor="dask", dask_scheduler="tcp://10.0.0.1:8786")
+    assert new_executor(settings) == ("dask", "tcp://10.0.0.1:8786")
 
 
 # Dask

@@ -103,3 +103,17 @@ def test_a_log_that_was_set_up_already_is_left_alone() -> None:
     assert logging.getLogger().handlers
     configure_logging()
     assert ENGINE.handlers == []
+
+
+def test_what_json_does_not_know_appears_as_text() -> None:
+    line = json.loads(formatted("%(what)s", {"what": {1}}))
+    assert line["what"] == "{1}"
+
+
+@pytest.mark.usefixtures("unconfigured")
+def test_what_the_root_logger_does_with_a_line_comes_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    configure_logging()
+    assert ENGINE.propagate is False

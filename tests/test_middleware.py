@@ -325,3 +325,25 @@ async def test_one_order_decides(
 
         answer = await client.request(method, path, content=content, headers=JSON)
         assert answer.status_code == status
+
+
+async def test_names_of_headers_are_in_small_letters_as_asgi_asks() -> None:
+    async with running(rate_limit=10) as app:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await app(scope_of("GET", "/tasks"), asyncio.Event().wait, send)
+        head, *_ = sent
+        names = [name for name, _ in head["headers"]]
+        assert {b"ratelimit", b"ratelimit-policy", b"cache-control"} <= set(names)
+        assert all(name == name.lower() for name in names)
+
+
+async def test_a_stop_before_the_body_says_so() -> None:
+    async with running() as app, client_of(app) as client:
+        app.state.manager.begin_stop()
+        answer = await client.post("/tasks", json=SUM)
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "The server is shutting down."

@@ -211,3 +211,10 @@ def test_nothing_is_warned_of_by_default(caplog: pytest.LogCaptureFixture) -> No
         }
     )
     assert not caplog.records
+
+
+def test_an_empty_environment_gives_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert Settings.from_env({}) == Settings()
+    assert caplog.records == []

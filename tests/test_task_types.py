@@ -203,6 +203,14 @@ async def test_a_type_without_a_handler_is_an_error() -> None:
         await task_types.run("juggle", parameters, tools)
 
 
+def test_a_report_word_for_word() -> None:
+    assert task_types.report("Tides", 2) == (
+        "Tides\n\n"
+        "## Section 1 of 2\n\nWhat there is to say.\n\n"
+        "## Section 2 of 2\n\nWhat there is to say."
+    )
+
+
 # What each accepts
 
 

@@ -16,7 +16,7 @@ from taskmanager.pending import PendingQueue
 from taskmanager.task import Task
 from taskmanager.testing import VirtualLoop, clocks_of
 from taskmanager.workers import WorkerPool
-from tests.helpers import SUM, Gate, managing, settle
+from tests.helpers import SUM, Gate, managing, settings, settle
 
 
 def statuses(tasks: list[Task]) -> list[str]:
@@ -358,3 +358,27 @@ async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
         await manager.wait(task.task_id, since=2)
         assert task.status.value == "completed"
         assert manager.stats()["status"] == "ok"
+
+
+async def test_while_nothing_is_in_process_timeouts_are_looked_for_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("taskmanager.supervisor.asyncio.sleep", sleep)
+    pool = workers.WorkerPool(
+        PendingQueue(1),
+        None,
+        None,
+        settings(task_timeout=60.0),  # type: ignore[arg-type]
+    )
+    watching = asyncio.create_task(pool._time_out())
+    turn = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(turn.set_result, None)
+    await turn
+    assert slept == [60.0]
+    watching.cancel()
