@@ -1,6 +1,6 @@
-"""The lives that taskmanager/LIFE.md tells: of a task, a poll, a cancel
-and a stop, each as the ordered log of a real run.
+"""The lives that taskmanager/LIFE.md tells, as logs of real runs.
 
+They are those of a task, a poll, a cancel and a stop.
 ``python -m tests.life`` plays them in virtual time, and writes the
 page; test_life.py plays them too, and compares. What is noted stands in
 CALLS, and why one call comes before another in LIVES: both are held
@@ -80,9 +80,7 @@ WHOSE = {
 
 
 class OutdatedError(LookupError):
-    """This file speaks of a call that the engine, or the run, does not
-    have.
-    """
+    """This file speaks of a call that the engine or a run has not."""
 
 
 # How it is noted
@@ -95,7 +93,8 @@ class Step:
     at: float  # virtual seconds
     turn: int  # of the event loop, counted
     whose: str  # turn it is: the asyncio.Task
-    depth: int  # below other steps of this turn
+    # Below so many other steps of this turn.
+    depth: int
     call: str
     what: str
 
@@ -504,8 +503,9 @@ def played(life: Life) -> list[Step]:
 
 
 def check_calls() -> None:
-    """Raise OutdatedError for a name in CALLS that is not exactly one
-    function of the engine.
+    """Raise OutdatedError where a name in CALLS is no single function.
+
+    Each has to be exactly one function of the engine.
     """
     for call in sorted(CALLS.keys() - set(OUTSIDE.values())):
         module, name = call.split(".")
@@ -525,8 +525,9 @@ def check_calls() -> None:
 
 
 def check_reason(reason: Reason, steps: list[Step]) -> None:
-    """Raise OutdatedError where no call of this run comes before the
-    other as it should.
+    """Raise OutdatedError where a run does not show the reason.
+
+    Some call of it has to come before the other as it should.
     """
     for first in steps:
         for then in steps[steps.index(first) :]:

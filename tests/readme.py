@@ -1,5 +1,4 @@
-"""Keeps the README true: reads its commands and code, and writes what
-they print.
+"""Keeps the README true, by writing what its commands print.
 
 ``python -m tests.readme`` runs the session of the README against a
 server with default settings and writes the output into it, with the
@@ -61,11 +60,11 @@ def session(text: str) -> str:
 
 
 def run_session(block: str, address: str) -> str:
-    """Run the commands of the block, which begin with ``$``, and return
-    them with what they print.
+    """The commands of a block, run, with what they print.
 
-    An id in a command is one that an earlier output showed: the n-th
-    there is replaced by the n-th of this run.
+    A command begins with ``$``. An id in a command is one that an
+    earlier output showed: the n-th there is replaced by the n-th of
+    this run.
     """
     shown = ids_in("".join(re.findall(r"location: .*|^\{.*", block, re.MULTILINE)))
     seen: list[str] = []

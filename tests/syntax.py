@@ -72,7 +72,8 @@ def told(path: Path, node: Node) -> str:
 def code_tokens(path: Path) -> int:
     """How many tokens a file has that are code.
 
-    Comments, docstrings and blank lines are none.
+    Comments, docstrings and blank lines are none. An f-string is one,
+    as it was before Python 3.12, which sees its parts.
     """
     in_docstrings: set[int] = set()
     for node in ast.walk(tree_of(path)):
@@ -82,9 +83,17 @@ def code_tokens(path: Path) -> int:
             in_docstrings |= set(range(docstring.lineno, docstring.end_lineno + 1))
 
     count = 0
+    depth = 0
     for token in _tokens(path):
         line, _ = token.start
-        count += token.type not in NO_CODE and line not in in_docstrings
+        is_code = token.type not in NO_CODE and line not in in_docstrings
+        count += is_code and depth == 0
+
+        name = tokenize.tok_name[token.type]
+        if name.endswith("STRING_START"):
+            depth += 1
+        elif name.endswith("STRING_END"):
+            depth -= 1
     return count
 
 

@@ -510,14 +510,14 @@ async def test_a_refused_submission_does_not_use_up_its_key(gate: Gate) -> None:
 @pytest.mark.parametrize(
     ("submission", "text", "state", "status", "code"),
     [
-        # 503 shutting_down comes before 400 and 422,
+        # 503 shutting_down comes before 400 and 422.
         (SUM, "a", {"stopping"}, 503, "shutting_down"),
         (REPORT, '"a"', {"stopping"}, 503, "shutting_down"),
-        # also for a task that is known.
+        # So it does for a task that is known.
         (SUM, '"a"', {"stopping"}, 503, "shutting_down"),
-        # 400 comes before 422,
+        # 400 comes before 422.
         (SUM | {"priority": "x"}, '"a"', set(), 400, "invalid_request"),
-        # and before 503 queue_full.
+        # 400 comes before 503 queue_full.
         (REPORT, "a", {"full"}, 400, "invalid_request"),
         # 422 comes before 503 queue_full.
         (REPORT, '"a"', {"full"}, 422, "idempotency_key_reused"),

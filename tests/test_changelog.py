@@ -1,5 +1,6 @@
-"""One version: the changelog's newest, the package's, and the one that
-the API's document shows.
+"""There is one version, and the changelog's newest is it.
+
+It is the package's, and the one that the API's document shows.
 """
 
 import re

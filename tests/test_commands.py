@@ -1,5 +1,6 @@
-"""The commands that the exercise and EXECUTORS.md tell, run as they are
-told, in the environment that runs the tests.
+"""The commands of the exercise and of EXECUTORS.md, run as told.
+
+They are run in the environment that runs the tests.
 
 Each is bounded, and a server is stopped by its process id. Nothing is
 installed: pip has no index, so it fails where something is missing.
@@ -62,8 +63,9 @@ def run(command: str) -> str:
 
 @contextlib.contextmanager
 def started(command: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process that runs this command meanwhile, which may begin with
-    variables of its own.
+    """A process that runs this command meanwhile.
+
+    The command may begin with variables of its own.
     """
     with subprocess.Popen(
         ["env", *command.split()],

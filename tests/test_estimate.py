@@ -27,17 +27,17 @@ def test_seconds_until_a_worker_is_free(
 @pytest.mark.parametrize(
     ("ahead", "ends", "workers", "seconds"),
     [
-        # A free worker takes it at once,
+        # A free worker takes it at once.
         (0, [], 1, 0.0),
         (1, [], 2, 0.0),
-        # also beside others.
+        # So does one beside another that is not free.
         (0, [9.0], 2, 0.0),
-        # It is the next when a worker ends,
+        # It is the next when a worker ends.
         (0, [9.0], 1, 9.0),
         (0, [9.0, 4.0], 2, 4.0),
-        # or one is ahead of it, which takes 6 s of one worker,
+        # One is ahead of it, which takes 6 s of one worker.
         (1, [9.0], 1, 15.0),
-        # or 3 s of two of them.
+        # Of two workers that is 3 s.
         (1, [9.0, 4.0], 2, 7.0),
         # Two are ahead of it, and two are free: a mean passes first.
         (2, [], 2, 6.0),

@@ -171,6 +171,12 @@ def test_what_helps_a_reader_is_no_code_token(tmp_path: Path) -> None:
     assert code_tokens(path) == 6
 
 
+def test_an_f_string_is_one_code_token(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text("x = f\"{a:>{b + c}} and {f'{d}'}\"\n")
+    assert code_tokens(path) == 3
+
+
 # Style
 
 RULES = [

@@ -1,5 +1,6 @@
-"""LIFE.md tells what the engine does now, and its table of calls cannot
-outlive the engine.
+"""LIFE.md tells what the engine does now.
+
+Its table of calls cannot outlive the engine.
 """
 
 import sys

@@ -1,5 +1,7 @@
-"""The README does not rot: its session, its code, its tables and its
-steps are run, or held against the code.
+"""The README does not rot.
+
+Its session, its code, its tables and its steps are run, or held against
+the code.
 """
 
 import dataclasses
@@ -86,6 +88,7 @@ def test_the_python_program_prints_what_the_readme_says() -> None:
         r"```python\n(import asyncio.*?)```\n\nIt prints `(.*?)`", TEXT, re.DOTALL
     )
     assert program is not None
+
     code, output = program.groups()
     assert run(["-c", code], readme.ROOT).strip() == output
 
@@ -94,6 +97,7 @@ def test_the_test_on_virtual_time_passes(tmp_path: Path) -> None:
     _, _, section = TEXT.partition("## Virtual time in your own tests")
     found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert found is not None
+
     (tmp_path / "test_own.py").write_text(found[1], encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     run = subprocess.run(
@@ -140,6 +144,7 @@ def tools() -> list[tuple[str, str]]:
 def test_a_tool_of_the_exercise_is_where_the_readme_says(tool: str, where: str) -> None:
     files = re.findall(r"`(\w+\.py)`", where)
     texts = [(PACKAGE / file).read_text(encoding="utf-8") for file in files]
+
     for name in re.findall(r"`(?:asyncio|collections)\.(\w+)`", tool):
         assert all(re.search(rf"\b{name}\b", text) for text in texts), name
     for name in re.findall(r"`(\w+)`", where):
@@ -158,8 +163,9 @@ def test_both_commands_set_up_the_same_environment() -> None:
 
 
 def requirements(name: str) -> Iterator[str]:
-    """The packages that a file of requirements names, with those of the
-    files that it includes.
+    """The packages that a file of requirements names.
+
+    With them come those of the files that it includes.
     """
     path = readme.ROOT / name
     for line in path.read_text(encoding="utf-8").splitlines():
