@@ -46,14 +46,9 @@ class Reason(NamedTuple):
 # The first that fits counts.
 REASONS = [
     Reason(
-        place="_setting|model_parametrized_name|responses",
+        place="schemas|_submission_of",
         fault="",
         why="runs on import, before a fault is switched on",
-    ),
-    Reason(
-        place="get_task",
-        fault="= True,",
-        why="FastAPI reads the default on import, before a fault is switched on",
     ),
     Reason(
         place="",
@@ -72,113 +67,91 @@ REASONS = [
     ),
     Reason(
         place="",
-        fault=(
-            "XXXX"
-            r"|'root_path', (?:None)?\)"
-            r'|"path", (?:None)?\)'
-            r'|"methods", (?:None)?\)'
-        ),
+        fault="XXXX",
+        why="a default that is never used, or says as little",
+    ),
+    Reason(
+        place="_is_about_tasks",
+        fault=r"root_path\", (?:None)?\)",
         why="a default that is never used",
     ),
     Reason(
-        place="create_app",
-        fault=r"methods=None|, \w+, (?:responses|include)",
-        why="GET is the default",
-    ),
-    Reason(
-        place="create_app|stats|hit|_request",
-        fault="=None|, None",
+        place="__init__|stats|hit|client_key|_send|_literal",
+        fault=r"=None|= None|, None",
         why="None is as false as False",
     ),
     Reason(
-        place="get_task",
-        fault="or True",
-        why="spares a look, and nothing else",
+        place="__call__|_limited|_answer",
+        fault=r"scope, None, \w+\)",
+        why="a problem document needs nothing of the request's body",
     ),
     Reason(
-        place=r"TaskManager\.wait",
-        fault=r"version_info|ensure_future|asyncio\.wait\(|= None",
-        why="Python 3.10's branch: `.ci/run` plays it there",
+        place="__call__|_answer",
+        fault=r"answer\(None, ",
+        why="the answer to our own fault depends on nothing",
     ),
     Reason(
-        place="_odd_primes|count_segment",
-        fault="",
-        why="strikes out by more numbers than it needs, or at the same place",
+        place="_odd_primes",
+        fault=(
+            r"XX.x01XX|limit \+ 2|range\(math|3, 2\)|\+ 1, \)|range\(4"
+            r"|- 1, 2|\+ 2, 2|, 3\)"
+        ),
+        why="strikes out by more numbers than it needs",
     ),
     Reason(
-        place="position|_put",
-        fault="",
-        why="a short cut, for speed",
+        place="count_segment",
+        fault=r"isqrt\(end \+ 1\)",
+        why="strikes out by more numbers than it needs",
     ),
     Reason(
-        place=r"TaskManager\.__init__",
-        fault="_background",
-        why="set anew before it is used",
+        place="_first_odd_multiple",
+        fault="square >= low",
+        why="no square of a prime begins a segment",
+    ),
+    Reason(
+        place="TaskStore.__init__",
+        fault="next_number = 1",
+        why="numbers that begin with 1 do as well",
+    ),
+    Reason(
+        place="_read_pages",
+        fault=r"_pages\), 1\)|range\(end|PAGE \+ 2",
+        why="looks at pages that are not there",
+    ),
+    Reason(
+        place="_time_out|_exchange|wait",
+        fault=r"end < now|>= sent_at|pause > deadline|left >= RESERVE",
+        why="the same but for one instant, or one request",
+    ),
+    Reason(
+        place="sweep_clients",
+        fault=r"sleep\((?:None|1)\)",
+        why="others run between two batches all the same",
     ),
     Reason(
         place="__aexit__",
-        fault="",
-        why="the bounds of a stop are played on a real server, by tests/test_server.py",
+        fault=r"interrupted, \)",
+        why="a stop's bounds are played on a real server, by tests/test_server.py",
     ),
     Reason(
-        place="pages|TaskStore.__init__",
-        fault="",
-        why="looks at pages that are not there, or counts from 1",
-    ),
-    Reason(
-        place="TaskClient.__init__|_send",
+        place="TaskClient.__init__|_exchange",
         fault="_answers",
         why="only whether it has changed counts",
     ),
     Reason(
-        place="_share",
-        fault="11",
-        why="the longest share comes first",
+        place="_jitter",
+        fault="attempt, 11",
+        why="the longest backoff comes first",
     ),
     Reason(
-        place="_send",
-        fault="INF",
-        why="the same number",
-    ),
-    Reason(
-        place="_send",
-        fault="SETTLED",
-        why="the same but for one instant",
-    ),
-    Reason(
-        place="_record",
-        fault="expected_at",
-        why="in the past as well",
-    ),
-    Reason(
-        place="_record",
+        place="_task_record",
         fault="81",
         why="one character more of what nobody can read",
     ),
     Reason(
-        place="_record|list",
-        fault="",
-        why="the same for whatever a server answers",
-    ),
-    Reason(
-        place="_time_out",
-        fault="",
-        why="the same but for one instant, or looks more often than it needs",
-    ),
-    Reason(
-        place="wait",
-        fault="<=|>=",
-        why="the same but for one instant",
-    ),
-    Reason(
-        place="sweep",
-        fault="",
-        why="the same for every batch above 1",
-    ),
-    Reason(
-        place="__call__",
-        fault="",
-        why="the answer to our own fault depends on nothing",
+        place="_literal",
+        fault=r"ensure_ascii|value, \)|200|201",
+        why="how a refused value is shown to the caller",
     ),
 ]
 

@@ -69,3 +69,17 @@ async def test_in_a_thread_nothing_is_replaced(server: uvicorn.Server) -> None:
             return signal.getsignal(signal.SIGTERM) == server.handle_exit
 
     assert await asyncio.to_thread(asyncio.run, enter())
+
+
+async def test_another_servers_handler_is_left_alone() -> None:
+    class Other:
+        def handle_exit(self, number: int, frame: object) -> None:
+            pass
+
+    other = Other()
+    before = signal.signal(signal.SIGTERM, other.handle_exit)
+    try:
+        async with at_server_stop(lambda: None):
+            assert signal.getsignal(signal.SIGTERM) == other.handle_exit
+    finally:
+        signal.signal(signal.SIGTERM, before)
