@@ -76,7 +76,7 @@ REASONS = [
         why="a default that is never used",
     ),
     Reason(
-        place="__init__|stats|hit|client_key|_send|_literal",
+        place="create_app|__init__|stats|hit|client_key|_send|_literal",
         fault=r"=None|= None|, None",
         why="None is as false as False",
     ),
