@@ -84,7 +84,7 @@ class TasksMiddleware:
                 await refusal(scope, receive, response)
                 return
 
-        if scope["method"] == "POST":  # no other method has a body
+        if scope["method"] == "POST":  # no other body is read
             receive = _LimitedBody(scope, receive, self.max_body, self.readers)
         await self.app(scope, receive, response)
 

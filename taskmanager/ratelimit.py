@@ -80,7 +80,7 @@ class SlidingWindow:
     def forget_idle(self, now: float, at_most: int) -> int:
         """Forget clients whose requests have all left the window.
 
-        It forgets ``at_most`` of them, and says how many.
+        It forgets ``at_most`` of them at most; says how many.
         """
         for forgotten in range(at_most):
             client = next(iter(self._accepted), None)
