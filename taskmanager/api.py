@@ -85,8 +85,10 @@ def create_app(
                 sweep = partial(cleanup.sweep_clients, limiter, settings)
                 manager.supervise("rate limit", sweep)
 
-            yield
-            stop()
+            try:
+                yield
+            finally:
+                stop()
 
     app: FastAPI = FastAPIOffline(
         title="Task manager",

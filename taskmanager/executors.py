@@ -96,7 +96,14 @@ class ProcessExecutor(Executor):
         killed.
         """
         if self._pool is None:
-            self._pool = _new_pool()
+            self._pool = KillablePool(
+                # Forks of a process with threads may deadlock.
+                mp_context=multiprocessing.get_context("spawn"),
+                # Deaf to Ctrl-C, which reaches the whole process group:
+                # this process decides when they end.
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+            )
         pool = self._pool
 
         try:
@@ -135,14 +142,3 @@ class KillablePool(ProcessPoolExecutor):
         processes = self._processes or {}
         for process in list(processes.values()):
             process.kill()
-
-
-def _new_pool() -> KillablePool:
-    return KillablePool(
-        # Forks of a process with threads may deadlock.
-        mp_context=multiprocessing.get_context("spawn"),
-        # Deaf to Ctrl-C, which reaches the whole process group: this
-        # process decides when they end.
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )

@@ -112,9 +112,12 @@ class TaskManager:
     def begin_stop(self) -> None:
         """Take no new work, and cancel what is not finished.
 
-        That answers all who wait for it.
+        That answers all who wait for it. A second call changes nothing.
         """
+        if self.stopping:
+            return
         self.stopping = True
+
         unfinished = [
             task for page in self._store.pages() for task in page if not task.finished
         ]

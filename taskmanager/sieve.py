@@ -40,8 +40,10 @@ def _odd_primes(limit: int) -> list[int]:
 
 
 def _first_odd_multiple(prime: int, low: int) -> int:
-    """The first odd multiple above ``low`` that no smaller prime
-    strikes.
+    """The odd multiple of ``prime`` from which its strikes begin.
+
+    That is its square or, where this is not above ``low``, the first
+    odd multiple that is.
     """
     square = prime * prime
     if square > low:

@@ -111,7 +111,7 @@ def test_what_json_does_not_know_appears_as_text() -> None:
 
 
 @pytest.mark.usefixtures("unconfigured")
-def test_what_the_root_logger_does_with_a_line_comes_once(
+def test_the_root_logger_does_not_write_the_engines_lines_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])

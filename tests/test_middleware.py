@@ -11,6 +11,7 @@ import httpx
 import pytest
 from freezegun import freeze_time
 
+from taskmanager.api import create_app
 from taskmanager.testing import scope_of
 from tests.helpers import (
     SUM,
@@ -20,6 +21,7 @@ from tests.helpers import (
     client_of,
     running,
     serving,
+    settings,
     settle,
 )
 
@@ -347,3 +349,26 @@ async def test_a_stop_before_the_body_says_so() -> None:
         answer = await client.post("/tasks", json=SUM)
         assert answer.status_code == 503
         assert answer.json()["detail"] == "The server is shutting down."
+
+
+async def test_a_lifespan_that_fails_lets_nobody_wait_for_a_body() -> None:
+    app = create_app(settings())
+    requests: list[asyncio.Task[None]] = []
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def serve_and_fail() -> None:
+        async with app.router.lifespan_context(app):
+            call = app(scope_of("POST", "/tasks"), asyncio.Event().wait, send)
+            requests.append(asyncio.create_task(call))
+            await settle()
+            raise OSError("the server fails")
+
+    with pytest.raises(OSError, match="the server fails"):
+        await serve_and_fail()
+    [request] = requests
+    assert request.done()
+    head, *_ = sent
+    assert head["status"] == 503

@@ -345,7 +345,7 @@ async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
         else:
             await sleep(seconds)
 
-    monkeypatch.setattr("taskmanager.supervisor.asyncio.sleep", held)
+    monkeypatch.setattr("taskmanager.workers.asyncio.sleep", held)
     monkeypatch.setattr(PendingQueue, "_get", fault)
 
     async with managing(workers=1, cleanup_interval=1000) as manager:
