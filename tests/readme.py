@@ -16,7 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.load import environment
-from tests.syntax import APART, ENGINE_TOKENS, PACKAGE, code_tokens, order
+from tests.syntax import (
+    APART,
+    ENGINE_TOKENS,
+    GRANTED,
+    PACKAGE,
+    code_tokens,
+    order,
+)
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -117,6 +124,7 @@ def modules_table() -> str:
 
     free = ENGINE_TOKENS - total
     rows.append(f"| the engine, with `__init__` | {total:,} | {free:,} are free |")
+    rows += [f"| granted | {tokens:,} | {why} |" for why, tokens in GRANTED.items()]
     rows += [_row(PACKAGE / name) for name in APART]
     return "\n".join(rows)
 
