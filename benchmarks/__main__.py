@@ -187,7 +187,7 @@ class Run:
         if not self.quick:
             print(f"\n{report.markdown(report.targets_of(self.benches))}")
         print(
-            f"\n{len(self.benches)} benchmarks in {seconds:.0f} s.",
+            f"\nBenchmarks measured: {len(self.benches)}, in {seconds:.0f} s.",
             report.load_line(self.loads),
             flush=True,
         )

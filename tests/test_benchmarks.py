@@ -372,7 +372,7 @@ def test_a_terminal_and_the_users_own_settings_change_nothing(program: str) -> N
         os.close(ours)
 
     text = output.decode()
-    assert re.search(r"^at 127\.0\.0\.1:\d+|1 benchmarks in ", text, re.MULTILINE)
+    assert re.search(r"^at 127\.0\.0\.1:\d+|measured: 1, in ", text, re.MULTILINE)
     assert all(len(line) < 40 for line in re.findall(r"\r\x1b\[K([^\r]*)", text))
 
 

@@ -1421,6 +1421,7 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(int(length["bytes"]))
 
 
+@pytest.mark.slow
 @on(HurriedLoop)
 async def test_two_hundred_runs_over_a_bad_network_run_once(
     handle_with: Any, monkeypatch: pytest.MonkeyPatch

@@ -93,6 +93,7 @@ def test_the_python_program_prints_what_the_readme_says() -> None:
     assert run(["-c", code], readme.ROOT).strip() == output
 
 
+@pytest.mark.slow
 def test_the_test_on_virtual_time_passes(tmp_path: Path) -> None:
     _, _, section = TEXT.partition("## Virtual time in your own tests")
     found = re.search(r"```python\n(.*?)```", section, re.DOTALL)

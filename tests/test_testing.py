@@ -68,6 +68,7 @@ def test_the_clocks_are_real_again_afterwards() -> None:
     assert time.time() - before < 60
 
 
+@pytest.mark.slow
 def test_other_peoples_tests_may_ask_for_it_as_a_fixture(tmp_path: Path) -> None:
     conftest = 'pytest_plugins = ["taskmanager.testing"]\n'
     (tmp_path / "conftest.py").write_text(conftest, encoding="utf-8")
