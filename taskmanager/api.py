@@ -5,6 +5,7 @@ and a response; it decides nothing. Notebook: 00-tour.
 """
 
 import asyncio
+import operator
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,19 +17,19 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 import taskmanager
 from taskmanager import cleanup, executors, openapi, problems, schemas
 from taskmanager.errors import TaskManagerError
-from taskmanager.manager import TaskManager
+from taskmanager.manager import Stats, TaskManager
 from taskmanager.middleware import Readers, TasksMiddleware, address_of
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 from taskmanager.stopping import at_server_stop
-from taskmanager.task import Task, TaskStatus, new_task_id
+from taskmanager.task import Task, TaskDict, TaskStatus, new_task_id
 from taskmanager.task_types import AnySubmission
 
 # Optional: it serves the scripts of /docs from this machine, for where
@@ -40,7 +41,9 @@ except ImportError:
 
 JSON = "application/json"
 
-router = APIRouter()
+router = APIRouter(
+    tags=["tasks"], generate_unique_id_function=operator.attrgetter("name")
+)
 
 
 def create_app(
@@ -61,6 +64,13 @@ def create_app(
         # What is missing for it is said now, and not when the server
         # starts.
         executors.new_executor(settings)
+
+    quota = "There is no rate limit."
+    if settings.rate_limit is not None:
+        quota = (
+            f"Requests of a client: {settings.rate_limit} at most "
+            f"in any {settings.rate_window} s."
+        )
 
     body_readers: Readers = set()
 
@@ -93,8 +103,11 @@ def create_app(
     app: FastAPI = FastAPIOffline(
         title="Task manager",
         version=taskmanager.__version__,
-        description="Submit a task, and poll or long-poll it until it is done. "
-        "Ten requests a minute per client.",
+        description=f"Submit a task, and poll or long-poll it until it is done. {quota}",
+        contact={"name": "Whoever runs this server"},
+        license_info={"name": "MIT", "identifier": "MIT"},
+        openapi_tags=[{"name": "tasks", "description": "What runs in the background"}],
+        servers=[{"url": "/"}],
         lifespan=lifespan,
         routes=router.routes,
         redirect_slashes=False,
@@ -112,7 +125,9 @@ def create_app(
 @router.post(
     "/tasks",
     status_code=202,
-    responses={202: schemas.NEW_TASK, **schemas.problems(400, 413, 422, 503)},
+    response_model=TaskDict,
+    response_description="The task was accepted",
+    responses=schemas.problems(400, 413, 422, 503),
     openapi_extra=openapi.IDEMPOTENCY_KEY,
 )
 async def submit_task(
@@ -147,7 +162,12 @@ async def submit_task(
     return _answer(manager, task, 202, headers)
 
 
-@router.get("/tasks", responses={200: schemas.TASKS, **schemas.problems(400)})
+@router.get(
+    "/tasks",
+    response_model=list[TaskDict],
+    response_description="The tasks, in the order submitted",
+    responses=schemas.LINES | schemas.problems(400),
+)
 async def list_tasks(
     request: Request,
     status: TaskStatus | None = None,
@@ -167,13 +187,20 @@ async def list_tasks(
 
 
 @router.get(
-    "/tasks/{task_id}", responses={200: schemas.TASK, **schemas.problems(400, 404)}
+    "/tasks/{task_id}",
+    response_model=TaskDict,
+    response_description="The task as it is now",
+    responses=schemas.problems(400, 404),
 )
 async def get_task(
     request: Request,
     task_id: UUID,
     wait: Annotated[
-        bool, Query(description="Long poll: answer when the status changes.")
+        bool,
+        Query(
+            description="Long poll: answer when the status changes, and after "
+            "WAIT_TIMEOUT (10 s unless set otherwise) with the task as it is."
+        ),
     ] = False,
     since: Annotated[
         int | None, Query(ge=0, description="With wait: the version that you last saw.")
@@ -197,7 +224,10 @@ async def get_task(
 
 
 @router.delete(
-    "/tasks/{task_id}", responses={200: schemas.TASK, **schemas.problems(400, 404, 409)}
+    "/tasks/{task_id}",
+    response_model=TaskDict,
+    response_description="The task, which is cancelled now",
+    responses=schemas.problems(400, 404, 409),
 )
 async def cancel_task(request: Request, task_id: UUID) -> Response:
     """Cancel a task that is queued or processing.
@@ -208,7 +238,12 @@ async def cancel_task(request: Request, task_id: UUID) -> Response:
     return _answer(manager, manager.cancel(str(task_id)))
 
 
-@router.get("/health", responses=schemas.HEALTH)
+@router.get(
+    "/health",
+    response_model=Stats,
+    response_description="ok",
+    responses={503: {"model": Stats, "description": "degraded"}},
+)
 async def health(request: Request) -> Response:
     """The live counts; 503 while a background loop is dead, or the
     executor lost.
@@ -218,6 +253,16 @@ async def health(request: Request) -> Response:
 
     status = 200 if stats["status"] == "ok" else 503
     return Response(to_json(stats), status, media_type=JSON)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def document(request: Request) -> Response:
+    """The OpenAPI document; its server is where the client reaches us.
+
+    This comes before FastAPI's own, which would name a second server.
+    """
+    url = request.scope.get("root_path", "").rstrip("/") or "/"
+    return JSONResponse(request.app.openapi() | {"servers": [{"url": url}]})
 
 
 @router.get("/", include_in_schema=False)

@@ -8,10 +8,16 @@ Notebook: 06-cancellation-and-failure.
 
 import asyncio
 from concurrent.futures import BrokenExecutor
-from typing import Literal, TypeAlias
+from typing import Literal
 
-# The error of a failed task.
-TaskError: TypeAlias = dict[Literal["code", "message"], str]
+from typing_extensions import TypedDict
+
+
+class TaskError(TypedDict):
+    """Why a task failed."""
+
+    code: Literal["task_failed", "timeout", "executor_lost", "internal_error"]
+    message: str
 
 
 class TaskManagerError(Exception):

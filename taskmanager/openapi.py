@@ -3,16 +3,21 @@ wrong.
 
 Rule: the document says what the server does: 400 in place of FastAPI's
 422, problem documents, and what a route reads without FastAPI's
-knowledge.
+knowledge. Its examples are what the server has answered:
+``python -m tests.examples`` writes them down.
 """
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
-from taskmanager.schemas import PROBLEM
+from taskmanager.schemas import HEADERS, PROBLEM
+
+# The headers and content of each response, by operation and status.
+EXAMPLES = Path(__file__).with_name("examples.json")
 
 # A String of RFC 9651, section 3.3.3.
 KEY = re.compile(r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"')
@@ -34,37 +39,52 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
 
 def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of ``app``, made when first asked for."""
-    if app.openapi_schema is None:
-        app.openapi_schema = _make(app)
-    return app.openapi_schema
+    schema = app.openapi_schema
+    if schema is None:
+        schema = FastAPI.openapi(app)
+        schema["security"] = []
 
+        examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
+        for path in schema["paths"].values():
+            for operation in path.values():
+                known = examples.get(operation["operationId"], {})
+                _mend(operation, known)
 
-def _make(app: FastAPI) -> dict[str, Any]:
-    schema = get_openapi(
-        title=app.title,
-        version=app.version,
-        description=app.description,
-        routes=app.routes,
-    )
-    for path in schema["paths"].values():
-        for operation in path.values():
-            _mend(operation["responses"])
-
-    components = schema["components"]["schemas"]
-    del components["HTTPValidationError"]
-    del components["ValidationError"]
+        components = schema["components"]["schemas"]
+        del components["HTTPValidationError"]
+        del components["ValidationError"]
     return schema
 
 
-def _mend(responses: dict[str, Any]) -> None:
-    """Drop FastAPI's own 422, and make ours problem documents."""
-    ours = {
-        status: response
-        for status, response in responses.items()
-        if "headers" in response and status >= "400"
-    }
-    if "422" not in ours:
+def _mend(operation: dict[str, Any], examples: dict[str, Any]) -> None:
+    """Show examples, and errors as problem documents.
+
+    FastAPI's own 422 goes where there is no example of ours, and so
+    does ``null``, which no query can say.
+    """
+    for parameter in operation.get("parameters", []):
+        schema = parameter["schema"]
+        value, *_ = schema.pop("anyOf", [{}])
+        schema |= value
+
+    responses = operation["responses"]
+    if "422" not in examples:
         responses.pop("422", None)
-    for response in ours.values():
+
+    for status, known in examples.items():
+        response = responses[status]
         content = response["content"]
-        content[PROBLEM] = content.pop("application/json")
+        for media_type, shown in known["content"].items():
+            if media_type == PROBLEM:
+                content[PROBLEM] = content.pop("application/json")
+                response["description"] = ", ".join(shown["examples"])
+            content[media_type] |= shown
+
+        response["headers"] = {
+            name: {
+                "description": HEADERS[name],
+                "schema": {"type": "string"},
+                "example": value,
+            }
+            for name, value in known["headers"].items()
+        }

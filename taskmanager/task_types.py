@@ -64,7 +64,8 @@ def _check_whole(value: Any) -> Any:
 Number: TypeAlias = Annotated[
     int | float,
     PlainValidator(_check_number),
-    WithJsonSchema({"type": "number"}),
+    # Both are named, so that generated clients keep integers exact.
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "number"}]}),
 ]
 Whole = BeforeValidator(_check_whole)
 # A text without control characters (Unicode's category Cc).

@@ -1,0 +1,200 @@
+"""The examples of the OpenAPI document: real answers.
+
+``python -m tests.examples`` plays what leads to each answer, in virtual
+time and with the default settings, and writes the answers to
+taskmanager/examples.json; test_openapi.py plays them too, and compares.
+What is played stands in SCENES.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any, NamedTuple
+from unittest import mock
+
+import httpx
+from fastapi import FastAPI
+
+from taskmanager.api import create_app
+from taskmanager.openapi import EXAMPLES
+from taskmanager.schemas import HEADERS, NDJSON
+from taskmanager.settings import Settings
+from taskmanager.testing import client_of, run_in_virtual_time, running
+from tests.helpers import FAILURE, SUM, UNKNOWN
+
+SETTINGS = Settings(executor="thread")
+# The id of the first task ends with 427, that of the next with 428.
+TASK_ID = "1b4e28ba-2fa1-41d2-883f-0016d3cca{}"
+FIRST = "/tasks/" + TASK_ID.format(427)
+NOT_A_NUMBER = {"task_type": "compute_sum", "parameters": {"numbers": [1, "2"]}}
+
+
+# What happens before the request that is shown
+
+
+async def nothing(app: FastAPI) -> None:
+    """The server has just started."""
+
+
+async def completed(app: FastAPI) -> None:
+    app.state.manager.submit(SUM)
+    await asyncio.sleep(6)
+
+
+async def failed(app: FastAPI) -> None:
+    app.state.manager.submit(FAILURE)
+    await asyncio.sleep(6)
+
+
+async def processing(app: FastAPI) -> None:
+    app.state.manager.submit(SUM)
+    await asyncio.sleep(2)
+
+
+async def one_completed_one_processing(app: FastAPI) -> None:
+    await completed(app)
+    await processing(app)
+
+
+async def key_used(app: FastAPI) -> None:
+    async with client_of(app) as client:
+        await client.post("/tasks", json=FAILURE, headers={"Idempotency-Key": '"a"'})
+
+
+async def full(app: FastAPI) -> None:
+    for _ in range(SETTINGS.workers + SETTINGS.queue_size):
+        app.state.manager.submit(SUM)
+        await asyncio.sleep(0.01)  # a worker takes it
+
+
+async def stopping(app: FastAPI) -> None:
+    app.state.manager.begin_stop()
+
+
+async def limited(app: FastAPI) -> None:
+    async with client_of(app) as client:
+        for _ in range(SETTINGS.rate_limit or 0):
+            await client.get("/tasks")
+    await asyncio.sleep(30)
+
+
+async def broken(app: FastAPI) -> None:
+    """The manager has a fault: what it is asked for, it does not have."""
+    app.state.manager = mock.Mock(spec=["stopping"], stopping=False)
+
+
+async def loop_died(app: FastAPI) -> None:
+    async def die() -> None:
+        raise RuntimeError("a fault")
+
+    app.state.manager.supervise("cleanup", die)
+    await asyncio.sleep(0.5)
+
+
+# The requests
+
+
+class Request(NamedTuple):
+    """A request, and the operation that answers it."""
+
+    operation: str
+    method: str
+    path: str
+    options: dict[str, Any] = {}
+
+
+SUBMIT = Request("submit_task", "POST", "/tasks", {"json": SUM})
+LIST = Request("list_tasks", "GET", "/tasks")
+GET = Request("get_task", "GET", FIRST)
+CANCEL = Request("cancel_task", "DELETE", FIRST)
+HEALTH = Request("health", "GET", "/health")
+
+
+class Scene(NamedTuple):
+    """An example by its name: what happens, and then a request.
+
+    Without a name, that is the code of the problem.
+    """
+
+    before: Callable[[FastAPI], Awaitable[None]]
+    request: Request
+    name: str = ""
+
+
+SCENES = [
+    Scene(nothing, SUBMIT, "queued"),
+    Scene(nothing, SUBMIT._replace(options={"json": NOT_A_NUMBER})),
+    Scene(
+        nothing, SUBMIT._replace(options={"content": bytes(SETTINGS.max_body + 1)})
+    ),
+    Scene(
+        key_used,
+        SUBMIT._replace(options={"json": SUM, "headers": {"Idempotency-Key": '"a"'}}),
+    ),
+    Scene(full, SUBMIT),
+    Scene(stopping, SUBMIT),
+    Scene(one_completed_one_processing, LIST, "tasks"),
+    Scene(
+        one_completed_one_processing,
+        LIST._replace(options={"headers": {"Accept": "application/x-ndjson"}}),
+        "tasks",
+    ),
+    Scene(nothing, LIST._replace(path="/tasks?limit=0")),
+    Scene(completed, GET, "completed"),
+    Scene(failed, GET, "failed"),
+    Scene(processing, GET, "processing"),
+    Scene(nothing, GET._replace(path="/tasks/27")),
+    Scene(nothing, GET._replace(path=f"/tasks/{UNKNOWN}")),
+    Scene(processing, CANCEL, "cancelled"),
+    Scene(nothing, CANCEL._replace(path="/tasks/27")),
+    Scene(nothing, CANCEL._replace(path=f"/tasks/{UNKNOWN}")),
+    Scene(completed, CANCEL),
+    Scene(nothing, HEALTH, "ok"),
+    Scene(loop_died, HEALTH, "degraded"),
+]
+for each in (SUBMIT, LIST, GET, CANCEL):
+    SCENES += [Scene(limited, each), Scene(broken, each)]
+
+
+async def play(scene: Scene) -> httpx.Response:
+    """The answer."""
+    numbers = count(427)
+    app = create_app(SETTINGS, new_task_id=lambda: TASK_ID.format(next(numbers)))
+    async with running(app), client_of(app) as client:
+        await scene.before(app)
+        _, method, path, options = scene.request
+        return await client.request(method, path, **options)
+
+
+def examples() -> dict[str, Any]:
+    """The headers and content of each response, by operation and
+    status.
+
+    Where a response has several examples, its headers are those of the
+    first.
+    """
+    found: dict[str, Any] = {}
+    for scene in SCENES:
+        answer = run_in_virtual_time(play(scene))
+        headers = {
+            name: answer.headers[name] for name in HEADERS if name in answer.headers
+        }
+        media_type = answer.headers["content-type"]
+        body = answer.text if media_type == NDJSON else answer.json()
+        name = scene.name or body["code"]
+
+        operation = found.setdefault(scene.request.operation, {})
+        response = operation.setdefault(
+            str(answer.status_code), {"headers": headers, "content": {}}
+        )
+        content = response["content"].setdefault(media_type, {"examples": {}})
+        content["examples"][name] = {"value": body}
+    return found
+
+
+if __name__ == "__main__":
+    # Some answers are those to faults, which are logged.
+    logging.disable()
+    EXAMPLES.write_text(json.dumps(examples(), indent=2) + "\n", encoding="utf-8")
