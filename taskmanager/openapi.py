@@ -41,7 +41,10 @@ def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of ``app``, made when first asked for."""
     schema = app.openapi_schema
     if schema is None:
-        schema = FastAPI.openapi(app)
+        # To a client, it is a task; that it is a dict is Python's.
+        text = json.dumps(FastAPI.openapi(app)).replace("TaskDict", "Task")
+        schema = json.loads(text)
+        app.openapi_schema = schema
         schema["security"] = []
 
         examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
@@ -63,9 +66,10 @@ def _mend(operation: dict[str, Any], examples: dict[str, Any]) -> None:
     does ``null``, which no query can say.
     """
     for parameter in operation.get("parameters", []):
-        schema = parameter["schema"]
-        value, *_ = schema.pop("anyOf", [{}])
-        schema |= value
+        match parameter["schema"]:
+            case {"anyOf": [value, {"type": "null"}]} as schema:
+                del schema["anyOf"]
+                schema |= value
 
     responses = operation["responses"]
     if "422" not in examples:

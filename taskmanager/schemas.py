@@ -8,7 +8,7 @@ here says it again.
 from typing import Annotated, Any
 
 from fastapi.openapi.models import Example
-from pydantic import BaseModel, Field
+from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
 from taskmanager.task_types import TASK_TYPES
@@ -25,7 +25,7 @@ class Fault(TypedDict):
     parameter: NotRequired[str]
 
 
-class Problem(BaseModel):
+class Problem(TypedDict):
     """A problem document (RFC 9457).
 
     ``errors`` come with 400, ``violated-policies`` with 429.
@@ -36,8 +36,10 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
-    errors: list[Fault] = []
-    violated_policies: Annotated[list[str], Field(alias="violated-policies")] = []
+    errors: NotRequired[list[Fault]]
+    violated_policies: NotRequired[
+        Annotated[list[str], Field(alias="violated-policies")]
+    ]
 
 
 # For each task type, a submission to try.
