@@ -66,16 +66,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     groups = parser.add_subparsers(dest="group", required=True, metavar="GROUP")
     groups.add_parser("install", help="get what the others need, into .interop/")
     for name, group in GROUPS.items():
-        names = ", ".join(group.checks)
         part = groups.add_parser(name, help=group.what, description=group.what)
-        part.add_argument(
-            "names",
-            nargs="*",
-            choices=[*group.checks, []],
-            metavar="NAME",
-            help=f"only these, of {names}",
-        )
-    return parser.parse_args(arguments)
+        there = f"only these, of {', '.join(group.checks)}"
+        part.add_argument("names", nargs="*", metavar="NAME", help=there)
+
+    options = parser.parse_args(arguments)
+    for name in getattr(options, "names", []):
+        known = GROUPS[options.group].checks
+        if name not in known:
+            parser.error(f"{options.group} has no {name!r}, but {', '.join(known)}")
+    return options
 
 
 def _play(group: Group, names: list[str]) -> int:
@@ -90,9 +90,9 @@ def _play(group: Group, names: list[str]) -> int:
             with tempfile.TemporaryDirectory(dir=PLACE) as folder:
                 group.prepare(Path(folder))
                 group.checks[name](Path(folder))
-        except (FailedError, MissingError) as error:
+        except Exception as error:
             status = 1
-            print(f"FAILED\n{error}", flush=True)
+            print(f"FAILED, {type(error).__name__}: {error}", flush=True)
         else:
             print(f"ok, {time.monotonic() - begun:.1f} s", flush=True)
     return status

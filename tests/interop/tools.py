@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.load import server
 from tests.helpers import SUM
@@ -53,15 +53,14 @@ def spectral(folder: Path) -> None:
 
 
 def prism(folder: Path) -> None:
-    """Its mock answers every example; its proxy refuses no answer."""
-    document = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))
+    """Its mock answers each example; its proxy refuses no answer."""
     with _listening(folder, "mock") as url:
-        for method, path, status, media_type, name, value in _examples(document):
-            prefer = f"code={status}, example={name}"
-            headers = {"Prefer": prefer, "Accept": media_type}
-            got = _request(method, url + path, headers)
-            if got != (status, media_type, value):
-                raise FailedError(f"{method} {path} {prefer}: {got}")
+        for each in _examples(_document(folder)):
+            prefer = f"code={each.status}, example={each.name}"
+            headers = {"Prefer": prefer, "Accept": each.media_type}
+            got = _request(each.method, url + each.path, headers)
+            if got != (each.status, each.media_type, each.value):
+                raise FailedError(f"{each}: {got}")
 
     with (
         server(work_scale=0, rate_limit=7) as port,
@@ -77,6 +76,22 @@ def prism(folder: Path) -> None:
         _expect(200, "GET", url + "/health")
         _expect(200, "GET", url + "/tasks?status=failed")
         _expect(429, "GET", url + "/tasks")
+
+
+def swagger_ui(folder: Path) -> None:
+    """Its page shows each example, and makes up nothing."""
+    for path in (CLIENTS / "swagger_ui.mjs", HERE / "package.json"):
+        shutil.copy(path, folder)
+    _link_packages(folder)
+    printed = run("node", "swagger_ui.mjs", folder=folder)
+    shown = json.loads((folder / "shown.json").read_text(encoding="utf-8"))
+
+    # Of several examples the page shows the first, until asked.
+    first: dict[tuple[str, str, int], Any] = {}
+    for each in _examples(_document(folder)):
+        first.setdefault((each.method, each.path, each.status), each.value)
+    if shown != list(first.values()):
+        raise FailedError(f"{printed}\nIt shows {shown}")
 
 
 def openapi_python_client(folder: Path) -> None:
@@ -127,6 +142,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
     "redocly": redocly,
     "spectral": spectral,
     "prism": prism,
+    "swagger-ui": swagger_ui,
     "openapi-python-client": openapi_python_client,
     "datamodel-code-generator": datamodel_code_generator,
     "openapi-fetch": openapi_fetch,
@@ -161,16 +177,36 @@ def _listening(folder: Path, *command: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def _examples(document: Any) -> Iterator[tuple[str, str, int, str, str, Any]]:
-    """Each as method, path, status, media type, name and value."""
+class Example(NamedTuple):
+    """An example of the document, and where it stands."""
+
+    method: str
+    path: str
+    status: int
+    media_type: str
+    name: str
+    value: Any
+
+
+def _document(folder: Path) -> Any:
+    return json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))
+
+
+def _examples(document: Any) -> Iterator[Example]:
     for path, methods in document["paths"].items():
         filled = path.format(task_id="1b4e28ba-2fa1-41d2-883f-0016d3cca427")
         for method, operation in methods.items():
             for status, response in operation["responses"].items():
                 for media_type, content in response["content"].items():
                     for name, example in content["examples"].items():
-                        place = (method.upper(), filled, int(status), media_type)
-                        yield *place, name, example["value"]
+                        yield Example(
+                            method.upper(),
+                            filled,
+                            int(status),
+                            media_type,
+                            name,
+                            example["value"],
+                        )
 
 
 def _expect(
@@ -219,11 +255,16 @@ def _play_python(folder: Path, program: str) -> None:
 def _play_typescript(folder: Path, program: str) -> None:
     for path in (CLIENTS / program, CLIENTS / "tsconfig.json", HERE / "package.json"):
         shutil.copy(path, folder)
-    (folder / "node_modules").symlink_to(PLACE / "node_modules")
+    _link_packages(folder)
 
     run("tsc", "--project", ".", folder=folder)
     with _slow_server() as url:
         run("node", f"built/{Path(program).stem}.js", url, folder=folder)
+
+
+def _link_packages(folder: Path) -> None:
+    """Let programs of a folder import what npm has installed."""
+    (folder / "node_modules").symlink_to(PLACE / "node_modules")
 
 
 @contextlib.contextmanager
