@@ -103,7 +103,8 @@ def create_app(
     app: FastAPI = FastAPIOffline(
         title="Task manager",
         version=taskmanager.__version__,
-        description=f"Submit a task, and poll or long-poll it until it is done. {quota}",
+        description="Submit a task, and poll or long-poll it until it is done. "
+        f"{quota}",
         contact={"name": "Whoever runs this server"},
         license_info={"name": "MIT", "identifier": "MIT"},
         openapi_tags=[{"name": "tasks", "description": "What runs in the background"}],

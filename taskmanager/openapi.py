@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from taskmanager.schemas import HEADERS, PROBLEM
 
 # The headers and content of each response, by operation and status.
-EXAMPLES = Path(__file__).with_name("examples.json")
+RECORDED = Path(__file__).with_name("examples.json")
 
 # A String of RFC 9651, section 3.3.3.
 KEY = re.compile(r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"')
@@ -47,7 +47,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         app.openapi_schema = schema
         schema["security"] = []
 
-        examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
+        examples = json.loads(RECORDED.read_text(encoding="utf-8"))
         for path in schema["paths"].values():
             for operation in path.values():
                 known = examples.get(operation["operationId"], {})

@@ -64,9 +64,7 @@ HEADERS = {
 LINES: dict[int | str, Any] = {
     200: {
         "content": {
-            NDJSON: {
-                "schema": {"type": "string", "description": "A task on each line"}
-            }
+            NDJSON: {"schema": {"type": "string", "description": "A task on each line"}}
         }
     }
 }

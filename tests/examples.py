@@ -9,8 +9,9 @@ What is played stands in SCENES.
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -18,7 +19,7 @@ import httpx
 from fastapi import FastAPI
 
 from taskmanager.api import create_app
-from taskmanager.openapi import EXAMPLES
+from taskmanager.openapi import RECORDED
 from taskmanager.schemas import HEADERS, NDJSON
 from taskmanager.settings import Settings
 from taskmanager.testing import client_of, run_in_virtual_time, running
@@ -81,7 +82,7 @@ async def limited(app: FastAPI) -> None:
 
 
 async def broken(app: FastAPI) -> None:
-    """The manager has a fault: what it is asked for, it does not have."""
+    """The manager lacks whatever it is asked for."""
     app.state.manager = mock.Mock(spec=["stopping"], stopping=False)
 
 
@@ -102,7 +103,7 @@ class Request(NamedTuple):
     operation: str
     method: str
     path: str
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 SUBMIT = Request("submit_task", "POST", "/tasks", {"json": SUM})
@@ -126,9 +127,7 @@ class Scene(NamedTuple):
 SCENES = [
     Scene(nothing, SUBMIT, "queued"),
     Scene(nothing, SUBMIT._replace(options={"json": NOT_A_NUMBER})),
-    Scene(
-        nothing, SUBMIT._replace(options={"content": bytes(SETTINGS.max_body + 1)})
-    ),
+    Scene(nothing, SUBMIT._replace(options={"content": bytes(SETTINGS.max_body + 1)})),
     Scene(
         key_used,
         SUBMIT._replace(options={"json": SUM, "headers": {"Idempotency-Key": '"a"'}}),
@@ -182,13 +181,12 @@ def examples() -> dict[str, Any]:
             name: answer.headers[name] for name in HEADERS if name in answer.headers
         }
         media_type = answer.headers["content-type"]
-        body = answer.text if media_type == NDJSON else answer.json()
+        body: Any = answer.text if media_type == NDJSON else answer.json()
         name = scene.name or body["code"]
 
         operation = found.setdefault(scene.request.operation, {})
-        response = operation.setdefault(
-            str(answer.status_code), {"headers": headers, "content": {}}
-        )
+        new: dict[str, Any] = {"headers": headers, "content": {}}
+        response = operation.setdefault(str(answer.status_code), new)
         content = response["content"].setdefault(media_type, {"examples": {}})
         content["examples"][name] = {"value": body}
     return found
@@ -197,4 +195,4 @@ def examples() -> dict[str, Any]:
 if __name__ == "__main__":
     # Some answers are those to faults, which are logged.
     logging.disable()
-    EXAMPLES.write_text(json.dumps(examples(), indent=2) + "\n", encoding="utf-8")
+    RECORDED.write_text(json.dumps(examples(), indent=2) + "\n", encoding="utf-8")

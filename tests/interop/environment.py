@@ -105,7 +105,9 @@ def run(*command: str, folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def running(*command: str, folder: Path, until: str) -> Iterator[None]:
+def running(
+    *command: str, folder: Path, until: str
+) -> "Iterator[subprocess.Popen[bytes]]":
     """A command that serves, from when it prints ``until``.
 
     Raises FailedError where it ends before, or takes too long.
@@ -126,7 +128,7 @@ def running(*command: str, folder: Path, until: str) -> Iterator[None]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise FailedError(f"{name}\n{_text(output.fileno())}")
                 time.sleep(0.05)
-            yield
+            yield process
         finally:
             process.terminate()
             try:

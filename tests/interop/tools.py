@@ -220,7 +220,7 @@ def _expect(
 
 
 def _request(method: str, url: str, headers: dict[str, str]) -> tuple[int, str, Any]:
-    """The status, the media type and the body, read where it is JSON."""
+    """The status, the media type, and the body, parsed if JSON."""
     data = None
     if method == "POST":
         data = json.dumps(SUM).encode()
