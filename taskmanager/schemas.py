@@ -56,8 +56,8 @@ HEADERS = {
     "Location": "Where to poll the task.",
     "Retry-After": "Whole seconds after which it is worth asking again.",
     "Cache-Control": "Not to be stored: the next may differ.",
-    "RateLimit-Policy": "q requests in any w seconds",
-    "RateLimit": "r requests are left; in t seconds the oldest no longer counts",
+    "RateLimit-Policy": "q requests in any w seconds; missing without a limit.",
+    "RateLimit": "r requests are left; in t seconds the oldest no longer counts.",
 }
 
 # No schema of OpenAPI 3.1 describes a line: to it, NDJSON is text.
