@@ -10,6 +10,9 @@ import asyncio
 from concurrent.futures import BrokenExecutor
 from typing import Literal, TypeAlias
 
+# When to try again after a stop: the time of a restart.
+SHUTDOWN_SECONDS = 5
+
 # The error of a failed task.
 TaskError: TypeAlias = dict[Literal["code", "message"], str]
 
