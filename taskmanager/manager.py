@@ -135,9 +135,9 @@ class TaskManager:
     ) -> Task:
         """Queue a task, or find the one that came with the same key.
 
-        The key has to name the client, too. A dict is checked first.
-        Raises pydantic.ValidationError, ShuttingDownError,
-        KeyReusedError or QueueFullError.
+        The key has to name the client, too. What is no Submission yet
+        is checked first. Raises pydantic.ValidationError,
+        ShuttingDownError, KeyReusedError or QueueFullError.
         """
         if not isinstance(submission, Submission):
             submission = SUBMISSION.validate_python(submission)
