@@ -21,6 +21,7 @@ manager     TaskManager: submit, get, wait, list, cancel
 Up to here nothing knows HTTP: a TaskManager works in a notebook. These
 do:
 
+accept      which form of an answer a client likes best
 schemas     what responses look like, for the OpenAPI document
 problems    errors become responses
 middleware  the rate limit, then the body limit

@@ -5,8 +5,10 @@ and a response; it decides nothing. Notebook: 00-tour.
 """
 
 import asyncio
+import json
 import operator
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
@@ -18,11 +20,14 @@ from uuid import UUID
 from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
+from fastapi.routing import APIRoute
+from pydantic import SkipValidation, ValidationError
 from pydantic_core import to_json
+from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
 
 import taskmanager
-from taskmanager import cleanup, executors, openapi, problems, schemas
+from taskmanager import accept, cleanup, executors, openapi, problems, schemas
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import Stats, TaskManager
 from taskmanager.middleware import Readers, TasksMiddleware, address_of
@@ -40,6 +45,10 @@ except ImportError:
     FastAPIOffline = FastAPI  # type: ignore[assignment]
 
 JSON = "application/json"
+IDENTITY = re.compile("(?i:identity)?")
+# Pydantic would take 1_0, +5 and 5.0 for integers, too.
+PLAIN = re.compile("[A-Za-z]+|[0-9]+")
+ONE_VALUE = "Give one value: a word, or a number in decimal digits alone"
 
 router = APIRouter(
     tags=["tasks"], generate_unique_id_function=operator.attrgetter("name")
@@ -115,9 +124,15 @@ def create_app(
         exception_handlers={
             TaskManagerError: problems.answer,
             RequestValidationError: problems.answer,
+            ValidationError: problems.answer,
             HTTPException: problems.answer,
         },
     )
+    # The pages outside the document, where HEAD is no operation.
+    for route in app.routes:
+        if isinstance(route, APIRoute) and not route.include_in_schema:
+            route.methods = {"GET", "HEAD"}
+
     app.add_middleware(TasksMiddleware, settings=settings, readers=body_readers)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
@@ -133,25 +148,29 @@ def create_app(
 )
 async def submit_task(
     request: Request,
-    submission: Annotated[AnySubmission, Body(openapi_examples=schemas.EXAMPLES)],
+    # The manager checks it.
+    submission: Annotated[
+        SkipValidation[AnySubmission], Body(openapi_examples=schemas.EXAMPLES)
+    ],
 ) -> Response:
     """Queue a task.
 
     Poll it at `Location`; `Retry-After` tells when it can be expected
     to finish.
     """
-    keys = request.headers.getlist("idempotency-key")
-    if len(keys) > 1 or not all(map(openapi.KEY.fullmatch, keys)):
-        return problems.invalid(
-            {
-                "detail": "Send 1 to 255 characters in double quotes",
-                "parameter": "Idempotency-Key",
-            }
-        )
-    key = None
-    if keys:
+    detail = "Send the body without a content coding"
+    _check_once(request.headers, IDENTITY, detail, "Content-Encoding")
+    # RFC 8259 allows no UTF-16 and UTF-32, which json.loads reads.
+    encoding = json.detect_encoding(await request.body())
+    if isinstance(submission, bytes) or encoding != "utf-8":
+        raise HTTPException(400)
+
+    detail = "Send 1 to 255 characters in double quotes"
+    _check_once(request.headers, openapi.KEY, detail, "Idempotency-Key")
+    key = request.headers.get("idempotency-key")
+    if key is not None:
         # A key is the client's own: it means nothing from another.
-        key = client_key(address_of(request.scope)) + keys[0]
+        key = client_key(address_of(request.scope)) + key
 
     manager: TaskManager = request.app.state.manager
     task = manager.submit(submission, key)
@@ -178,11 +197,13 @@ async def list_tasks(
 
     They come as a JSON array or, if you accept that, as NDJSON.
     """
+    _check_once(request.query_params, PLAIN, ONE_VALUE, "status", "limit")
     manager: TaskManager = request.app.state.manager
     pages = manager.list_tasks(status)
     records = _records(manager, pages, limit or sys.maxsize)
 
-    if _accepts_ndjson(request):
+    accepted = ",".join(request.headers.getlist("accept"))
+    if accept.prefers(accepted, schemas.NDJSON, JSON):
         return StreamingResponse(_as_lines(records), media_type=schemas.NDJSON)
     return StreamingResponse(_as_array(records), media_type=JSON)
 
@@ -208,6 +229,7 @@ async def get_task(
     ] = None,
 ) -> Response:
     """Read a task: now, or with `wait=true` once there is news."""
+    _check_once(request.query_params, PLAIN, ONE_VALUE, "wait", "since")
     manager: TaskManager = request.app.state.manager
     task = manager.get(str(task_id))
     seen = task.version if since is None else since
@@ -245,6 +267,7 @@ async def cancel_task(request: Request, task_id: UUID) -> Response:
     response_description="ok",
     responses={503: {"model": Stats, "description": "degraded"}},
 )
+@router.head("/health", include_in_schema=False)
 async def health(request: Request) -> Response:
     """The live counts; 503 while a background loop is dead, or the
     executor lost.
@@ -253,7 +276,7 @@ async def health(request: Request) -> Response:
     stats = manager.stats()
 
     status = 200 if stats["status"] == "ok" else 503
-    return Response(to_json(stats), status, media_type=JSON)
+    return Response(to_json(stats), status, {"Cache-Control": "no-store"}, JSON)
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -284,16 +307,22 @@ def _answer(
     return Response(to_json(manager.describe(task)), status, headers, JSON)
 
 
+def _check_once(
+    given: Headers | QueryParams, pattern: re.Pattern[str], detail: str, *names: str
+) -> None:
+    """Refuse what is given twice, or not in the form of the pattern."""
+    for name in names:
+        values = given.getlist(name)
+        if len(values) > 1 or not all(map(pattern.fullmatch, values)):
+            error = {"type": "", "loc": ("query", name), "msg": detail}
+            raise RequestValidationError([error])
+
+
 async def _disconnected(request: Request) -> None:
     """Return once the client has gone."""
     message = await request.receive()
     while message["type"] != "http.disconnect":
         message = await request.receive()  # the body, which nobody reads
-
-
-def _accepts_ndjson(request: Request) -> bool:
-    accepted = request.headers.get("accept", "").lower().split(",")
-    return any(item.partition(";")[0].strip() == schemas.NDJSON for item in accepted)
 
 
 async def _records(

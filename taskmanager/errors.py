@@ -12,6 +12,9 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
+# When to try again after a stop: the time of a restart.
+SHUTDOWN_SECONDS = 5
+
 
 class TaskError(TypedDict):
     """Why a task failed."""

@@ -135,14 +135,16 @@ class TaskManager:
     ) -> Task:
         """Queue a task, or find the one that came with the same key.
 
-        The key has to name the client, too. A dict is checked first.
-        Raises pydantic.ValidationError, ShuttingDownError,
-        KeyReusedError or QueueFullError.
+        The key has to name the client, too. What is no Submission yet
+        is checked first. Raises pydantic.ValidationError,
+        ShuttingDownError, KeyReusedError or QueueFullError.
         """
-        if isinstance(submission, dict):
+        if not isinstance(submission, Submission):
             submission = SUBMISSION.validate_python(submission)
         if self.stopping:
-            raise errors.ShuttingDownError("The server is shutting down.", 5)
+            raise errors.ShuttingDownError(
+                "The server is shutting down.", errors.SHUTDOWN_SECONDS
+            )
         known = self._store.by_key.get(idempotency_key)
         if known is not None:
             return _same(known, submission)

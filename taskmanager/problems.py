@@ -5,18 +5,21 @@ Rule: a document tells the client what it can mend, and nothing of what
 happened inside.
 """
 
+import asyncio
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from taskmanager.errors import TaskManagerError
+from taskmanager.errors import SHUTDOWN_SECONDS, TaskManagerError
 from taskmanager.schemas import PROBLEM
+from taskmanager.task_types import TASK_TYPES, Submission
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 # Nobody mends ten thousand faults of one request.
@@ -50,9 +53,9 @@ def problem(
     return Response(to_json(document | members), status, headers, PROBLEM)
 
 
-def invalid(*faults: dict[str, str]) -> Response:
-    """400, with what is wrong and where."""
-    detail = "The request is not valid; see errors."
+def invalid(faults: list[dict[str, str]], count: int = 1) -> Response:
+    """400, with what is wrong and where: some of ``count`` faults."""
+    detail = f"Faults in the request: {count}; see errors."
     return problem(400, "invalid_request", detail, errors=faults)
 
 
@@ -82,14 +85,24 @@ async def answer(request: Request, error: Exception) -> Response:
                 str(error),
                 retry_after=error.retry_after,
             )
-        case RequestValidationError():
-            faults = error.errors()[:MOST_FAULTS]
-            return invalid(*[_fault(fault, error.body) for fault in faults])
+        case ValidationError() | RequestValidationError():
+            if isinstance(error, ValidationError) and error.error_count() > MOST_FAULTS:
+                # To write ten thousand out takes as long as to find
+                # them: three turns of the loop let a request between.
+                for _ in range(3):
+                    await asyncio.sleep(0)
+
+            errors = _errors(error)
+            faults = [_fault(each) for each in errors[:MOST_FAULTS]]
+            return invalid(faults, len(errors))
         case HTTPException(status_code=400):
-            # What FastAPI makes of bad UTF-8, overlong integers and
-            # deep nesting.
-            detail = "The body cannot be read as JSON."
-            return invalid({"detail": detail, "pointer": "#"})
+            # From us, or what FastAPI makes of bad UTF-8, overlong
+            # integers and deep nesting.
+            detail = (
+                "The body cannot be read: send JSON in UTF-8, as application/json, "
+                "without a byte order mark and without Content-Encoding."
+            )
+            return invalid([{"detail": detail, "pointer": "#"}])
         case HTTPException(status_code=404):
             return problem(404, "not_found", "There is nothing at this path.")
         case HTTPException(status_code=405):
@@ -100,7 +113,9 @@ async def answer(request: Request, error: Exception) -> Response:
         case HTTPException(status_code=413):
             return problem(413, "body_too_large", error.detail)
         case HTTPException(status_code=503):
-            return problem(503, "shutting_down", error.detail, retry_after=5)
+            return problem(
+                503, "shutting_down", error.detail, retry_after=SHUTDOWN_SECONDS
+            )
         case _:
             detail = "Something went wrong on our side; the log has the details."
             return problem(500, "internal_error", detail)
@@ -121,45 +136,53 @@ def _methods(request: Request) -> list[str]:
     return sorted(methods or {"GET", "HEAD"})
 
 
-def _fault(error: dict[str, Any], body: Any) -> dict[str, str]:
+def _errors(error: ValidationError | RequestValidationError) -> list[Any]:
+    """All that is wrong.
+
+    Where the task type is missing or unknown, pydantic looks no
+    further: the members that no submission has are named here.
+    """
+    errors = list(error.errors())
+    last = errors[-1]
+    if last["type"] not in ("union_tag_invalid", "union_tag_not_found"):
+        return errors
+
+    types = ", ".join(each.task_type for each in TASK_TYPES)
+    faults = {"task_type": f"Input should be one of {types}"}
+    for name in last["input"]:
+        if name not in Submission.model_fields:
+            faults[name] = "Extra inputs are not permitted"
+    return [{"type": "", "loc": ("", name), "msg": faults[name]} for name in faults]
+
+
+def _fault(error: dict[str, Any]) -> dict[str, str]:
     """What is wrong and where.
 
     The input is left out, since it may not even be encodable.
     """
-    where, *path = error["loc"]
-    if where != "body":
-        return {"detail": error["msg"], "parameter": str(path[0])}
-
-    if isinstance(body, bytes):
-        detail = "Send JSON, with Content-Type: application/json."
-        return {"detail": detail, "pointer": "#"}
-
-    match error["type"]:
-        case "json_invalid":
-            reason = error["ctx"]["error"]
-            detail = f"Not valid JSON: {reason} at character {path[0]}."
-            return {"detail": detail, "pointer": "#"}
-        case "union_tag_invalid" | "union_tag_not_found":
-            # Pydantic's own text repeats the input.
-            expected = error["ctx"].get("expected_tags", "one of the task types")
-            return {"detail": f"Input should be {expected}", "pointer": "#/task_type"}
-        case "string_pattern_mismatch":
+    detail = error["msg"]
+    # The first step is the task type, by which pydantic tells its
+    # models apart, or FastAPI's word for a part of the request.
+    path = error["loc"][1:]
+    match error:
+        case {"loc": ("query" | "path", name)}:
+            return {"detail": detail, "parameter": name}
+        case {"type": "json_invalid", "ctx": {"error": reason}, "loc": (_, place)}:
+            detail = f"Not valid JSON: {reason} at character {place}."
+            path = ()
+        case {"type": "string_pattern_mismatch"}:
             # Pydantic's own text shows the pattern.
             detail = "Input should have no control characters"
-        case _:
-            detail = error["msg"]
 
-    # The first step is the task type, by which pydantic tells its
-    # models apart.
-    return {"detail": detail, "pointer": "#" + _pointer(path[1:])}
+    return {"detail": detail, "pointer": "#" + _pointer(path)}
 
 
-def _pointer(path: list[str | int]) -> str:
+def _pointer(path: tuple[str | int, ...]) -> str:
     """A JSON pointer as a URI fragment, without its ``#`` (RFC 6901,
     section 6).
     """
     pointer = ""
     for step in path:
         escaped = str(step).replace("~", "~0").replace("/", "~1")
-        pointer += "/" + quote(escaped, safe="~!$&'()*+,;=:@")
+        pointer += "/" + quote(escaped, safe="~!$&'()*+,;=:@", errors="replace")
     return pointer

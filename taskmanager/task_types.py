@@ -25,6 +25,7 @@ from typing import (
 from pydantic import (
     BaseModel,
     BeforeValidator,
+    Discriminator,
     Field,
     PlainValidator,
     TypeAdapter,
@@ -261,7 +262,7 @@ if TYPE_CHECKING:
 else:
     AnySubmission = Annotated[
         reduce(or_, map(_submission_of, TASK_TYPES)),
-        Field(discriminator="task_type"),
+        Discriminator("task_type"),
     ]
 
 SUBMISSION: TypeAdapter[Submission] = TypeAdapter(AnySubmission)

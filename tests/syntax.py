@@ -28,6 +28,7 @@ ROOT = PACKAGE.parent
 APART = ["client.py", "dask_executor.py", "testing.py"]
 FILES = [path for path in PACKAGE.glob("*.py") if path.name not in APART]
 WEB_ONLY = [
+    "accept",
     "schemas",
     "problems",
     "middleware",

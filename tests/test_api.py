@@ -575,6 +575,27 @@ async def test_a_listing_has_all_tasks_in_the_order_submitted(
         assert no_spaces.headers["content-type"] == "application/x-ndjson"
 
 
+@pytest.mark.parametrize(
+    ("accepted", "content_type"),
+    [
+        ([], "application/json"),
+        (["application/json, application/x-ndjson;q=0"], "application/json"),
+        (["application/json;q=0.1", "Application/X-NDJSON"], "application/x-ndjson"),
+        (["application/x-ndjson", "application/json"], "application/json"),
+        (["text/html"], "application/json"),
+    ],
+)
+async def test_the_form_of_a_listing_follows_all_lines_of_accept(
+    accepted: list[str], content_type: str
+) -> None:
+    async with serving() as client:
+        # The client's own would be */*.
+        del client.headers["accept"]
+        headers = [("Accept", line) for line in accepted]
+        answer = await client.get("/tasks", headers=headers)
+        assert answer.headers["content-type"] == content_type
+
+
 async def test_a_listing_can_be_filtered_and_limited(gate: Gate) -> None:
     async with serving(workers=2, queue_size=1000) as client:
         ids = await submitted(client, 300)
@@ -679,6 +700,52 @@ async def test_health_is_503_while_a_loop_is_dead() -> None:
         assert answer.status_code == 503
         assert answer.json()["status"] == "degraded"
         assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["cache-control"] == "no-store"
+        assert (await client.head("/health")).status_code == 503
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health",
+        "/",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/docs/oauth2-redirect",
+    ],
+)
+async def test_head_answers_like_get_without_the_body(path: str) -> None:
+    async with serving() as client:
+        got = await client.get(path)
+        asked = await client.head(path)
+        assert asked.status_code == got.status_code
+        assert asked.headers == got.headers
+        assert asked.content == b""
+
+
+async def test_head_is_no_operation_of_the_document() -> None:
+    async with serving() as client:
+        document = (await client.get("/openapi.json")).json()
+        for path in document["paths"].values():
+            assert "head" not in path
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_health_answers_when_the_queue_is_full_and_the_quota_used_up(
+    gate: Gate, method: str
+) -> None:
+    async with serving(workers=1, queue_size=1, rate_limit=3) as client:
+        refused = []
+        for _ in range(4):
+            refused.append((await client.post("/tasks", json=SUM)).status_code)
+            await settle()
+        assert refused == [202, 202, 503, 429]
+
+        answer = await client.request(method, "/health")
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-store"
+        assert "ratelimit" not in answer.headers
 
 
 @pytest.mark.parametrize("root", ["", "/jobs"])

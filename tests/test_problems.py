@@ -3,6 +3,9 @@
 It is never a 500.
 """
 
+import asyncio
+import codecs
+import gzip
 import json
 from typing import Any
 
@@ -11,7 +14,10 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from taskmanager import errors, problems
+from taskmanager.task_types import SUBMISSION
 from tests.helpers import SUM, UNKNOWN, Gate, client_of, running, serving, settle
+
+AS_JSON = {"Content-Type": "application/json"}
 
 
 def body(**changes: Any) -> bytes:
@@ -25,13 +31,19 @@ def numbers(text: str) -> bytes:
 
 
 async def faults(
-    content: bytes, content_type: str = "application/json"
+    content: bytes,
+    content_type: str = "application/json",
+    *content_codings: str,
+    count: int | None = None,
 ) -> list[dict[str, str]]:
-    """Submit this; the errors of the answer, which has to be a 400."""
+    """Submit this; the errors of the answer, which has to be a 400.
+
+    There are ``count`` faults, where that is not the number of errors.
+    """
     async with serving() as client:
-        answer = await client.post(
-            "/tasks", content=content, headers={"Content-Type": content_type}
-        )
+        headers = [("Content-Type", content_type)]
+        headers += [("Content-Encoding", coding) for coding in content_codings]
+        answer = await client.post("/tasks", content=content, headers=headers)
         assert answer.status_code == 400, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
 
@@ -41,7 +53,7 @@ async def faults(
             "type": "about:blank",
             "title": "Bad Request",
             "status": 400,
-            "detail": "The request is not valid; see errors.",
+            "detail": f"Faults in the request: {count or len(errors)}; see errors.",
             "code": "invalid_request",
         }
         assert all(error["detail"] for error in errors)
@@ -64,7 +76,15 @@ async def faults(
         (b'{"a":' * 50_000, ["#"]),
         (numbers("9" * 5000), ["#"]),
         (b"{}", ["#/task_type"]),
+        (
+            b'{"type": "compute_sum", "params": {"numbers": [1]}}',
+            ["#/task_type", "#/type", "#/params"],
+        ),
+        (b'{"compute_sum": 1, "a/b": 2}', ["#/task_type", "#/compute_sum", "#/a~1b"]),
+        (b'{"\\ud800": 1}', ["#/task_type", "#/%3F"]),
+        (b'{"parameters": {"numbers": [1]}, "priority": "low"}', ["#/task_type"]),
         (body(task_type="juggle"), ["#/task_type"]),
+        (body(task_type="juggle", more=1), ["#/task_type", "#/more"]),
         (body(task_type=None), ["#/task_type"]),
         (body(task_type=["compute_sum"]), ["#/task_type"]),
         (b'{"task_type": "\\ud800", "parameters": {}}', ["#/task_type"]),
@@ -98,18 +118,27 @@ async def test_a_fault_in_the_body_is_pointed_at(
     assert [error["pointer"] for error in await faults(content)] == pointers
 
 
+UNREADABLE = (
+    "The body cannot be read: send JSON in UTF-8, as application/json, without "
+    "a byte order mark and without Content-Encoding."
+)
+ONE_OF = (
+    "Input should be one of compute_sum, generate_report, count_primes, "
+    "simulate_failure"
+)
+
+
 @pytest.mark.parametrize(
     ("content", "content_type", "detail", "pointer"),
     [
         (b'{"a"', "", "Not valid JSON: Expecting ':' delimiter at character 4.", "#"),
-        (b"\xff", "", "The body cannot be read as JSON.", "#"),
-        (b"{}", "text/plain", "Send JSON, with Content-Type: application/json.", "#"),
-        (b"{}", "", "Input should be one of the task types", "#/task_type"),
+        (b"\xff", "", UNREADABLE, "#"),
+        (b"{}", "text/plain", UNREADABLE, "#"),
+        (b"{}", "", ONE_OF, "#/task_type"),
         (
             body(task_type="juggle"),
             "",
-            "Input should be 'compute_sum', 'generate_report', 'count_primes', "
-            "'simulate_failure'",
+            ONE_OF,
             "#/task_type",
         ),
         (
@@ -168,7 +197,13 @@ async def test_a_body_of_another_type_is_refused(content_type: str) -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json; charset=utf-8", "Application/JSON", "application/x+json"],
+    [
+        "application/json; charset=utf-8",
+        # JSON has no such parameter, and is UTF-8 whatever it says.
+        "application/json; charset=utf-16",
+        "Application/JSON",
+        "application/x+json",
+    ],
 )
 async def test_json_by_any_of_its_names_is_accepted(content_type: str) -> None:
     async with serving() as client:
@@ -178,8 +213,131 @@ async def test_json_by_any_of_its_names_is_accepted(content_type: str) -> None:
         assert answer.status_code == 202
 
 
-async def test_not_more_than_a_hundred_faults_are_listed() -> None:
-    assert len(await faults(numbers(",".join(["true"] * 5000)))) == 100
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("text", [body().decode(), "{}", "1"])
+async def test_a_body_of_another_encoding_is_refused(encoding: str, text: str) -> None:
+    (fault,) = await faults(text.encode(encoding))
+    assert fault["pointer"] == "#"
+
+
+@pytest.mark.parametrize("content", [body(), b"{}"])
+async def test_a_byte_order_mark_is_refused(content: bytes) -> None:
+    (fault,) = await faults(codecs.BOM_UTF8 + content)
+    assert fault == {"detail": UNREADABLE, "pointer": "#"}
+
+
+async def test_a_body_is_utf_8_whatever_its_type_says() -> None:
+    content = body(task_type="generate_report", parameters={"title": "x"})
+    latin = content.replace(b"x", b"\xe9")
+    (fault,) = await faults(latin, "application/json; charset=latin-1")
+    assert fault["pointer"] == "#"
+
+
+@pytest.mark.parametrize(
+    "codings",
+    [
+        ["gzip"],
+        ["GZIP"],
+        ["br"],
+        ["identity", "gzip"],
+        ["identity, gzip"],
+        ["gzip", "identity"],
+        ["unheard-of"],
+    ],
+)
+async def test_a_body_with_a_content_coding_is_refused(codings: list[str]) -> None:
+    fault = {
+        "detail": "Send the body without a content coding",
+        "parameter": "Content-Encoding",
+    }
+    assert await faults(body(), "application/json", *codings) == [fault]
+    assert await faults(b"{}", "application/json", *codings) == [fault]
+
+    # What is really coded is not even read as JSON.
+    (unreadable,) = await faults(gzip.compress(body()), "application/json", *codings)
+    assert "Content-Encoding" in unreadable["detail"]
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+async def test_the_identity_is_no_coding(coding: str) -> None:
+    async with serving() as client:
+        headers = {"Content-Encoding": coding}
+        answer = await client.post("/tasks", json=SUM, headers=headers)
+        assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        (numbers(",".join(["true"] * 100)), 100),
+        (numbers(",".join(["true"] * 101)), 101),
+        (numbers(",".join(["true"] * 10_000)), 10_000),
+        (body(**{f"more-{n}": 1 for n in range(5000)}), 5000),
+        (json.dumps({f"more-{n}": 1 for n in range(5000)}).encode(), 5001),
+    ],
+)
+async def test_a_hundred_faults_are_listed_and_all_are_counted(
+    content: bytes, count: int
+) -> None:
+    assert len(await faults(content, count=count)) == 100
+
+
+async def test_others_run_before_ten_thousand_faults_are_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log: list[str] = []
+
+    def check(submission: Any) -> None:
+        log.append("checked")
+        SUBMISSION.validate_python(submission)
+
+    def write(fault: dict[str, Any]) -> dict[str, str]:
+        log.append("written out")
+        return {"detail": "x", "pointer": "#"}
+
+    async def other() -> None:
+        log.append("another request")
+
+    requests: list[asyncio.Task[None]] = []
+
+    def arrive() -> None:
+        requests.append(asyncio.ensure_future(other()))
+
+    async with running() as app, client_of(app) as client:
+
+        def submit(submission: Any, key: str | None) -> None:
+            # It comes in while the faults are found: the loop sees that
+            # in its next turn, behind what is ready by then.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, arrive)
+            check(submission)
+
+        monkeypatch.setattr(app.state.manager, "submit", submit)
+        monkeypatch.setattr(problems, "_fault", write)
+        content = numbers(",".join(["true"] * 101))
+        await client.post("/tasks", content=content, headers=AS_JSON)
+
+    assert log == ["checked", "another request", *["written out"] * 100]
+
+
+# As a query has them; pydantic takes the first six for 15, 5 or 0.
+NO_DIGITS = [
+    "1_5",
+    "%2B5",
+    "5.0",
+    "%205",
+    "5%20",
+    "-0",
+    "+5",
+    "-1",
+    "1e3",
+    "0x10",
+    "%D9%A3",
+    "%C2%B2",
+    "5%00",
+    "5%0A",
+    "5,6",
+]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +347,17 @@ async def test_not_more_than_a_hundred_faults_are_listed() -> None:
         ("/tasks?limit=10001", ["limit"]),
         ("/tasks?limit=x&status=y", ["status", "limit"]),
         ("/tasks?limit=" + "9" * 5000, ["limit"]),
+        ("/tasks?limit=", ["limit"]),
+        ("/tasks?status=", ["status"]),
+        *[(f"/tasks?limit={text}", ["limit"]) for text in NO_DIGITS],
+        *[(f"/tasks/{UNKNOWN}?since={text}", ["since"]) for text in NO_DIGITS],
+        ("/tasks?limit=1&limit=2", ["limit"]),
+        ("/tasks?limit=1&%6Cimit=1", ["limit"]),
+        ("/tasks?limit=1&status=queued&limit=", ["limit"]),
+        ("/tasks?status=queued&status=queued", ["status"]),
+        (f"/tasks/{UNKNOWN}?wait=true&wait=true", ["wait"]),
+        (f"/tasks/{UNKNOWN}?wait=false&since=1&since=1", ["since"]),
+        (f"/tasks/{UNKNOWN}?wait=", ["wait"]),
         (f"/tasks/{UNKNOWN}?wait=perhaps", ["wait"]),
         (f"/tasks/{UNKNOWN}?since=-1", ["since"]),
         (f"/tasks/{UNKNOWN}?wait=true&since=1.5", ["since"]),
@@ -206,6 +375,22 @@ async def test_a_fault_in_the_query_or_path_names_its_parameter(
         assert problem["code"] == "invalid_request"
         assert [error["parameter"] for error in problem["errors"]] == parameters
         assert all(error["detail"] for error in problem["errors"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/tasks?limit=007", 200),
+        ("/tasks?limit=%37&status=queue%64", 200),
+        ("/tasks?since=1&since=2&wait=x&LIMIT=0&more=1&more=2", 200),
+        (f"/tasks/{UNKNOWN}?since=" + "9" * 4000, 404),
+        (f"/tasks/{UNKNOWN}?limit=0&limit=x&wait=FALSE&since=00", 404),
+        *[(f"/tasks/{UNKNOWN}?wait={word}", 404) for word in ("1", "yes", "Off", "t")],
+    ],
+)
+async def test_a_query_that_is_plain_is_taken(path: str, status: int) -> None:
+    async with serving() as client:
+        assert (await client.get(path)).status_code == status
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -239,8 +424,11 @@ async def test_an_unknown_path_is_404_and_never_a_redirect(path: str) -> None:
     [
         ("/tasks", "GET, POST"),
         (f"/tasks/{UNKNOWN}", "DELETE, GET"),
-        ("/health", "GET"),
-        ("/", "GET"),
+        ("/health", "GET, HEAD"),
+        ("/", "GET, HEAD"),
+        ("/docs", "GET, HEAD"),
+        ("/redoc", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
         ("/static-offline-docs/favicon.png", "GET, HEAD"),
     ],
 )
