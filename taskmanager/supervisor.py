@@ -10,13 +10,13 @@ watched could itself be cancelled. Notebook: 10-shutdown-and-faults.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 FIRST_PAUSE = 1.0  # seconds
 LONGEST_PAUSE = 30.0  # seconds
 
-Loop: TypeAlias = Callable[[], Awaitable[None]]
+Loop: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +65,8 @@ class _KeptAlive:
     def start(self) -> None:
         self.supervisor.dead.discard(self.name)
         self.started = self.event_loop.time()
-        self.task = asyncio.create_task(self.live(), name=self.name)
+        self.task = asyncio.create_task(self.run(), name=self.name)
         self.task.add_done_callback(self.at_end)
-
-    async def live(self) -> None:
-        await self.run()
 
     def at_end(self, task: "asyncio.Task[None]") -> None:
         if self.supervisor.stopping:
