@@ -20,7 +20,7 @@ from taskmanager import cleanup, errors, estimate, executors, task_types
 from taskmanager.pending import HEAD_START, PendingQueue
 from taskmanager.settings import Settings
 from taskmanager.store import TaskStore
-from taskmanager.supervisor import Supervisor
+from taskmanager.supervisor import Loop, Supervisor
 from taskmanager.task import Task, TaskDict, TaskStatus, new_task_id, timestamp
 from taskmanager.task_types import SUBMISSION, Result, Submission
 from taskmanager.workers import UNWIND, WorkerPool
@@ -74,7 +74,7 @@ class TaskManager:
         self._pool = WorkerPool(
             self._queue, self._handle, self._change_status, settings
         )
-        self._background: list[asyncio.Task[None]] = []
+        self._background: list[asyncio.Future[Any]] = []
 
     # Start and stop
 
@@ -83,25 +83,22 @@ class TaskManager:
             # It may block the loop, which has nobody to serve yet.
             self._executor.__enter__()
 
-        workers = self._pool.run(self._supervisor)
-        self._background.append(asyncio.create_task(workers))
+        self._background.append(self._pool.run(self._supervisor))
         sweep = partial(cleanup.sweep_tasks, self._store, self.settings)
         self.supervise("cleanup", sweep)
         return self
 
-    def supervise(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+    def supervise(self, name: str, run: Loop) -> None:
         """Run the loop ``run()`` until the manager ends.
 
         It is started again when it dies, and ``stats`` tells of it.
         """
-        alive = self._supervisor.keep_alive(name, run)
-        self._background.append(asyncio.create_task(alive))
+        self._background.append(self._supervisor.keep_alive(name, run))
 
     async def __aexit__(self, *exc_info: object) -> None:
         self.begin_stop()
-        for background in self._background:
-            background.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        self._supervisor.stop()
+        await asyncio.gather(*self._background)
 
         # Handlers clean up.
         if self._pool.interrupted:

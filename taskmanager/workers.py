@@ -50,12 +50,12 @@ class WorkerPool:
         # loop itself keeps only weak references.
         self.interrupted: set[asyncio.Task[None]] = set()
 
-    async def run(self, supervisor: Supervisor) -> None:
-        """Run the workers until this is cancelled."""
+    def run(self, supervisor: Supervisor) -> "asyncio.Future[list[None]]":
+        """Run the workers until ``supervisor`` stops."""
         numbers = range(1, self._settings.workers + 1)
         loops = [supervisor.keep_alive(f"worker-{n}", self._work) for n in numbers]
         timeouts = supervisor.keep_alive("timeouts", self._time_out)
-        await asyncio.gather(*loops, timeouts)
+        return asyncio.gather(*loops, timeouts)
 
     async def _work(self) -> None:
         clock = asyncio.get_running_loop().time

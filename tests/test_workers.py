@@ -243,7 +243,7 @@ async def test_a_task_that_takes_too_long_fails_and_frees_its_worker(
 async def test_each_loop_has_a_name(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fault(*_: Any) -> None:
+    async def fault(*_: Any) -> None:
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(workers.WorkerPool, "_work", fault)

@@ -32,6 +32,11 @@ REST = 2 * 3600.0
 UNWINDING = 60.0
 
 
+def names_of_tasks() -> set[str]:
+    """The asyncio.Tasks that run; a loop keeps its name for ever."""
+    return {task.get_name() for task in asyncio.all_tasks()}
+
+
 class Summary(NamedTuple):
     """What happened in the day of one seed."""
 
@@ -105,7 +110,7 @@ class _Day:
         settings = model.settings
         sabotage = Sabotage(model)
         self._loop.set_exception_handler(self._on_error)
-        before = asyncio.all_tasks()
+        before = names_of_tasks()
 
         with surroundings(model, sabotage):
             app = create_app(settings, executor=AtOnce())
@@ -143,7 +148,7 @@ class _Day:
             await requests.check_health(clients)
 
         await look_at_rest()
-        running = asyncio.all_tasks()
+        running = names_of_tasks()
         while (at := traffic.next_turn()) is not None:
             await asyncio.sleep(at - self._loop.time())
             await traffic.act()
@@ -162,9 +167,9 @@ class _Day:
 
         await look_at_rest()
 
-    def _expect_nothing(self, running: set[asyncio.Task[Any]], when: str) -> None:
+    def _expect_nothing(self, running: set[str], when: str) -> None:
         jobs = self.model.queued + self.model.processing
-        tasks = asyncio.all_tasks() ^ running
+        tasks = names_of_tasks() ^ running
         left = [*jobs, *tasks, *self.model.polls]
         if left:
             names = ", ".join(map(str, left))

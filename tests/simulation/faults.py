@@ -173,8 +173,8 @@ _ALL = (
     Fault(
         name="retried-at-once",
         breaks="a loop that dies again and again is restarted after 1 s each time",
-        where="supervisor.Supervisor.keep_alive",
-        right="min(2 * pause, LONGEST_PAUSE)",
+        where="supervisor._KeptAlive.at_end",
+        right="min(2 * self.pause, LONGEST_PAUSE)",
         wrong="FIRST_PAUSE",
     ),
     # What clients see of a task
