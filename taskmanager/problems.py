@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from taskmanager.errors import TaskManagerError
+from taskmanager.estimate import whole_seconds
 from taskmanager.schemas import PROBLEM
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -66,7 +67,9 @@ def rate_limited(reset: int) -> Response:
         "violated-policies": ["default"],
     }
     detail = f"The next request is accepted in {reset} s."
-    return problem(429, "rate_limited", detail, retry_after=reset, **members)
+    return problem(
+        429, "rate_limited", detail, retry_after=whole_seconds(reset), **members
+    )
 
 
 async def answer(request: Request, error: Exception) -> Response:
