@@ -11,6 +11,7 @@ import contextlib
 import logging.config
 import socket
 import sys
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -113,12 +114,12 @@ def configure_logging() -> None:
     # For loggers that nobody set up, such as asyncio's.
     logging.lastResort = ours
 
-    handlers = [ours]
-    for name in ("uvicorn", "uvicorn.access"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handlers.append(handler)
-
+    handlers: list[logging.StreamHandler[Any]] = [
+        handler
+        for name in ("taskmanager", "uvicorn", "uvicorn.access")
+        for handler in logging.getLogger(name).handlers
+        if isinstance(handler, logging.StreamHandler)
+    ]
     for stream in (sys.stderr, sys.stdout):
         # Pyodide has no threads, and what stands for stderr in a
         # notebook has no file descriptor.

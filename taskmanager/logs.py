@@ -66,8 +66,9 @@ class BackgroundStream:
 
     def __init__(self, stream: TextIO) -> None:
         # The thread does not write to the stream: it would hold its
-        # lock while nobody reads, and Python wants that at the exit.
-        self._descriptor = stream.fileno()
+        # lock while nobody reads, and Python wants that at the exit. A
+        # copy stays ours when the stream is closed.
+        self._descriptor = os.dup(stream.fileno())
         self._waiting = bytearray()
         self._dropped = 0
         # Guards these two, and tells that something waits, or that it
