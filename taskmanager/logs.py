@@ -74,6 +74,7 @@ class BackgroundStream:
         # Guards these two, and tells that something waits, or that it
         # has been written.
         self._changed = threading.Condition()
+        self._patience = PATIENCE
 
         threading.Thread(target=self._write_on, daemon=True).start()
         atexit.register(self.finish)
@@ -94,12 +95,11 @@ class BackgroundStream:
     def finish(self) -> None:
         """Wait until all is written.
 
-        Where nobody reads, that is in vain, and no line is waited for
-        any more.
+        Where nobody reads, that is in vain, and tried once.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: not self._waiting, PATIENCE):
-                ENDING.clear()
+            if not self._changed.wait_for(lambda: not self._waiting, self._patience):
+                self._patience = 0.0
 
     def _write_on(self) -> None:
         """Write what waits, for ever."""
