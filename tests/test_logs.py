@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import select
 import sys
 import threading
 import time
@@ -90,10 +91,15 @@ class Pipe:
         self.background = BackgroundStream(self.stream)
 
     def lines(self) -> Iterator[str]:
-        """The lines that were written, for ever."""
-        with os.fdopen(self.reader, closefd=False) as reader:
-            for line in reader:
-                yield line.rstrip("\n")
+        """The lines that were written; each comes within 20 s."""
+        read = b""
+        while True:
+            while b"\n" not in read:
+                ready, _, _ = select.select([self.reader], [], [], 20)
+                assert ready
+                read += os.read(self.reader, 1_000_000)
+            *lines, read = read.split(b"\n")
+            yield from (line.decode() for line in lines)
 
 
 @pytest.fixture
