@@ -7,7 +7,7 @@ errors      what can go wrong, and what each failure of a task is called
 sieve       the CPU-bound work: counting primes, a segment at a time
 task_types  for each task type: what it accepts, and what it does
 task        Task, its states, and the one method that changes them
-logs        one JSON object a line
+logs        one JSON object a line, and no waiting for who reads it
 pending     PendingQueue: bounded, in order of priority
 store       TaskStore: every task, by id and in order
 ratelimit   SlidingWindow: at most so many requests in any window

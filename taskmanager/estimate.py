@@ -18,6 +18,11 @@ equal tasks, else approximate. Notebook: 03-backpressure-and-priorities.
 import math
 from collections.abc import Sequence
 
+# Seconds until uvicorn closes an idle connection; see stopping. A
+# client that waits exactly that long, and sends its next request on the
+# same connection, meets the closing.
+IDLE_TIMEOUT = 75
+
 
 def seconds_until_free(ends: Sequence[float], workers: int) -> float:
     """The seconds until a worker is free.
@@ -51,5 +56,11 @@ def seconds_until_begun(
 
 
 def whole_seconds(seconds: float) -> int:
-    """What ``Retry-After`` says: rounded up, and at least 1."""
-    return max(1, math.ceil(seconds))
+    """What ``Retry-After`` says: rounded up, at least 1, and never
+    IDLE_TIMEOUT.
+    """
+    whole = max(1, math.ceil(seconds))
+    if whole == IDLE_TIMEOUT:
+        whole += 1
+
+    return whole

@@ -1,14 +1,29 @@
-"""Logs: one JSON object a line, on stderr.
+"""Logs: one JSON object a line, written without making anybody wait.
 
-Rule: the engine says what happens, through ``logging``; how that looks
-is decided here, by the program that serves.
+Rule: the engine says what happens, through ``logging``, and never sets
+that up. This is what a program sets it up with, as main.py does.
 """
 
+import atexit
 import json
 import logging
+import os
+import threading
 from collections.abc import Mapping
+from typing import TextIO
 
 from taskmanager.task import timestamp
+
+logger = logging.getLogger(__name__)
+
+# Bytes that may wait to be written: some 15,000 lines.
+ROOM = 4 * 2**20
+# Seconds in which lines gather, so that one write does for many.
+PAUSE = 0.02
+# Seconds that the end waits for whoever reads, at most.
+PATIENCE = 0.2
+# Set when the process is about to end.
+ENDING = threading.Event()
 
 
 class JsonFormatter(logging.Formatter):
@@ -36,19 +51,76 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure_logging() -> None:
-    """Send the engine's log to stderr, unless logging was set up
-    already.
+class BackgroundStream:
+    """What a log handler writes to, in front of a stream that may
+    block.
 
-    uvicorn sets up its own loggers only: without this, nothing below a
-    warning would be seen.
+    ``write`` notes the line, and a thread writes it when somebody
+    reads: the event loop never waits for that. Beyond ROOM lines are
+    dropped, and their number is told once there is room. A handler
+    makes the line before, while a record has its traceback.
+
+    Raises OSError where the stream has no file descriptor, and
+    RuntimeError where there are no threads.
     """
-    engine = logging.getLogger("taskmanager")
-    if engine.handlers or logging.getLogger().handlers:
-        return
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
-    engine.addHandler(handler)
-    engine.setLevel(logging.INFO)
-    engine.propagate = False
+    def __init__(self, stream: TextIO) -> None:
+        # The thread does not write to the stream: it would hold its
+        # lock while nobody reads, and Python wants that at the exit. A
+        # copy stays ours when the stream is closed.
+        self._descriptor = os.dup(stream.fileno())
+        self._waiting = bytearray()
+        self._dropped = 0
+        # Guards these two, and tells that something waits, or that it
+        # has been written.
+        self._changed = threading.Condition()
+        self._patience = PATIENCE
+
+        threading.Thread(target=self._write_on, daemon=True).start()
+        atexit.register(self.finish)
+
+    def write(self, line: str) -> None:
+        """Have a line written; at the end, wait for that."""
+        data = line.encode(errors="backslashreplace")
+        with self._changed:
+            if len(self._waiting) + len(data) > ROOM:
+                self._dropped += 1
+            else:
+                self._waiting += data
+                self._changed.notify_all()
+
+        if ENDING.is_set():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until all is written.
+
+        Where nobody reads, that is in vain, and tried once.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._waiting, self._patience):
+                self._patience = 0.0
+
+    def _write_on(self) -> None:
+        """Write what waits, for ever."""
+        while True:
+            ENDING.wait(PAUSE)
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                data = bytes(self._waiting)
+
+            try:
+                written = os.write(self._descriptor, data)
+            except OSError:
+                # The reader is gone, or the disk is full.
+                written = len(data)
+
+            with self._changed:
+                del self._waiting[:written]
+                self._changed.notify_all()
+                dropped = self._dropped
+                self._dropped = 0
+
+            # At the end this thread would wait for itself.
+            if dropped and not ENDING.is_set():
+                logger.warning("%s lines of the log were dropped", dropped)

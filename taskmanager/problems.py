@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from taskmanager.errors import SHUTDOWN_SECONDS, TaskManagerError
+from taskmanager.estimate import whole_seconds
 from taskmanager.schemas import PROBLEM
 from taskmanager.task_types import TASK_TYPES, Submission
 
@@ -69,7 +70,9 @@ def rate_limited(reset: int) -> Response:
         "violated-policies": ["default"],
     }
     detail = f"The next request is accepted in {reset} s."
-    return problem(429, "rate_limited", detail, retry_after=reset, **members)
+    return problem(
+        429, "rate_limited", detail, retry_after=whole_seconds(reset), **members
+    )
 
 
 async def answer(request: Request, error: Exception) -> Response:

@@ -25,12 +25,15 @@ class SettingsError(ValueError):
 # What a setting may be: a check for pydantic, and words for the error.
 
 
-def _check_address(text: str | None) -> str | None:
-    if text is not None:
-        url = urlsplit(text)
-        whole = text == f"tcp://{url.netloc}"
-        if not whole or not url.hostname or not url.port:
-            raise ValueError
+def _check_address(text: str) -> str:
+    # Reading a port that is no number, or too large, raises ValueError.
+    url = urlsplit(text)
+    if not url.hostname or not url.port:
+        raise ValueError
+
+    # There is nothing else: no path, no query.
+    if text != f"tcp://{url.netloc}":
+        raise ValueError
     return text
 
 
@@ -54,9 +57,13 @@ NonNegative: TypeAlias = Annotated[
         description="a number from 0 to 1000000000",
     ),
 ]
+# Where zero would make no sense, less than a millisecond makes none
+# either: a cleanup that often would use up a core.
 Positive: TypeAlias = Annotated[
-    NonNegative, Field(gt=0, description="a number above 0, up to 1000000000")
+    NonNegative,
+    Field(ge=0.001, description="a number from 0.001 to 1000000000"),
 ]
+Address: TypeAlias = Annotated[str, AfterValidator(_check_address)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,11 +110,9 @@ class Settings:
         Field(description="process, thread or dask"),
     ] = "process"
     # The scheduler of a Dask cluster. None: a cluster on this machine.
-    dask_scheduler: Annotated[
-        str | None,
-        AfterValidator(_check_address),
-        Field(description="tcp://host:port"),
-    ] = None
+    dask_scheduler: Annotated[Address | None, Field(description="tcp://host:port")] = (
+        None
+    )
 
     def __post_init__(self) -> None:
         values = vars(self)
@@ -140,10 +145,6 @@ class Settings:
         for name in sorted(environ):
             if name.startswith(PREFIX) and name not in variables:
                 logger.warning("unknown setting %s is ignored", name)
-        if environ.get("WEB_CONCURRENCY", "").strip() not in ("", "1"):
-            logger.warning(
-                "WEB_CONCURRENCY starts processes that share no tasks and no limits"
-            )
         return settings
 
 
@@ -161,6 +162,9 @@ def _parse(field: "dataclasses.Field[Any]", text: str) -> Any:
     """The value; or the text, which no field of another kind takes."""
     if field.name == "rate_limit" and text.lower() == "off":
         return None
+    # int and float would read other digits as well, and 1_0 as 10.
+    if not text.isascii() or "_" in text:
+        return text
 
     try:
         match field.default:

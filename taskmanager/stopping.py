@@ -2,11 +2,12 @@
 
 Rule: uvicorn ends the lifespan only when all responses have been sent,
 and a long poll would hold that up for ten seconds, a half-sent body for
-ever. So waiting ends at the signal itself. Notebook:
-10-shutdown-and-faults.
+ever. So waiting ends at the signal itself. What else uvicorn has to be
+told is told here, too. Notebook: 10-shutdown-and-faults.
 """
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,11 @@ from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
+
+from taskmanager import logs
+from taskmanager.estimate import IDLE_TIMEOUT
+
+logger = logging.getLogger(__name__)
 
 # Seconds to read the rest of a response, where uvicorn was not given
 # --timeout-graceful-shutdown.
@@ -26,7 +32,7 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
     """Call ``stop()`` in the running loop at the signal that stops
     uvicorn.
 
-    Under another server it is never called.
+    Under another server it is never called, and nothing is set up.
     """
     loop = asyncio.get_running_loop()
     server = _server()
@@ -34,9 +40,20 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
         yield
         return
 
+    # By default uvicorn closes a connection that is idle for 5 s. That
+    # is what Retry-After often says, so the next request would meet the
+    # closing.
+    config = server.config
+    if config.timeout_keep_alive == 5:
+        config.timeout_keep_alive = IDLE_TIMEOUT
+    if config.workers > 1 and not config.reload:
+        logger.warning("each worker process has tasks and rate limits of its own")
+
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if not server.config.timeout_graceful_shutdown:
-            server.config.timeout_graceful_shutdown = GRACE
+        # uvicorn reads this when it waits for the last responses, and
+        # by default it would wait for ever for one that nobody reads.
+        if not config.timeout_graceful_shutdown:
+            config.timeout_graceful_shutdown = GRACE
         loop.call_soon_threadsafe(stop)
         server.handle_exit(number, frame)
 
@@ -45,6 +62,10 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
     yield
     for number in SIGNALS:
         signal.signal(number, server.handle_exit)
+
+    # uvicorn ends the process by the signal itself, so Python has no
+    # exit at which the last lines of the log could be written.
+    logs.ENDING.set()
 
 
 def _server() -> uvicorn.Server | None:

@@ -64,3 +64,19 @@ def test_seconds_until_a_task_begins(
 )
 def test_whole_seconds_are_rounded_up_and_at_least_1(seconds: float, told: int) -> None:
     assert estimate.whole_seconds(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (74, 74),
+        (74.1, 76),
+        (75, 76),
+        (75.1, 76),
+        (76, 76),
+    ],
+)
+def test_nobody_is_told_to_come_when_an_idle_connection_is_closed(
+    seconds: float, told: int
+) -> None:
+    assert estimate.whole_seconds(seconds) == told

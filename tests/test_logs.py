@@ -1,28 +1,21 @@
-"""The log: one JSON object a line, which nobody can forge."""
+"""The log: one JSON object a line, and nobody waits for its reader."""
 
+import contextlib
 import io
 import json
 import logging
+import os
+import select
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
 
-from taskmanager.logs import JsonFormatter, configure_logging
-
-ENGINE = logging.getLogger("taskmanager")
-
-
-@pytest.fixture
-def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The engine's logger as it is in a fresh program."""
-    monkeypatch.setattr(ENGINE, "handlers", [])
-    level = ENGINE.level
-    propagate = ENGINE.propagate
-    yield
-
-    ENGINE.level = level
-    ENGINE.propagate = propagate
+from taskmanager import logs
+from taskmanager.logs import BackgroundStream, JsonFormatter
 
 
 def formatted(message: str, *args: object, exc_info: object = None) -> str:
@@ -81,39 +74,164 @@ def test_a_record_with_ordinary_arguments_is_formatted_too() -> None:
     assert line["message"] == "unknown setting X is ignored"
 
 
-@pytest.mark.usefixtures("unconfigured")
-def test_the_log_goes_to_stderr_where_nothing_else_was_set_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Those of pytest are there during a test only.
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    stderr = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", stderr)
-
-    # A second call adds nothing.
-    configure_logging()
-    configure_logging()
-
-    logging.getLogger("taskmanager.manager").info("hello")
-    assert json.loads(stderr.getvalue())["message"] == "hello"
-
-
-@pytest.mark.usefixtures("unconfigured")
-def test_a_log_that_was_set_up_already_is_left_alone() -> None:
-    assert logging.getLogger().handlers
-    configure_logging()
-    assert ENGINE.handlers == []
-
-
 def test_what_json_does_not_know_appears_as_text() -> None:
     line = json.loads(formatted("%(what)s", {"what": {1}}))
     assert line["what"] == "{1}"
 
 
-@pytest.mark.usefixtures("unconfigured")
-def test_the_root_logger_does_not_write_the_engines_lines_again(
+# BackgroundStream
+
+
+class Pipe:
+    """What stands for stderr; nobody reads it until ``lines``."""
+
+    def __init__(self) -> None:
+        self.reader, writer = os.pipe()
+        self.stream: TextIO = os.fdopen(writer, "w")
+        self.background = BackgroundStream(self.stream)
+
+    def lines(self) -> Iterator[str]:
+        """The lines that were written; each comes within 20 s."""
+        read = b""
+        while True:
+            while b"\n" not in read:
+                ready, _, _ = select.select([self.reader], [], [], 20)
+                assert ready
+                read += os.read(self.reader, 1_000_000)
+            *lines, read = read.split(b"\n")
+            yield from (line.decode() for line in lines)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    """A pipe, with a thread that writes to it."""
+    pipe = Pipe()
+    yield pipe
+
+    # Whoever writes still is told so, and writes no more.
+    os.close(pipe.reader)
+    pipe.stream.close()
+    pipe.background.finish()
+    logs.ENDING.clear()
+
+
+@contextlib.contextmanager
+def logging_to(pipe: Pipe) -> Iterator[logging.Logger]:
+    """A logger that writes JSON to the pipe, beside the engine's."""
+    handler = logging.StreamHandler(pipe.background)
+    handler.setFormatter(JsonFormatter())
+    engine = logging.getLogger("taskmanager")
+    engine.addHandler(handler)
+    try:
+        yield engine
+    finally:
+        engine.removeHandler(handler)
+
+
+def test_what_is_written_arrives_in_its_order(pipe: Pipe) -> None:
+    lines = pipe.lines()
+    for number in range(1000):
+        pipe.background.write(f"{number}\n")
+    assert [next(lines) for _ in range(1000)] == [str(n) for n in range(1000)]
+
+
+def test_lines_that_nobody_reads_are_dropped_and_counted(pipe: Pipe) -> None:
+    kilobyte = "x" * 1023 + "\n"
+    written = logs.ROOM // 1024 + 500
+    with logging_to(pipe):
+        for _ in range(written):
+            pipe.background.write(kilobyte)
+
+        # Now somebody reads: the rest comes, and then their number.
+        arrived = 0
+        for line in pipe.lines():
+            if line.startswith("{"):
+                break
+            arrived += 1
+
+    told = json.loads(line)
+    assert told["level"] == "warning"
+    assert told["message"] == f"{written - arrived} lines of the log were dropped"
+    assert written - arrived >= 500
+
+
+def test_after_that_lines_arrive_again(pipe: Pipe) -> None:
+    lines = pipe.lines()
+    with logging_to(pipe) as engine:
+        pipe.background.write("x" * (logs.ROOM - 1) + "\n")
+        for _ in range(3):
+            pipe.background.write("dropped\n")
+
+        assert len(next(lines)) == logs.ROOM - 1
+        told = json.loads(next(lines))
+        assert told["message"] == "3 lines of the log were dropped"
+
+        engine.warning("%(a)s", {"a": 1})
+        assert json.loads(next(lines))["a"] == 1
+
+
+def test_a_line_is_made_when_it_is_logged(pipe: Pipe) -> None:
+    with logging_to(pipe) as engine:
+        try:
+            raise ValueError("why")
+        except ValueError as error:
+            engine.exception("failed")
+            # As Starlette does once the answer is sent.
+            error.__traceback__ = None
+
+        line = json.loads(next(pipe.lines()))
+        assert "ValueError: why" in line["traceback"]
+        assert "test_a_line_is_made" in line["traceback"]
+
+
+def test_at_the_end_a_line_is_written_before_anything_else_is_done(pipe: Pipe) -> None:
+    logs.ENDING.set()
+    os.set_blocking(pipe.reader, False)
+    for number in range(100):
+        pipe.background.write(f"{number}\n")
+        assert os.read(pipe.reader, 100) == f"{number}\n".encode()
+
+
+def test_what_waits_is_written_at_the_end(pipe: Pipe) -> None:
+    line = "x" * 1023 + "\n"
+    for _ in range(1000):
+        pipe.background.write(line)
+
+    lines = pipe.lines()
+    reader = threading.Thread(target=lambda: [next(lines) for _ in range(1000)])
+    reader.start()
+    pipe.background.finish()
+    reader.join(20)
+    assert not reader.is_alive()
+
+
+def test_an_end_that_nobody_reads_is_waited_for_once(pipe: Pipe) -> None:
+    pipe.background.write("x" * 100_000)
+    logs.ENDING.set()
+
+    begun = time.monotonic()
+    for _ in range(100):
+        pipe.background.write("x\n")
+    pipe.background.finish()
+    # A hundred times PATIENCE would be 20 s.
+    assert time.monotonic() - begun < 2
+
+
+def test_lines_for_a_reader_that_has_gone_do_not_pile_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    configure_logging()
-    assert ENGINE.propagate is False
+    monkeypatch.setattr(logs, "PATIENCE", 60)
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        background = BackgroundStream(stream)
+        background.write("x" * 100_000)
+        os.close(reader)
+
+        begun = time.monotonic()
+        background.finish()
+        assert time.monotonic() - begun < 20
+
+
+def test_a_stream_without_a_descriptor_is_refused() -> None:
+    with pytest.raises(OSError, match="fileno"):
+        BackgroundStream(io.StringIO())

@@ -62,6 +62,29 @@ async def test_ten_a_minute_and_then_429_until_retry_after() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (74, 74),
+        (75, 76),
+        (76, 76),
+    ],
+)
+async def test_retry_after_is_never_when_an_idle_connection_is_closed(
+    seconds: int, told: int
+) -> None:
+    with freeze_time("2026-01-01", real_asyncio=True) as frozen:
+        async with serving(rate_limit=1, rate_window=100) as client:
+            await client.get("/tasks")
+            frozen.tick(100 - seconds)
+            answer = await client.get("/tasks")
+            assert answer.headers["ratelimit"] == f'"default";r=0;t={seconds}'
+            assert answer.headers["retry-after"] == str(told)
+
+            frozen.tick(told)
+            assert (await client.get("/tasks")).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [
         ("GET", "/tasks"),

@@ -5,9 +5,12 @@ That takes a process, a socket or a signal. Each wait is bounded.
 
 import contextlib
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,6 +175,99 @@ def test_each_change_of_status_is_a_json_line_in_the_terminal() -> None:
             assert line["task_id"] == task["task_id"]
             assert line["task_type"] == "compute_sum"
             assert line["seconds"] >= 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [
+            "-m",
+            "uvicorn",
+            "main:app",
+            "--port",
+            "0",
+        ],
+        ["main.py", "--port=0"],
+    ],
+)
+def test_a_log_that_nobody_reads_holds_up_nothing(
+    command: list[str], number: int
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=project_root(),
+        env=environment(RATE_LIMIT="off", WORK_SCALE="0", QUEUE_SIZE="10000"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            # It reads on until it knows the port, and then no more.
+            assert process.stderr is not None
+            found = None
+            while found is None:
+                line = process.stderr.readline()
+                assert line
+                found = re.search(r"running on http://127.0.0.1:(\d+)", line)
+
+            body = json.dumps(SUM)
+            head = "POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json"
+            post = f"{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            get = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+            answered = 0
+            address = ("127.0.0.1", int(found[1]))
+            with socket.create_connection(address, timeout=20) as connection:
+                # A submission logs 700 bytes on stderr, and each of
+                # these 40 on stdout; a pipe takes 65,536.
+                for _ in range(100):
+                    connection.sendall((5 * post + 95 * get).encode())
+                    answers = b""
+                    while answers.count(b"HTTP/1.1 20") < 100:
+                        answers += connection.recv(1_000_000)
+                    answered += 100
+            assert answered == 10_000
+
+            begun = time.monotonic()
+            process.send_signal(number)
+            process.wait(20)
+            # It takes less than one second where nothing else runs.
+            assert time.monotonic() - begun < 2
+        finally:
+            process.kill()
+
+
+def test_the_last_lines_are_there_whatever_was_logged_before() -> None:
+    with uvicorn(QUEUE_SIZE="5000", WORK_SCALE="1000") as server:
+        for _ in range(1000):
+            server.request("/tasks", SUM)
+        server.stop()
+
+        assert "Finished server process" in server.lines[-1]
+        cancelled = [line for line in server.lines if '"to": "cancelled"' in line]
+        assert len(cancelled) == 1000
+
+
+def until_told(server: Server, words: str, times: int) -> None:
+    """Wait, for 20 s at most, until so many lines have these words."""
+    for _ in range(2000):
+        if sum(words in line for line in server.lines) >= times:
+            return
+        time.sleep(0.01)
+
+    raise AssertionError(server.lines)
+
+
+def test_each_of_two_worker_processes_warns() -> None:
+    with uvicorn("--workers", "2") as server:
+        until_told(server, "has tasks and rate limits of its own", 2)
+
+
+def test_with_reload_there_is_one_process_and_no_warning() -> None:
+    with uvicorn("--workers", "2", "--reload", "--reload-dir", "tests") as server:
+        until_told(server, "Application startup complete", 1)
+        server.stop()
+        assert not any("of its own" in line for line in server.lines)
 
 
 def test_an_unknown_setting_is_warned_of() -> None:

@@ -4,13 +4,17 @@ That is done in the loop, and before uvicorn waits for them.
 """
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import uvicorn
 
+from taskmanager import logs
+from taskmanager.estimate import IDLE_TIMEOUT
 from taskmanager.stopping import GRACE, at_server_stop
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="raises POSIX signals")
@@ -31,6 +35,7 @@ def server() -> Iterator[uvicorn.Server]:
 
     for number, handler in before.items():
         signal.signal(number, handler)
+    logs.ENDING.clear()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -55,6 +60,75 @@ async def test_the_grace_that_uvicorn_was_given_is_kept(server: uvicorn.Server) 
     async with at_server_stop(lambda: None):
         signal.raise_signal(signal.SIGTERM)
         assert server.config.timeout_graceful_shutdown == 30
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        (5, IDLE_TIMEOUT),
+        (4, 4),
+        (6, 6),
+        (0, 0),
+        (3600, 3600),
+    ],
+)
+async def test_an_idle_connection_is_kept_longer_than_by_default(
+    server: uvicorn.Server, given: int, then: int
+) -> None:
+    server.config.timeout_keep_alive = given
+    async with at_server_stop(lambda: None):
+        assert server.config.timeout_keep_alive == then
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+async def test_connections_made_later_are_kept_that_long(
+    server: uvicorn.Server, http: str
+) -> None:
+    if http == "httptools":
+        pytest.importorskip("httptools")
+    async with at_server_stop(lambda: None):
+        server.config.http = http
+        server.config.lifespan = "off"
+        server.config.load()
+        connection: Any = server.config.http_protocol_class(
+            config=server.config,  # type: ignore[call-arg]
+            server_state=server.server_state,
+            app_state={},
+        )
+        assert connection.timeout_keep_alive == IDLE_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("workers", "reload", "warned"),
+    [
+        (1, False, False),
+        (2, False, True),
+        (2, True, False),
+        (1, True, False),
+    ],
+)
+async def test_several_worker_processes_are_warned_of(
+    server: uvicorn.Server,
+    workers: int,
+    reload: bool,
+    warned: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.config.workers = workers
+    server.config.reload = reload
+    async with at_server_stop(lambda: None):
+        messages = [record.message for record in caplog.records]
+        own = "each worker process has tasks and rate limits of its own"
+        assert messages == [own] * warned
+        assert all(each.levelno == logging.WARNING for each in caplog.records)
+
+
+async def test_at_the_end_of_the_lifespan_the_log_is_written_at_once(
+    server: uvicorn.Server,
+) -> None:
+    async with at_server_stop(lambda: None):
+        assert not logs.ENDING.is_set()
+    assert logs.ENDING.is_set()
 
 
 async def test_under_another_server_nothing_is_replaced() -> None:
