@@ -408,6 +408,7 @@ def _hand_in(jobs: int, queue: PendingQueue, parts: dict[str, float]) -> list[Ta
                 place=(0.0, number),
                 expected_seconds=5.0,
                 created_at="",
+                clock_offset=0.0,
                 status_since=0.0,
             )
             for number, task_id in enumerate(ids)

@@ -133,6 +133,8 @@ def create_app(
         if isinstance(route, APIRoute) and not route.include_in_schema:
             route.methods = {"GET", "HEAD"}
 
+    # Until the lifespan runs, which some servers never do.
+    app.state.manager = None
     app.add_middleware(TasksMiddleware, settings=settings, readers=body_readers)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app

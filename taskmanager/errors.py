@@ -66,6 +66,13 @@ class QueueFullError(TaskManagerError):
     code = "queue_full"
 
 
+class NotStartedError(TaskManagerError):
+    """The application's lifespan has not run, so there is no engine."""
+
+    status = 503
+    code = "not_started"
+
+
 class ShuttingDownError(TaskManagerError):
     """The engine is stopping, and takes no new work."""
 

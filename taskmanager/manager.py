@@ -260,6 +260,7 @@ class TaskManager:
 
     def _new_task(self, submission: Submission, idempotency_key: str | None) -> Task:
         now = time.monotonic()
+        unix_time = time.time()
         number = self._store.next_number
         simulated = submission.parameters.simulated_seconds
         return Task(
@@ -270,7 +271,8 @@ class TaskManager:
             number=number,
             place=(now + HEAD_START[submission.priority], number),
             expected_seconds=simulated * self.settings.work_scale,
-            created_at=timestamp(time.time()),
+            created_at=timestamp(unix_time),
+            clock_offset=unix_time - now,
             status_since=now,
             idempotency_key=idempotency_key,
         )
@@ -294,7 +296,8 @@ class TaskManager:
             text = "task %(task_id)s is %(from)s already: %(to)s is dropped"
         else:
             text = "task %(task_id)s: %(from)s -> %(to)s"
-            task.change_status(status, timestamp(time.time()), now, result, error)
+            at = timestamp(task.clock_offset + now)
+            task.change_status(status, at, now, result, error)
             if task.finished:
                 self._store.finished.append(task)
 

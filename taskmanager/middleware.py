@@ -17,9 +17,18 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskmanager import problems
+from taskmanager.errors import NotStartedError
 from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
+
+NO_STORE = (b"cache-control", b"no-store")
+# What needs no engine.
+DOCS = ("/docs", "/redoc", "/openapi.json", "/static-offline-docs/")
+NOT_STARTED = (
+    "The application's lifespan has not run. Its server does not support lifespans, "
+    "or it is mounted in an application that does not enter its lifespan."
+)
 
 # The asyncio.Tasks of requests that wait for their body.
 Readers: TypeAlias = set[asyncio.Task[object] | None]
@@ -36,6 +45,7 @@ class TasksMiddleware:
     def __init__(self, app: ASGIApp, settings: Settings, readers: Readers) -> None:
         self.app = app
         self.readers = readers
+        self.told = False
         self.max_body = settings.max_body
         policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
         self.policy = (b"ratelimit-policy", policy.encode())
@@ -46,6 +56,14 @@ class TasksMiddleware:
             return
 
         response = _Response(send)
+        if scope["app"].state.manager is None and not _is_about_docs(scope):
+            if not self.told:
+                self.told = True
+                logger.error(NOT_STARTED)
+            response.headers.append(NO_STORE)
+            await _answer(NotStartedError(NOT_STARTED), scope, receive, response)
+            return
+
         try:
             if _is_about_tasks(scope):
                 await self._limited(scope, receive, response)
@@ -71,7 +89,7 @@ class TasksMiddleware:
     async def _limited(
         self, scope: Scope, receive: Receive, response: "_Response"
     ) -> None:
-        response.headers.append((b"cache-control", b"no-store"))
+        response.headers.append(NO_STORE)
         limiter: SlidingWindow | None = scope["app"].state.limiter
         if limiter is not None:
             client = client_key(address_of(scope))
@@ -98,9 +116,19 @@ def address_of(scope: Scope) -> str | None:
     return str(host)
 
 
+def _path_of(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def _is_about_tasks(scope: Scope) -> bool:
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = _path_of(scope)
     return path == "/tasks" or path.startswith("/tasks/")
+
+
+def _is_about_docs(scope: Scope) -> bool:
+    path = _path_of(scope)
+    return path == "/" or path.startswith(DOCS)
 
 
 async def _answer(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:

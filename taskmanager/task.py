@@ -109,6 +109,9 @@ class Task:
     # How long processing is expected to take.
     expected_seconds: float
     created_at: str
+    # Added to the monotonic clock, it gives this task's Unix time. So
+    # its times keep their order when somebody sets the wall clock.
+    clock_offset: float
     # Monotonic seconds of the last change of status; of a finished
     # task, of its finish.
     status_since: float

@@ -36,6 +36,7 @@ from taskmanager.manager import TaskManager
 from taskmanager.settings import Settings
 from taskmanager.task import Task
 from taskmanager.task_types import ComputeSum
+from taskmanager.testing import EPOCH
 from taskmanager.testing import client_of as client_of
 
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
@@ -132,6 +133,7 @@ def new_task(number: int = 0, place: float = 0.0) -> Task:
         place=(place, number),
         expected_seconds=5.0,
         created_at="2026-01-01T00:00:00.000Z",
+        clock_offset=EPOCH,
         status_since=0.0,
     )
 

@@ -533,3 +533,25 @@ async def test_the_end_of_the_block_stops_too() -> None:
         task = manager.submit(SUM)
 
     assert task.status.value == "cancelled"
+
+
+async def test_times_keep_their_order_when_somebody_sets_the_clock(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with freeze_time("2026-01-01T12:00:00.250", real_asyncio=True) as frozen:
+        async with managing() as manager:
+            task = manager.submit(SUM)
+
+            # The wall clock goes back an hour; the monotonic one never.
+            an_hour_ago = time.time() - 3600
+            monkeypatch.setattr(time, "time", lambda: an_hour_ago)
+            frozen.tick(1.5)
+            await settle()
+
+            frozen.tick(2.25)
+            gate.open(0)
+            await manager.wait(task.task_id, since=2)
+
+    assert task.created_at == "2026-01-01T12:00:00.250Z"
+    assert task.started_at == "2026-01-01T12:00:01.750Z"
+    assert task.finished_at == "2026-01-01T12:00:04.000Z"

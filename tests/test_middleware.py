@@ -5,10 +5,13 @@ Of several refusals, the first in one order is answered.
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from freezegun import freeze_time
 
 from taskmanager.api import create_app
@@ -395,3 +398,66 @@ async def test_a_lifespan_that_fails_lets_nobody_wait_for_a_body() -> None:
     assert request.done()
     head, *_ = sent
     assert head["status"] == 503
+
+
+# An application whose lifespan has not run
+
+
+NEEDS_THE_ENGINE = [
+    ("GET", "/health"),
+    ("HEAD", "/health"),
+    ("POST", "/tasks"),
+    ("GET", f"/tasks/{UNKNOWN}"),
+    ("PUT", "/tasks"),
+    ("GET", "/nothing"),
+]
+
+
+def mounted_without_lifespan() -> tuple[FastAPI, str]:
+    outer = FastAPI()
+    outer.mount("/below", create_app(settings()))
+    return outer, "/below"
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+async def test_without_its_lifespan_it_says_so(
+    mounted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, prefix = create_app(settings()), ""
+    if mounted:
+        app, prefix = mounted_without_lifespan()
+
+    async with client_of(app) as client:
+        for method, path in NEEDS_THE_ENGINE:
+            answer = await client.request(method, prefix + path)
+            assert answer.status_code == 503
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["cache-control"] == "no-store"
+            assert "retry-after" not in answer.headers
+            assert "ratelimit" not in answer.headers
+            if method != "HEAD":
+                assert answer.json()["code"] == "not_started"
+                assert "lifespan has not run" in answer.json()["detail"]
+
+        for path in ("/docs", "/redoc", "/openapi.json"):
+            assert (await client.get(prefix + path)).status_code == 200
+        assert (await client.get(prefix + "/")).status_code == 307
+
+    (told,) = caplog.messages
+    assert "lifespan has not run" in told
+
+
+async def test_a_mounted_application_works_whose_lifespan_is_entered() -> None:
+    inner = create_app(settings())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with inner.router.lifespan_context(inner):
+            yield
+
+    outer = FastAPI(lifespan=lifespan)
+    outer.mount("/below", inner)
+    async with outer.router.lifespan_context(outer), client_of(outer) as client:
+        answer = await client.post("/below/tasks", json=SUM)
+        assert answer.status_code == 202
+        assert (await client.get(answer.headers["location"])).status_code == 200
