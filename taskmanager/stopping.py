@@ -15,6 +15,8 @@ from types import FrameType
 
 import uvicorn
 
+from taskmanager.executors import when_orphaned
+
 # Seconds to read the rest of a response, where uvicorn was not given
 # --timeout-graceful-shutdown.
 GRACE = 1
@@ -42,6 +44,8 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
 
     for number in SIGNALS:
         signal.signal(number, on_signal)
+    # Under --reload: a reloader that is killed cannot stop this.
+    when_orphaned(signal.raise_signal, signal.SIGTERM)
     yield
     for number in SIGNALS:
         signal.signal(number, server.handle_exit)
