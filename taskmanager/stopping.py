@@ -44,8 +44,8 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
 
     for number in SIGNALS:
         signal.signal(number, on_signal)
-    # Under --reload: a reloader that is killed cannot stop this.
-    when_orphaned(signal.raise_signal, signal.SIGTERM)
+    # With --reload: a reloader that is killed sends no signal.
+    when_orphaned(loop.call_soon_threadsafe, on_signal, signal.SIGTERM, None)
     yield
     for number in SIGNALS:
         signal.signal(number, server.handle_exit)

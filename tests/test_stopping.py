@@ -4,9 +4,12 @@ That is done in the loop, and before uvicorn waits for them.
 """
 
 import asyncio
+import multiprocessing
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
@@ -55,6 +58,20 @@ async def test_the_grace_that_uvicorn_was_given_is_kept(server: uvicorn.Server) 
     async with at_server_stop(lambda: None):
         signal.raise_signal(signal.SIGTERM)
         assert server.config.timeout_graceful_shutdown == 30
+
+
+async def test_the_end_of_a_reloader_stops_both(
+    server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    reloader = SimpleNamespace(join=ended.wait)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: reloader)
+    stopped = asyncio.Event()
+    async with at_server_stop(stopped.set):
+        assert not server.should_exit
+        ended.set()
+        await asyncio.wait_for(stopped.wait(), 5)
+        assert server.should_exit
 
 
 async def test_under_another_server_nothing_is_replaced() -> None:
