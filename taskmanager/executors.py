@@ -49,45 +49,49 @@ def _dask_executor(scheduler: str | None) -> Executor:
 
 
 async def shut_down(executor: Executor) -> None:
-    """Shut the executor down, and drop the work that has not begun."""
+    """End the executor, without the work that has not begun."""
     if isinstance(executor, ProcessExecutor):
-        # This is done at once. A thread, as below, a browser has not.
+        # It kills its processes, so there is nothing to wait for. And a
+        # browser has no thread that could do so.
         executor.shutdown(cancel_futures=True)
     else:
+        # Work under way goes on to its end, and the event loop as well.
         await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
 
 class ProcessExecutor(ThreadPoolExecutor):
-    """A process a core, started for the first work that comes.
+    """A process a core, each started for the first work that it gets.
 
-    Each belongs to a thread of this process, which hands it a call and
-    waits for the answer. So a call that has not begun is still here,
-    where it can be cancelled. When a process is killed, the call that
-    it was at fails and no other, and its thread starts a new one.
+    Each belongs to a thread of this process, which hands it one call,
+    waits for the answer, and only then takes the next. So a call that
+    has not begun is still here, where it can be cancelled. When a
+    process is killed, the call that it was at fails and no other; its
+    thread starts a new process for the next one.
 
-    The standard library's ProcessPoolExecutor hands out some calls too
-    early, fails all of them when one process is killed, and may then
-    keep this process from ending.
+    The standard library's ProcessPoolExecutor hands out calls ahead of
+    time, and fails all of them when one process is killed. Since Python
+    3.12, dropping such a broken pool may leave a thread that hangs, and
+    that the interpreter waits for at its end.
     """
 
     def __init__(self) -> None:
         super().__init__(os.cpu_count(), thread_name_prefix="process")
-        # By the identifiers of their threads.
+        # By the identifier of the thread that each belongs to.
         self._children: dict[int, Child] = {}
         self._ended = False
 
     def submit(
         self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> "Future[Any]":
-        """Hand work in.
+        """Hand a call in.
 
-        It fails with RuntimeError when its process is killed.
+        It fails with RuntimeError where its process is killed.
         """
         return super().submit(self._call, partial(fn, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes: when all work is done, or at once if this
-        cancels futures or does not wait.
+        """End the processes: when all work is done or, to cancel
+        futures or not to wait, at once.
         """
         super().shutdown(wait and not cancel_futures, cancel_futures=cancel_futures)
 
@@ -104,16 +108,17 @@ class ProcessExecutor(ThreadPoolExecutor):
             child = Child()
             self._children[thread] = child
             if self._ended:
-                # The shutdown has not seen it.
+                # The shutdown came too early to see this one.
                 child.kill()
 
         try:
             child.pipe.send(call)
             answer, trace = child.pipe.recv()
         except (EOFError, OSError):
-            # The pipe is closed when the process ends.
             child.join()
-            raise RuntimeError("the process that did this has died") from None
+            # A negative one is the number of the signal that killed it.
+            text = f"the process that did this ended with code {child.exitcode}"
+            raise RuntimeError(text) from None
 
         if trace:
             raise answer from RuntimeError(trace)
@@ -123,20 +128,21 @@ class ProcessExecutor(ThreadPoolExecutor):
 class Child(SpawnProcess):
     """A process that does one call after the other.
 
-    It is spawned: a fork of a process with threads may deadlock. Its
-    answer is a result and "", or an exception and its traceback.
+    It is spawned, since a fork of a process with threads may deadlock.
+    An answer is a result and "", or an exception and its traceback.
     """
 
     def __init__(self) -> None:
-        # A daemon ends with this process, should nobody shut the
+        # A daemon is ended with this process, should nobody shut the
         # executor down.
         super().__init__(daemon=True)
         self.pipe, self._its_end = multiprocessing.Pipe()
         self.start()
+        # Now only the child has it open: the pipe breaks when it ends.
         self._its_end.close()
 
     def run(self) -> None:
-        """What it does."""
+        """What the new process does."""
         # Deaf to Ctrl-C, which reaches the whole process group: the
         # process that started this one decides when it ends.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -151,10 +157,11 @@ class Child(SpawnProcess):
 
 
 def when_orphaned(call: Callable[..., object], *args: object) -> None:
-    """Call this once the process that started this one has ended.
+    """Make this call once the process that started this one has ended.
 
-    It may end by kill -9, which leaves it no time to end its children.
-    Where multiprocessing did not start this process, nothing is done.
+    kill -9 leaves a process no time to end its children. A process that
+    was not started by multiprocessing is nobody's child here, and the
+    call is never made.
     """
     parent = multiprocessing.parent_process()
     if parent is None:

@@ -428,7 +428,9 @@ async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_m
             "code": "internal_error",
             "message": "The task failed unexpectedly.",
         }
-        assert "RuntimeError: the process that did this has died" in caplog.text
+        assert (
+            "RuntimeError: the process that did this ended with code -9" in caplog.text
+        )
 
         again = manager.submit(PRIMES)
         await manager.wait(again.task_id, since=2)
