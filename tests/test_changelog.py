@@ -29,7 +29,8 @@ async def test_the_document_of_the_api_shows_it() -> None:
 
 
 def test_each_version_has_its_date_and_stands_above_older_ones() -> None:
-    assert len(VERSIONS) == len(re.findall(r"^## ", TEXT, re.MULTILINE))
+    headings = re.findall(r"^## (?!Unreleased$)", TEXT, re.MULTILINE)
+    assert len(VERSIONS) == len(headings)
     numbers = [tuple(map(int, version.split("."))) for version, _ in VERSIONS]
     assert numbers == sorted(set(numbers), reverse=True)
     dates = [date for _, date in VERSIONS]
