@@ -59,6 +59,9 @@ def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
         finally:
             if process.poll() is None:
                 server.stop()
+            # What a fault has left would hold its stderr open.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 LARGE = {"task_type": "compute_sum", "parameters": {"numbers": [123456789.25] * 8000}}
