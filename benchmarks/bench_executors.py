@@ -9,13 +9,11 @@ more machines bring is not.
 """
 
 import asyncio
-import multiprocessing
 import os
-import signal
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
@@ -60,18 +58,10 @@ async def run(bench: Bench) -> None:
 
 
 def _executors(bench: Bench) -> dict[str, Executor]:
-    cores = os.cpu_count() or 1
-    # Deaf to Ctrl-C: this process decides when they end.
-    processes = ProcessPoolExecutor(
-        cores,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
     made: dict[str, Executor] = {
         "inline": Inline(),
-        "threads": ThreadPoolExecutor(cores),
-        "processes": processes,
+        "threads": new_executor(Settings(executor="thread")),
+        "processes": new_executor(Settings(executor="process")),
     }
 
     if find_spec("distributed") is None:

@@ -41,6 +41,9 @@ class DaskExecutor(Executor):
         # The asyncio.Task of _stay_connected.
         self._connection: Any = None
         self._thread: threading.Thread | None = None
+        # Set once the first attempt to connect has ended, however that
+        # was: a start waits for it, and no longer.
+        self._tried = threading.Event()
 
     @property
     def lost(self) -> bool:
@@ -49,7 +52,6 @@ class DaskExecutor(Executor):
         return client is None or client.status != "running"
 
     def __enter__(self) -> "DaskExecutor":
-        self._tried = threading.Event()
         self._thread = threading.Thread(target=self._run_loop, name="dask", daemon=True)
         self._thread.start()
         self._tried.wait()
@@ -83,6 +85,9 @@ class DaskExecutor(Executor):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
+        # submit has asked the same, but from another thread, and a
+        # little earlier. This is the thread that sets and clears the
+        # client: from here to the first await, it stays.
         if self.lost:
             raise BrokenExecutor("The Dask scheduler is not connected.")
         # With pure=True, equal calls would be one.
@@ -104,6 +109,7 @@ class DaskExecutor(Executor):
         try:
             asyncio.run(self._run())
         finally:
+            # Also where no cluster could be started to connect to.
             self._tried.set()
 
     async def _run(self) -> None:
@@ -125,6 +131,7 @@ class DaskExecutor(Executor):
                         "no connection to Dask: %(error)s", {"error": repr(error)}
                     )
                 finally:
+                    # Also where that failed.
                     self._tried.set()
                 await asyncio.sleep(CHECK)
 

@@ -10,15 +10,14 @@ Notebook: 11-outgrowing-one-machine.
 
 import asyncio
 import multiprocessing
+import os
 import signal
+import threading
+import traceback
 from collections.abc import Callable
-from concurrent.futures import (
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-)
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from taskmanager.settings import Settings, SettingsError
@@ -33,7 +32,7 @@ def new_executor(settings: Settings) -> Executor:
         case "process":
             return ProcessExecutor()
         case "thread":
-            return ThreadPoolExecutor(thread_name_prefix="work")
+            return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="work")
         case "dask":
             return _dask_executor(settings.dask_scheduler)
 
@@ -49,96 +48,127 @@ def _dask_executor(scheduler: str | None) -> Executor:
     return DaskExecutor(scheduler)
 
 
-async def run_in(executor: Executor, function: Callable[..., Any], *args: Any) -> Any:
-    """Call ``function`` beside the event loop, and return what it
-    returns.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        return await loop.run_in_executor(executor, function, *args)
-    except BrokenExecutor:
-        if not isinstance(executor, ProcessExecutor):
-            raise
-        # Work that ends its own process has crashed; it is not lost as
-        # with a cluster, where it would be worth while to submit it
-        # again.
-        raise RuntimeError("a process of the pool was killed") from None
-
-
 async def shut_down(executor: Executor) -> None:
-    """Wait, beside the event loop, until work under way has ended."""
-    if isinstance(executor, ProcessExecutor) and not executor.started:
-        # There is nothing to wait for, and no thread is needed, of
-        # which a browser has none.
-        return
-    await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+    """End the executor, without the work that has not begun."""
+    if isinstance(executor, ProcessExecutor):
+        # It kills its processes, so there is nothing to wait for. And a
+        # browser has no thread that could do so.
+        executor.shutdown(cancel_futures=True)
+    else:
+        # Work under way goes on to its end, and the event loop as well.
+        await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
 
-class ProcessExecutor(Executor):
-    """A process a core, started for the first work that comes.
+class ProcessExecutor(ThreadPoolExecutor):
+    """A process a core, each started for the first work that it gets.
 
-    When one of them is killed, the standard library's pool ends with
-    all of its work. This one then begins a new pool for the next.
+    Each belongs to a thread of this process, which hands it one call,
+    waits for the answer, and only then takes the next. So a call that
+    has not begun is still here, where it can be cancelled. When a
+    process is killed, the call that it was at fails and no other; its
+    thread starts a new process for the next one.
+
+    The standard library's ProcessPoolExecutor hands out calls ahead of
+    time, and fails all of them when one process is killed. Since Python
+    3.12, dropping such a broken pool may leave a thread that hangs, and
+    that the interpreter waits for at its end.
     """
 
     def __init__(self) -> None:
-        self._pool: KillablePool | None = None
-
-    @property
-    def started(self) -> bool:
-        """Whether there are processes."""
-        return self._pool is not None
+        super().__init__(os.cpu_count(), thread_name_prefix="process")
+        # By the identifier of the thread that each belongs to.
+        self._children: dict[int, Child] = {}
+        self._ended = False
 
     def submit(
         self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> "Future[Any]":
-        """Hand work in. Raises BrokenExecutor where a process was
-        killed.
+        """Hand a call in.
+
+        It fails with RuntimeError where its process is killed.
         """
-        if self._pool is None:
-            self._pool = KillablePool(
-                # Forks of a process with threads may deadlock.
-                mp_context=multiprocessing.get_context("spawn"),
-                # Deaf to Ctrl-C, which reaches the whole process group:
-                # this process decides when they end.
-                initializer=signal.signal,
-                initargs=(signal.SIGINT, signal.SIG_IGN),
-            )
-        pool = self._pool
-
-        try:
-            future = pool.submit(fn, *args, **kwargs)
-        except BrokenExecutor:
-            self._give_up(pool)
-            raise
-
-        future.add_done_callback(lambda done: self._look_at(pool, done))
-        return future
+        return super().submit(self._call, partial(fn, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes, after the work that is under way."""
-        if self._pool is not None:
-            self._pool.shutdown(wait, cancel_futures=cancel_futures)
-
-    def _look_at(self, pool: "KillablePool", done: "Future[Any]") -> None:
-        if not done.cancelled() and isinstance(done.exception(), BrokenExecutor):
-            self._give_up(pool)
-
-    def _give_up(self, pool: "KillablePool") -> None:
-        if pool is self._pool:
-            self._pool = None
-        pool.kill()
-
-
-class KillablePool(ProcessPoolExecutor):
-    """The standard library's pool, whose processes can be killed."""
-
-    def kill(self) -> None:
-        """Kill the processes of a broken pool.
-
-        CPython does so too, but may forget one that it starts
-        meanwhile, which would live for ever.
+        """End the processes: when all work is done or, to cancel
+        futures or not to wait, at once.
         """
-        processes = self._processes or {}
-        for process in list(processes.values()):
-            process.kill()
+        super().shutdown(wait and not cancel_futures, cancel_futures=cancel_futures)
+
+        self._ended = True
+        for child in list(self._children.values()):
+            child.kill()
+            child.join()
+        super().shutdown(wait)
+
+    def _call(self, call: Callable[[], Any]) -> Any:
+        thread = threading.get_ident()
+        child = self._children.get(thread)
+        if child is None or not child.is_alive():
+            child = Child()
+            self._children[thread] = child
+            if self._ended:
+                # The shutdown came too early to see this one.
+                child.kill()
+
+        try:
+            child.pipe.send(call)
+            answer, trace = child.pipe.recv()
+        except (EOFError, OSError):
+            child.join()
+            # A negative one is the number of the signal that killed it.
+            text = f"the process that did this ended with code {child.exitcode}"
+            raise RuntimeError(text) from None
+
+        if trace:
+            raise answer from RuntimeError(trace)
+        return answer
+
+
+class Child(SpawnProcess):
+    """A process that does one call after the other.
+
+    It is spawned, since a fork of a process with threads may deadlock.
+    An answer is a result and "", or an exception and its traceback.
+    """
+
+    def __init__(self) -> None:
+        # A daemon is ended with this process, should nobody shut the
+        # executor down.
+        super().__init__(daemon=True)
+        self.pipe, self._its_end = multiprocessing.Pipe()
+        self.start()
+        # Now only the child has it open: the pipe breaks when it ends.
+        self._its_end.close()
+
+    def run(self) -> None:
+        """What the new process does."""
+        # Deaf to Ctrl-C, which reaches the whole process group: the
+        # process that started this one decides when it ends.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        when_orphaned(os._exit, 1)
+
+        while True:
+            call = self._its_end.recv()
+            try:
+                self._its_end.send((call(), ""))
+            except Exception as error:
+                self._its_end.send((error, traceback.format_exc()))
+
+
+def when_orphaned(call: Callable[..., object], *args: object) -> None:
+    """Make this call once the process that started this one has ended.
+
+    kill -9 leaves a process no time to end its children. A process that
+    was not started by multiprocessing is nobody's child here, and the
+    call is never made.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        call(*args)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -68,7 +68,6 @@ class TaskManager:
 
         self._owns_executor = executor is None
         self._executor = executor or executors.new_executor(settings)
-        self._in_executor = partial(executors.run_in, self._executor)
 
         self._supervisor = Supervisor()
         self._pool = WorkerPool(
@@ -314,10 +313,11 @@ class TaskManager:
             logger.info(text, fields)
 
     def _handle(self, task: Task) -> Awaitable[Result]:
+        loop = asyncio.get_running_loop()
         tools = task_types.Tools(
             work_scale=self.settings.work_scale,
             report_progress=task.report_progress,
-            in_executor=self._in_executor,
+            in_executor=partial(loop.run_in_executor, self._executor),
         )
         return task_types.run(task.task_type, task.parameters, tools)
 

@@ -18,6 +18,7 @@ import uvicorn
 
 from taskmanager import logs
 from taskmanager.estimate import IDLE_TIMEOUT
+from taskmanager.executors import when_orphaned
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
 
     for number in SIGNALS:
         signal.signal(number, on_signal)
+    # With --reload: a reloader that is killed sends no signal.
+    when_orphaned(loop.call_soon_threadsafe, on_signal, signal.SIGTERM, None)
     yield
     for number in SIGNALS:
         signal.signal(number, server.handle_exit)

@@ -1,6 +1,8 @@
 """The fixtures that several test modules share."""
 
-from collections.abc import Awaitable, Callable
+import multiprocessing
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import freezegun
@@ -15,6 +17,25 @@ freezegun.configure(extend_ignore_list=["_pytest.timing"])
 # Once before any test freezes time: pydantic imports lazily, and breaks
 # while frozen.
 create_app(Settings())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Each test ends the threads and the processes that it began.
+
+    At its own end the interpreter waits for those that are no daemons,
+    and might do so for ever.
+    """
+    threads = set(threading.enumerate())
+    processes = set(multiprocessing.active_children())
+    yield
+
+    begun: set[Any] = set(threading.enumerate()) - threads
+    begun |= set(multiprocessing.active_children()) - processes
+    for each in begun:
+        if not each.daemon:
+            each.join(5)
+            assert not each.is_alive(), each
 
 
 @pytest.fixture

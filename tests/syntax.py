@@ -47,9 +47,11 @@ NO_CODE = {
     tokenize.ENCODING,
 }
 
-# The underscore of these keeps them apart from fields, not private.
-PUBLIC_OF_NAMED_TUPLES = {
+# These are documented: os._exit, and what the underscore keeps apart
+# from the fields of a named tuple.
+PUBLIC_WITH_UNDERSCORE = {
     "_asdict",
+    "_exit",
     "_field_defaults",
     "_fields",
     "_make",
@@ -414,7 +416,7 @@ def private_names_of_others(tree: ast.Module) -> Iterator[Node]:
 
 def _is_private(name: str) -> bool:
     """Whether it begins with one underscore, and is not just that."""
-    if name in PUBLIC_OF_NAMED_TUPLES:
+    if name in PUBLIC_WITH_UNDERSCORE:
         return False
     return re.match(r"_[^_]", name) is not None
 

@@ -1,7 +1,7 @@
 """Where the work is done.
 
-What the environment may ask for, what a lost executor means, and Dask
-on real clusters.
+What the environment may ask for, what a lost executor means, processes
+of our own, and Dask on real clusters.
 
 The clusters are of processes on this machine; every wait is bounded.
 What runs there notes its beginnings and ends in a file, since a future
@@ -10,7 +10,9 @@ that says "cancelled" says nothing about the work.
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
+import queue
 import re
 import signal
 import socket
@@ -24,6 +26,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import PicklingError
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -31,9 +34,23 @@ import pytest
 
 from benchmarks.load import environment
 from taskmanager import api, manager, sieve
-from taskmanager.executors import ProcessExecutor, new_executor, shut_down
+from taskmanager.executors import (
+    Child,
+    ProcessExecutor,
+    new_executor,
+    shut_down,
+    when_orphaned,
+)
 from taskmanager.settings import Settings, SettingsError
-from tests.helpers import PRIMES, SUM, Server, managing, project_root, serving
+from tests.helpers import (
+    PRIMES,
+    SUM,
+    Server,
+    managing,
+    project_root,
+    serving,
+    settle,
+)
 
 LOST = {
     "code": "executor_lost",
@@ -84,7 +101,7 @@ def test_by_default_the_engine_has_its_own_processes(text: str) -> None:
 
 async def test_threads_do_the_work() -> None:
     executor = from_env({"TASKMANAGER_EXECUTOR": "thread"})
-    assert isinstance(executor, ThreadPoolExecutor)
+    assert type(executor) is ThreadPoolExecutor
 
     with executor:
         async with managing(executor) as manager:
@@ -242,34 +259,12 @@ async def test_what_waits_for_the_executor_is_dropped_at_the_end() -> None:
     assert executor.how == {"wait": True, "cancel_futures": True}
 
 
-class RecordingPool:
-    """Takes the place of the standard library's pool of processes."""
-
-    def __init__(self, **_: Any) -> None:
-        self.calls: list[Any] = []
-
-    def submit(self, *args: Any, **kwargs: Any) -> "Future[Any]":
-        self.calls.append((args, kwargs))
-        return Future()
-
-    def shutdown(self, *args: Any, **kwargs: Any) -> None:
-        self.calls.append((args, kwargs))
-
-
-def test_own_processes_get_calls_and_their_end_as_they_are(
+async def test_without_threads_the_end_needs_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool = RecordingPool()
-    monkeypatch.setattr("taskmanager.executors.KillablePool", lambda **_: pool)
-    executor = ProcessExecutor()
-    executor.submit(int, "7", base=8)
-    executor.shutdown()
-    executor.shutdown(False, cancel_futures=True)
-    assert pool.calls == [
-        ((int, "7"), {"base": 8}),
-        ((True,), {"cancel_futures": False}),
-        ((False,), {"cancel_futures": True}),
-    ]
+    # As in a browser.
+    monkeypatch.delattr(threading.Thread, "start")
+    await shut_down(ProcessExecutor())
 
 
 def test_dask_gets_the_scheduler_of_the_settings(
@@ -279,6 +274,258 @@ def test_dask_gets_the_scheduler_of_the_settings(
     monkeypatch.setitem(sys.modules, "taskmanager.dask_executor", fake)
     settings = Settings(executor="dask", dask_scheduler="tcp://10.0.0.1:8786")
     assert new_executor(settings) == ("dask", "tcp://10.0.0.1:8786")
+
+
+# Own processes
+
+# A call that notes which process does it, and lasts until it is let go.
+HELD = """
+import os, pathlib, time
+folder = pathlib.Path({folder!r})
+(folder / "{name} begun").write_text(str(os.getpid()))
+while not (folder / "{name} let go").exists():
+    time.sleep(0.005)
+"""
+
+
+def posix(test: Any) -> Any:
+    """For tests that kill processes, and take their time."""
+    windows = pytest.mark.skipif(
+        sys.platform == "win32", reason="kills processes with POSIX signals"
+    )
+    return pytest.mark.slow(windows(test))
+
+
+class Held:
+    """Calls that last until they are let go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def call(self, name: str) -> tuple[Any, ...]:
+        """A function that needs no import there, and its arguments."""
+        return exec, HELD.format(folder=str(self.folder), name=name), {}
+
+    def begun(self) -> dict[str, int]:
+        """The names of those that have begun, with their processes."""
+        found = {}
+        for path in self.folder.glob("* begun"):
+            text = path.read_text(encoding="utf-8")
+            if text:
+                name, _, _ = path.name.partition(" ")
+                found[name] = int(text)
+        return found
+
+    def let_go(self, *names: str) -> None:
+        for name in names:
+            (self.folder / f"{name} let go").touch()
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Held:
+    return Held(tmp_path)
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessExecutor]:
+    """An executor of two processes."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    executor = ProcessExecutor()
+    yield executor
+    executor.shutdown(cancel_futures=True)
+
+
+@pytest.mark.slow
+def test_own_processes_answer_with_results_and_errors(two: ProcessExecutor) -> None:
+    assert two.submit(int, "7", base=8).result(20) == 7
+    assert two.submit(os.getpid).result(20) != os.getpid()
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        two.submit(divmod, 1, 0).result(20)
+    # For the log: where that was, in the other process.
+    assert "ZeroDivisionError" in str(raised.value.__cause__)
+
+    # What cannot be sent there, and what cannot be sent back.
+    for function in (lambda: None, threading.Lock):
+        with pytest.raises((AttributeError, TypeError, PicklingError)):
+            two.submit(function).result(20)
+    assert two.submit(int, "7").result(20) == 7
+
+
+@posix
+async def test_what_waits_for_a_process_is_not_handed_out(
+    two: ProcessExecutor, calls: Held
+) -> None:
+    names = ["a", "b", "c", "d", "e"]
+    futures = {name: two.submit(*calls.call(name)) for name in names}
+    await until(lambda: len(calls.begun()) == 2)
+    cancelled = {name for name in names if futures[name].cancel()}
+    assert cancelled == {"c", "d", "e"}
+
+    last = two.submit(*calls.call("last"))
+    calls.let_go("a", "b", "last")
+    await until(last.done)
+    assert calls.begun().keys() == {"a", "b", "last"}
+
+
+@posix
+@pytest.mark.parametrize("how", ["cancel", "stop"])
+async def test_of_what_is_cancelled_no_other_segment_begins(
+    two: ProcessExecutor, calls: Held, handle_with: Any, how: str
+) -> None:
+    async def segments(task_type: str, parameters: Any, tools: Any) -> Any:
+        for index in range(10):
+            await tools.in_executor(*calls.call(f"{parameters.limit}-{index}"))
+
+    handle_with(segments)
+    async with managing(two) as manager:
+        tasks = [manager.submit(primes(limit)) for limit in range(5)]
+        await until(lambda: len(calls.begun()) == 2)
+
+        if how == "stop":
+            manager.begin_stop()
+        else:
+            for task in tasks:
+                manager.cancel(task.task_id)
+        await settle()
+        before = calls.begun().keys()
+
+        # The processes are free for the next.
+        last = two.submit(*calls.call("last"))
+        calls.let_go(*before, "last")
+        await until(last.done)
+        assert calls.begun().keys() == before | {"last"}
+
+
+@posix
+async def test_a_killed_process_costs_the_call_that_it_was_at_and_no_other(
+    two: ProcessExecutor, calls: Held
+) -> None:
+    ill_fated = two.submit(*calls.call("ill-fated"))
+    lucky = two.submit(*calls.call("lucky"))
+    waiting = two.submit(int, "7")
+    await until(lambda: len(calls.begun()) == 2)
+
+    os.kill(calls.begun()["ill-fated"], signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="ended with code -9"):
+        ill_fated.result(20)
+    assert waiting.result(20) == 7
+
+    calls.let_go("lucky")
+    assert lucky.result(20) is None
+
+
+@posix
+async def test_a_process_that_is_killed_while_it_waits_costs_nothing(
+    two: ProcessExecutor,
+) -> None:
+    first = two.submit(os.getpid).result(20)
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: not multiprocessing.active_children())
+    assert two.submit(os.getpid).result(20) != first
+
+
+@posix
+async def test_ctrl_c_reaches_no_process_of_the_executor(
+    two: ProcessExecutor, calls: Held
+) -> None:
+    future = two.submit(*calls.call("a"))
+    await until(calls.begun)
+    os.kill(calls.begun()["a"], signal.SIGINT)
+    calls.let_go("a")
+    assert future.result(20) is None
+
+
+@posix
+async def test_a_shutdown_ends_what_is_under_way_and_begins_nothing(
+    two: ProcessExecutor, calls: Held
+) -> None:
+    names = ["a", "b", "c"]
+    futures = [two.submit(*calls.call(name)) for name in names]
+    await until(lambda: len(calls.begun()) == 2)
+
+    two.shutdown(cancel_futures=True)
+    assert not multiprocessing.active_children()
+    *under_way, waiting = futures
+    for future in under_way:
+        assert isinstance(future.exception(0), RuntimeError)
+    assert waiting.cancelled()
+    with pytest.raises(RuntimeError):
+        two.submit(int)
+
+
+@posix
+def test_a_shutdown_ends_a_process_that_it_has_not_seen_start(
+    two: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Child.start
+
+    def shut_down_meanwhile(child: Child) -> None:
+        start(child)
+        two.shutdown(wait=False, cancel_futures=True)
+
+    monkeypatch.setattr(Child, "start", shut_down_meanwhile)
+    future = two.submit(time.sleep, 60)
+    assert isinstance(future.exception(20), RuntimeError)
+    two.shutdown()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_shutdown_that_cancels_nothing_waits_for_all(two: ProcessExecutor) -> None:
+    with two:
+        futures = [two.submit(int, str(number)) for number in range(10)]
+
+    assert [future.result(0) for future in futures] == list(range(10))
+    assert not multiprocessing.active_children()
+
+
+KILLING = """
+import multiprocessing, os, signal, sys, time
+from taskmanager.executors import ProcessExecutor
+
+if __name__ == "__main__":
+    executor = ProcessExecutor()
+    for number in range(10):
+        # Nobody keeps the future.
+        executor.submit(time.sleep, 0.2)
+        time.sleep(0.03 * number)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+
+    executor.submit(time.sleep, 0.2)
+"""
+
+
+@posix
+def test_an_interpreter_ends_though_processes_died_while_others_started(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "killing.py"
+    program.write_text(KILLING, encoding="utf-8")
+    environ = environment() | {"PYTHONPATH": str(project_root())}
+    subprocess.run([sys.executable, program], env=environ, check=True, timeout=30)
+
+
+# When the process that started this one has ended
+
+
+def test_who_was_started_by_nobody_of_ours_waits_for_nobody() -> None:
+    before = threading.active_count()
+    when_orphaned(pytest.fail, "called")
+    assert threading.active_count() == before
+
+
+def test_the_end_of_the_parent_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    parent = SimpleNamespace(join=ended.wait)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+    called: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    when_orphaned(called.put, "called")
+    assert called.empty()
+    ended.set()
+    assert called.get(timeout=20) == "called"
 
 
 # Dask

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 import multiprocessing
-import os
 import signal
 import sys
 import time
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from taskmanager.errors import (
     TaskFinishedError,
     TaskNotFoundError,
 )
-from taskmanager.executors import KillablePool
 from taskmanager.manager import TaskManager
 from taskmanager.task import Task
 from tests.helpers import FAILURE, PRIMES, REPORT, SUM, Gate, managing, settings, settle
@@ -405,7 +403,7 @@ async def test_any_executor_does_and_stays_open() -> None:
     sys.platform == "win32", reason="kills a process with a POSIX signal"
 )
 async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_manager(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     real = task_types.run
 
@@ -413,7 +411,7 @@ async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_m
         task_type: str, parameters: Any, tools: task_types.Tools
     ) -> dict[str, Any]:
         if parameters.limit == 10**9:
-            await tools.in_executor(time.sleep, 60)
+            await tools.in_executor(signal.raise_signal, signal.SIGKILL)
         return await real(task_type, parameters, tools)
 
     monkeypatch.setattr(task_types, "run", run)
@@ -425,88 +423,21 @@ async def test_own_processes_start_when_needed_survive_a_kill_and_end_with_the_m
         await manager.wait(task.task_id, since=2)
         assert task.result == {"count": 25}
 
-        long = manager.submit(PRIMES | {"parameters": {"limit": 10**9}})
-        await manager.wait(long.task_id, since=1)
-        # Now its call is made.
-        await settle()
-        for child in multiprocessing.active_children():
-            os.kill(child.pid or 0, signal.SIGKILL)
-
-        await manager.wait(long.task_id, since=2)
-        assert long.error == {
+        deadly = manager.submit(PRIMES | {"parameters": {"limit": 10**9}})
+        await manager.wait(deadly.task_id, since=2)
+        assert deadly.error == {
             "code": "internal_error",
             "message": "The task failed unexpectedly.",
         }
+        assert (
+            "RuntimeError: the process that did this ended with code -9" in caplog.text
+        )
 
         again = manager.submit(PRIMES)
         await manager.wait(again.task_id, since=2)
         assert again.result == {"count": 25}
 
     assert not multiprocessing.active_children()
-
-
-class ForgetfulPool(KillablePool):
-    """A pool that broke while it started a process.
-
-    CPython's own then neither ends that process nor waits for it.
-    """
-
-    made: list["ForgetfulPool"]
-
-    def __init__(self, **arguments: Any) -> None:
-        self.made.append(self)
-        self.arguments = arguments
-
-        spawn = multiprocessing.get_context("spawn")
-        self.forgotten = spawn.Process(target=time.sleep, args=(60,))
-        self.forgotten.start()
-        self._processes = {self.forgotten.pid: self.forgotten}
-
-    def submit(self, *_: Any, **__: Any) -> Any:
-        raise BrokenExecutor
-
-
-async def test_a_process_that_starts_while_the_pool_breaks_is_not_left_behind(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    ForgetfulPool.made = []
-    monkeypatch.setattr("taskmanager.executors.KillablePool", ForgetfulPool)
-
-    async with managing() as manager:
-        task = manager.submit(PRIMES)
-        await manager.wait(task.task_id, since=2)
-        assert task.error == {
-            "code": "internal_error",
-            "message": "The task failed unexpectedly.",
-        }
-        assert "RuntimeError: a process of the pool was killed\n" in caplog.text + "\n"
-
-        (pool,) = ForgetfulPool.made
-        assert pool.arguments["mp_context"].get_start_method() == "spawn"
-        # The server decides when they end, not Ctrl-C.
-        assert pool.arguments["initializer"] is signal.signal
-        assert pool.arguments["initargs"] == (signal.SIGINT, signal.SIG_IGN)
-
-        await asyncio.to_thread(pool.forgotten.join, 10)
-        assert pool.forgotten.exitcode is not None
-
-
-async def test_a_pool_of_the_caller_that_breaks_stays_the_callers(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ForgetfulPool.made = []
-    monkeypatch.setattr("taskmanager.executors.KillablePool", ForgetfulPool)
-    pool = ForgetfulPool()
-
-    async with managing(pool) as manager:
-        task = manager.submit(PRIMES)
-        await manager.wait(task.task_id, since=2)
-        assert task.error is not None
-        assert task.error["code"] == "executor_lost"
-
-    assert pool.forgotten.is_alive()
-    pool.forgotten.kill()
-    await asyncio.to_thread(pool.forgotten.join, 10)
 
 
 async def test_a_stop_cancels_all_answers_all_and_leaves_nothing(gate: Gate) -> None:

@@ -5,6 +5,7 @@ That takes a process, a socket or a signal. Each wait is bounded.
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -12,8 +13,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
@@ -49,6 +52,7 @@ def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     ) as process:
         try:
             server = Server(process)
@@ -56,6 +60,9 @@ def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
         finally:
             if process.poll() is None:
                 server.stop()
+            # What a fault has left would hold its stderr open.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 LARGE = {"task_type": "compute_sum", "parameters": {"numbers": [123456789.25] * 8000}}
@@ -111,6 +118,96 @@ def test_a_stop_with_everything_in_flight(number: int) -> None:
             assert bad not in log
 
         assert "Finished server process" in log
+
+
+def until(holds: Callable[[], object], seconds: float) -> None:
+    """Wait until this holds; fails after so many seconds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def processes_of(server: Server) -> set[int]:
+    """All that run in its session: those that it started, too."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            _, _, fields = stat.read_text(encoding="utf-8").rpartition(") ")
+            state, _parent, _group, session, *_ = fields.split()
+            if int(session) == server.process.pid and state != "Z":
+                found.add(int(stat.parent.name))
+    return found
+
+
+def begin_five(server: Server, moment: str) -> set[int]:
+    """Return while their processes are starting, or while they count.
+
+    Returns the processes that there were before.
+    """
+
+    def answers() -> bool:
+        # A reloader opens the port before there is a server.
+        with contextlib.suppress(URLError):
+            return bool(server.request("/health"))
+        return False
+
+    until(answers, 20)
+    before = processes_of(server)
+    tasks = [server.request("/tasks", PRIMES) for _ in range(5)]
+    if moment == "starting":
+        until(lambda: processes_of(server) > before, 20)
+        return before
+
+    path = f"/tasks/{tasks[0]['task_id']}"
+    until(lambda: server.request(path)["progress"], 20)
+    return before
+
+
+linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="lists processes as Linux does"
+)
+
+
+@linux
+@pytest.mark.parametrize("moment", ["starting", "running"])
+@pytest.mark.parametrize(
+    ("options", "victim"),
+    [
+        ([], "server"),
+        (["--reload"], "server"),
+        (["--reload"], "reloader"),
+    ],
+)
+def test_no_process_outlives_one_that_is_killed(
+    options: list[str], victim: str, moment: str
+) -> None:
+    with uvicorn(*options) as server:
+        before = begin_five(server, moment)
+        log = "\n".join(server.lines)
+        started = re.search(rf"Started {victim} process \[(\d+)\]", log)
+        assert started is not None
+        killed = int(started[1])
+
+        # Of what there was before the tasks: the reloader goes on.
+        stay = before - {killed} if victim == "server" else set()
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: processes_of(server) <= stay, 5)
+
+
+@linux
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_a_stop_is_quick_on_a_busy_machine(executor: str) -> None:
+    command = [sys.executable, "-c", "while True: pass"]
+    with contextlib.ExitStack() as busy, uvicorn(EXECUTOR=executor) as server:
+        for _ in range(2 * (os.cpu_count() or 1)):
+            process = busy.enter_context(subprocess.Popen(command))
+            busy.callback(process.kill)
+
+        begin_five(server, "running")
+        took = server.stop()
+        assert took < 2, took
+        assert not processes_of(server)
 
 
 def test_a_poller_that_goes_away_stops_waiting() -> None:

@@ -5,9 +5,12 @@ That is done in the loop, and before uvicorn waits for them.
 
 import asyncio
 import logging
+import multiprocessing
 import signal
 import sys
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +132,20 @@ async def test_at_the_end_of_the_lifespan_the_log_is_written_at_once(
     async with at_server_stop(lambda: None):
         assert not logs.ENDING.is_set()
     assert logs.ENDING.is_set()
+
+
+async def test_the_end_of_a_reloader_stops_both(
+    server: uvicorn.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    reloader = SimpleNamespace(join=ended.wait)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: reloader)
+    stopped = asyncio.Event()
+    async with at_server_stop(stopped.set):
+        assert not server.should_exit
+        ended.set()
+        await asyncio.wait_for(stopped.wait(), 5)
+        assert server.should_exit
 
 
 async def test_under_another_server_nothing_is_replaced() -> None:
