@@ -140,6 +140,19 @@ def processes_of(server: Server) -> set[int]:
     return found
 
 
+def pid_in_log(server: Server, name: str) -> int:
+    """Of the process of this name; its line may come a little late."""
+    found: list[str] = []
+
+    def seen() -> bool:
+        log = "\n".join(server.lines)
+        found[:] = re.findall(rf"Started {name} process \[(\d+)\]", log)
+        return bool(found)
+
+    until(seen, 20)
+    return int(found[-1])
+
+
 def begin_five(server: Server, moment: str) -> set[int]:
     """Return while their processes are starting, or while they count.
 
@@ -184,10 +197,7 @@ def test_no_process_outlives_one_that_is_killed(
 ) -> None:
     with uvicorn(*options) as server:
         before = begin_five(server, moment)
-        log = "\n".join(server.lines)
-        started = re.search(rf"Started {victim} process \[(\d+)\]", log)
-        assert started is not None
-        killed = int(started[1])
+        killed = pid_in_log(server, victim)
 
         # Of what there was before the tasks: the reloader goes on.
         stay = before - {killed} if victim == "server" else set()
