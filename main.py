@@ -92,12 +92,12 @@ def new_app() -> FastAPI:
 
 
 def configure_logging() -> None:
-    """Send the engine's log to stderr, unless logging was set up
-    already.
+    """Send the engine's log to stderr.
 
-    uvicorn sets up its own loggers only: without this, nothing below a
-    warning would be seen. What uvicorn writes stays as it is, but the
-    event loop no longer waits for whoever reads it.
+    Where logging was set up already, nothing changes. uvicorn sets up
+    its own loggers only: without this, nothing below a warning would be
+    seen. What uvicorn writes stays as it is, but the event loop no
+    longer waits for whoever reads it.
     """
     engine = logging.getLogger("taskmanager")
     if engine.hasHandlers():

@@ -17,10 +17,10 @@ RANGE = re.compile(
 
 
 def prefers(accept: str, form: str, default: str) -> bool:
-    """Whether ``form`` is preferred to ``default``, both of
-    ``application/``.
+    """Whether ``form`` is preferred to ``default``.
 
-    At equal weights that is so where ``form`` alone is named literally.
+    Both are of ``application/``. At equal weights that is so where
+    ``form`` alone is named literally.
     """
     weights = dict(RANGE.findall(IGNORED.sub("", accept.lower())))
     other = weights.get("application/*", weights.get("*/*", "0"))

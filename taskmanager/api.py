@@ -61,11 +61,10 @@ def create_app(
     executor: Executor | None = None,
     new_task_id: Callable[[], str] = new_task_id,
 ) -> FastAPI:
-    """The application; without ``settings`` they come from the
-    environment.
+    """The application.
 
-    An ``executor`` stays the caller's to start and to shut down. Raises
-    SettingsError.
+    Without ``settings`` they come from the environment. An ``executor``
+    stays the caller's to start and to shut down. Raises SettingsError.
     """
     if settings is None:
         settings = Settings.from_env(os.environ)
@@ -271,8 +270,9 @@ async def cancel_task(request: Request, task_id: UUID) -> Response:
 )
 @router.head("/health", include_in_schema=False)
 async def health(request: Request) -> Response:
-    """The live counts; 503 while a background loop is dead, or the
-    executor lost.
+    """The live counts.
+
+    503 while a background loop is dead, or the executor lost.
     """
     manager: TaskManager = request.app.state.manager
     stats = manager.stats()

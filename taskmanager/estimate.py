@@ -38,8 +38,7 @@ def seconds_until_free(ends: Sequence[float], workers: int) -> float:
 def seconds_until_begun(
     ahead: int, mean: float, ends: Sequence[float], workers: int
 ) -> float:
-    """The seconds until the task with so many others ahead of it
-    begins.
+    """The seconds until a task begins that has so many ahead of it.
 
     ``mean`` is the mean duration of what waits, in seconds.
     """
@@ -56,8 +55,9 @@ def seconds_until_begun(
 
 
 def whole_seconds(seconds: float) -> int:
-    """What ``Retry-After`` says: rounded up, at least 1, and never
-    IDLE_TIMEOUT.
+    """What ``Retry-After`` says of so many seconds.
+
+    They are rounded up, at least 1, and never IDLE_TIMEOUT.
     """
     whole = max(1, math.ceil(seconds))
     if whole == IDLE_TIMEOUT:

@@ -90,8 +90,9 @@ class ProcessExecutor(ThreadPoolExecutor):
         return super().submit(self._call, partial(fn, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the processes: when all work is done or, to cancel
-        futures or not to wait, at once.
+        """End the processes when all work is done.
+
+        To cancel futures, or not to wait, they are ended at once.
         """
         super().shutdown(wait and not cancel_futures, cancel_futures=cancel_futures)
 

@@ -52,13 +52,12 @@ class JsonFormatter(logging.Formatter):
 
 
 class BackgroundStream:
-    """What a log handler writes to, in front of a stream that may
-    block.
+    """What a log handler writes to, in front of a stream.
 
-    ``write`` notes the line, and a thread writes it when somebody
-    reads: the event loop never waits for that. Beyond ROOM lines are
-    dropped, and their number is told once there is room. A handler
-    makes the line before, while a record has its traceback.
+    The stream may block. ``write`` notes the line, and a thread writes
+    it when somebody reads: the event loop never waits for that. Beyond
+    ROOM lines are dropped, and their number is told once there is room.
+    A handler makes the line before, while a record has its traceback.
 
     Raises OSError where the stream has no file descriptor, and
     RuntimeError where there are no threads.

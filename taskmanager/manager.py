@@ -164,11 +164,11 @@ class TaskManager:
         return task
 
     async def wait(self, task_id: str, since: int | None = None) -> Task:
-        """Long poll: until the task is finished, or above version
-        ``since``.
+        """Long poll: wait until the version is above ``since``.
 
-        Without ``since`` that is the version it has now. WAIT_TIMEOUT
-        is the longest. Raises TaskNotFoundError.
+        A finished task is not waited for. Without ``since`` that is the
+        version it has now. WAIT_TIMEOUT is the longest. Raises
+        TaskNotFoundError.
         """
         task = self.get(task_id)
         seen = task.version if since is None else since
@@ -222,8 +222,9 @@ class TaskManager:
         return task.to_dict(position)
 
     def retry_after(self, task: Task) -> int:
-        """Whole seconds, at least 1, until the task can be expected to
-        finish.
+        """The whole seconds until the task should have finished.
+
+        They are at least 1.
         """
         if task.finished:
             return 1

@@ -54,8 +54,9 @@ class PendingQueue(asyncio.Queue[Task]):
         return task
 
     def remove(self, task: Task) -> None:
-        """Take a waiting task out. Raises ValueError if it is not
-        waiting.
+        """Take a waiting task out.
+
+        Raises ValueError if it is not waiting.
         """
         self._take(self.position(task))
         # Putting it in counted it as unfinished, and nobody will get
@@ -63,8 +64,7 @@ class PendingQueue(asyncio.Queue[Task]):
         self.task_done()
 
     def position(self, task: Task) -> int:
-        """How many tasks would run before this one, if nothing else
-        came.
+        """How many tasks would run before this one if no other came.
 
         Raises ValueError if it is not waiting.
         """

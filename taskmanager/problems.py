@@ -61,9 +61,7 @@ def invalid(faults: list[dict[str, str]], count: int = 1) -> Response:
 
 
 def rate_limited(reset: int) -> Response:
-    """429, where the next request is accepted in ``reset`` whole
-    seconds.
-    """
+    """429: the next request is accepted in ``reset`` whole seconds."""
     members = {
         "type": QUOTA_EXCEEDED,
         "title": "Quota exceeded",
@@ -181,8 +179,9 @@ def _fault(error: dict[str, Any]) -> dict[str, str]:
 
 
 def _pointer(path: tuple[str | int, ...]) -> str:
-    """A JSON pointer as a URI fragment, without its ``#`` (RFC 6901,
-    section 6).
+    """A JSON pointer as a URI fragment, without its ``#``.
+
+    Its form is that of RFC 6901, section 6.
     """
     pointer = ""
     for step in path:

@@ -128,8 +128,9 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Settings from TASKMANAGER_<NAME>; an empty value counts as
-        unset.
+        """Settings from the environment's TASKMANAGER_<NAME>.
+
+        An empty value counts as unset.
 
         Raises SettingsError.
         """

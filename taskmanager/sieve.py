@@ -10,8 +10,9 @@ SEGMENT = 2**26  # numbers: about 0.2 s, 56 MB
 
 
 def count_segment(index: int, limit: int) -> int:
-    """The number of primes in segment ``index``, from 0, up to
-    ``limit``.
+    """The number of primes up to ``limit`` in a segment.
+
+    ``index`` counts the segments from 0.
 
     Segment 0 has the numbers below SEGMENT, segment 1 those below twice
     SEGMENT, and so on.

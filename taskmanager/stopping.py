@@ -30,10 +30,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @asynccontextmanager
 async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
-    """Call ``stop()`` in the running loop at the signal that stops
-    uvicorn.
+    """Call ``stop()`` in the running loop when uvicorn is to stop.
 
-    Under another server it is never called, and nothing is set up.
+    That is at the signal. Under another server it is never called, and
+    nothing is set up.
     """
     loop = asyncio.get_running_loop()
     server = _server()

@@ -36,14 +36,16 @@ class TaskStore:
 
     @property
     def has_room(self) -> bool:
-        """Whether a task can be added; for it, a finished one may have
-        to go.
+        """Whether a task can be added.
+
+        For it, a finished one may have to go.
         """
         return len(self.by_id) < self._max_tasks or bool(self.finished)
 
     def add(self, task: Task) -> None:
-        """Keep a new task; over the limit, forget the one that finished
-        first.
+        """Keep a new task.
+
+        Over the limit, the one that finished first is forgotten.
         """
         if len(self.by_id) >= self._max_tasks:
             self.forget_oldest()

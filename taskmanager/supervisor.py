@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Keeps loops alive; ``dead`` names those that wait for their
-    restart.
+    """Keeps loops alive.
+
+    ``dead`` names those that wait for their restart.
     """
 
     def __init__(self) -> None:

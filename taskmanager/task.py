@@ -140,9 +140,9 @@ class Task:
         result: Result | None = None,
         error: TaskError | None = None,
     ) -> None:
-        """Go to ``status``, ``at`` this RFC 3339 time, ``now`` in
-        monotonic seconds.
+        """Go to ``status``.
 
+        ``at`` is the time in RFC 3339, ``now`` in monotonic seconds.
         Raises IllegalTransitionError, and changes nothing, where it may
         not follow.
         """
@@ -172,8 +172,9 @@ class Task:
             changed.set()
 
     def report_progress(self, percent: int) -> None:
-        """Show progress: it never goes back, and 100 is kept for
-        ``completed``.
+        """Show progress, which never goes back.
+
+        100 is kept for ``completed``.
         """
         if self.status is TaskStatus.PROCESSING:
             self.progress = max(self.progress, min(percent, 99))

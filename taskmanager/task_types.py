@@ -100,8 +100,9 @@ class Tools(NamedTuple):
 
 
 class ComputeSum(Parameters):
-    """Add numbers: exactly where all are integers, else as
-    ``math.fsum``.
+    """Add numbers.
+
+    The sum is exact where all are integers, else ``math.fsum``.
     """
 
     task_type = "compute_sum"
@@ -153,8 +154,9 @@ def report(title: str, sections: int) -> str:
 
 
 class CountPrimes(Parameters):
-    """Count the primes up to ``limit``: real CPU work, beside the event
-    loop.
+    """Count the primes up to ``limit``.
+
+    That is real CPU work, beside the event loop.
     """
 
     task_type = "count_primes"
@@ -206,8 +208,9 @@ FAILURES: dict[str, type[Exception]] = {
 
 
 async def run(task_type: str, parameters: Parameters, tools: Tools) -> Result:
-    """Take the simulated time, with progress at each second; do the
-    work.
+    """Take the simulated time, then do the work.
+
+    Progress moves at each second.
 
     Raises TaskFailedError where that fails for a reason to be read by
     its user, and NotImplementedError for a type that has no case here.
@@ -237,8 +240,9 @@ TASK_TYPES = Parameters.__subclasses__()
 
 
 class Submission(BaseModel, extra="forbid"):
-    """A task as a client submits it; each task type has a model of its
-    own.
+    """A task as a client submits it.
+
+    Each task type has a model of its own.
     """
 
     task_type: str

@@ -48,10 +48,9 @@ COLOURS = [
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose ``time()`` starts at 0, in seconds, and
-    jumps.
+    """An event loop whose ``time()`` starts at 0, and jumps.
 
-    It moves only when all that could run has run.
+    It is in seconds, and moves only when all that could run has run.
     """
 
     def __init__(self) -> None:
@@ -103,8 +102,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 @contextlib.contextmanager
 def clocks_of(loop: VirtualLoop) -> Iterator[None]:
-    """Let ``time.time()`` and ``time.monotonic()`` show the loop's
-    time.
+    """Let Python's clocks show the loop's time.
 
     That holds for whoever calls them by these names.
     """
@@ -191,8 +189,9 @@ def scope_of(
 
 
 def receive_from(body: bytes, gone: asyncio.Event) -> Callable[[], Awaitable[Any]]:
-    """The ``receive`` of a client that sends ``body``, and stays until
-    ``gone``.
+    """The ``receive`` of a client that sends ``body``.
+
+    It stays until ``gone``.
     """
     to_receive = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -221,7 +220,8 @@ if "pytest" in sys.modules:
 
     @pytest.fixture
     def virtual_time() -> Callable[[Coroutine[Any, Any, Any]], Any]:
-        """``run_in_virtual_time``: the test hands it what it wants to
-        await.
+        """``run_in_virtual_time``.
+
+        The test hands it what it wants to await.
         """
         return run_in_virtual_time
