@@ -52,7 +52,7 @@ COUNTED_AFTER = 2.0
 
 # After the scheme come, perhaps, a user, then a host and, perhaps, a
 # port and a path.
-BASE_URL = r"(?i)https?://([^/@]*@)?(\[[^]]+\]|[^]\[/:?#\s]+)(:\d{1,5})?(/|\Z)"
+BASE_URL = r"(?i)https?://([^/@]*@)?(\[[^]]+\]|[^]\[/:?#\s]+)(:[1-6]?\d{1,4})?(/|\Z)"
 
 # A structured header field has no other strings (RFC 9651, section
 # 3.3.3), and the API takes none that is longer.
