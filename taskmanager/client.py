@@ -401,6 +401,7 @@ class TaskClient:
         ``progress`` is called with each record, the first too. With it,
         ``wait`` polls at once, as long as the server would accept more
         than RESERVE requests.
+        A poll that has to go alone is a look: it does not wait.
 
         Raises TaskFailedError, TaskCancelledError, TaskNotFoundError.
         """
