@@ -14,32 +14,27 @@ Notebooks: 04-polling, 05-rate-limiting.
 # ruff: noqa: ASYNC109, S311
 
 import asyncio
+import calendar
 import itertools
 import json
 import math
 import random
 import re
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, fields
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import httpx
 
 # asyncio.timeout, which would do as well, needs Python 3.11.
-from anyio import CancelScope, current_time
+from anyio import CancelScope, current_time, move_on_after
 
 # A call may take this many seconds, unless it says otherwise.
 TIMEOUT = 300.0
-
-# The options have these values where a call leaves them out.
-DEFAULT_OPTIONS = {
-    "priority": "normal",
-    "key": None,
-    "timeout": TIMEOUT,
-    "progress": None,
-}
 
 # A connection counts as lost after 30 seconds without a byte: that is
 # three times the longest long poll. Whoever waits for a connection from
@@ -55,6 +50,17 @@ LONGEST_BACKOFF = 20.0  # seconds
 # been counted by the rate limit of the server.
 COUNTED_AFTER = 2.0
 
+# After the scheme come, perhaps, a user, then a host and, perhaps, a
+# port and a path.
+BASE_URL = r"(?i)https?://([^/@]*@)?(\[[^]]+\]|[^]\[/:?#\s]+)(:[1-6]?\d{1,4})?(/|\Z)"
+
+# A structured header field has no other strings (RFC 9651, section
+# 3.3.3), and the API takes none that is longer.
+KEY = r"[ -~]{1,255}\Z"
+
+# httpx would take an id of dots for a step up or down the path.
+TASK_ID = r"(?!\.{0,2}\Z)"
+
 # Polls that only show progress leave this many requests to others.
 RESERVE = 5
 
@@ -62,12 +68,14 @@ RESERVE = 5
 # comes after that is its end.
 PROCESSING_VERSION = 2
 
-# With one of these errors, a request or its answer has been lost.
-TRANSIENT_ERRORS = (
-    httpx.TimeoutException,
-    httpx.NetworkError,
-    httpx.RemoteProtocolError,
-    httpx.ProxyError,
+# A request with one of these errors would fail again. With any other
+# RequestError of httpx, it or its answer has been lost.
+LASTING_ERRORS = (
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.TooManyRedirects,
+    httpx.InvalidURL,
+    httpx.StreamError,
 )
 
 # Refused with one of these, or with 5xx, a request may succeed later.
@@ -111,11 +119,28 @@ ProgressCallback: TypeAlias = Callable[[TaskRecord], object]
 
 
 class TaskClientError(Exception):
-    """This is the base of all errors of the client."""
+    """This is the base of all errors of the client.
+
+    ``key`` is the Idempotency-Key of a submission of which nobody knows
+    whether it arrived: submit the same again with this key, and it runs
+    once.
+    """
+
+    key: str | None = None
+
+
+class RequestFailedError(TaskClientError):
+    """A request cannot be made as it is, whenever it is tried.
+
+    ``__cause__`` is the error of httpx that says why.
+    """
 
 
 class BrokenAnswerError(TaskClientError):
-    """An answer ended early, or is not what this API answers."""
+    """An answer ended early, or is not what this API answers.
+
+    One that cannot be decoded was asked for twice.
+    """
 
 
 class DeadlineExceededError(TaskClientError):
@@ -173,7 +198,7 @@ class IdempotencyKeyReusedError(ProblemError):
     """The key was first used for another submission than this one."""
 
 
-PROBLEM_ERRORS: dict[str, type[ProblemError]] = {
+PROBLEM_ERRORS = {
     "invalid_request": InvalidRequestError,
     "task_not_found": TaskNotFoundError,
     "task_finished": TaskFinishedError,
@@ -216,11 +241,15 @@ class TaskClient:
     repeats a request that was lost, or refused with 408, 425, 429 or
     5xx. Any other refusal raises ProblemError, and so does a 5xx with
     the code internal_error: the server's program would fail again.
+    Arguments that no server could understand raise TypeError or
+    ValueError, and are not sent.
     """
 
     def __init__(
         self, base_url: str, *, rng: random.Random | None = None, **options: Any
     ) -> None:
+        _check("base_url is like http://host:80", base_url, str | httpx.URL, BASE_URL)
+
         # Connections are not limited, since many calls may long-poll.
         self._http = httpx.AsyncClient(
             base_url=base_url,
@@ -235,8 +264,12 @@ class TaskClient:
         self._requests_left = 0.0
         self._reset_at = 0.0
 
-        # While one request goes alone, the others wait for this lock.
+        # Requests leave one after the other.
         self._send_lock = asyncio.Lock()
+
+        # It is set once the last request that went alone was answered.
+        self._answered = asyncio.Event()
+        self._answered.set()
 
         # Each request in flight has the time when it was sent.
         self._in_flight: dict[httpx.Request, float] = {}
@@ -254,8 +287,8 @@ class TaskClient:
     async def run(
         self,
         task_type: str,
-        parameters: Mapping[str, Any] | None = None,
-        *,
+        parameters: Mapping[str, Any] = {},
+        *others: Any,
         priority: str = "normal",
         key: str | None = None,
         timeout: float = TIMEOUT,
@@ -270,16 +303,19 @@ class TaskClient:
         the task failed, and not when the server has lost it (which
         raises TaskNotFoundError).
         """
-        if keywords:
-            options = {
-                "priority": priority,
-                "key": key,
-                "timeout": timeout,
-                "progress": progress,
-            }
-            raise _keywords_refused("run", task_type, parameters, keywords, options)
+        _check_call(
+            "run",
+            task_type,
+            parameters,
+            others,
+            keywords,
+            priority=priority,
+            key=key,
+            timeout=timeout,
+            progress=progress,
+        )
 
-        deadline = current_time() + timeout
+        deadline = _deadline(timeout)
         task = await self.submit(
             task_type, parameters, priority=priority, key=key, timeout=timeout
         )
@@ -291,8 +327,8 @@ class TaskClient:
     async def submit(
         self,
         task_type: str,
-        parameters: Mapping[str, Any] | None = None,
-        *,
+        parameters: Mapping[str, Any] = {},
+        *others: Any,
         priority: str = "normal",
         key: str | None = None,
         timeout: float = TIMEOUT,
@@ -303,30 +339,45 @@ class TaskClient:
         ``key`` is its Idempotency-Key, in ASCII
         (draft-ietf-httpapi-idempotency-key-header), by default a fresh
         UUID. Choose it yourself where another call may repeat this one.
-        ``keywords`` are always refused: parameters are one mapping.
+        ``others`` and ``keywords`` are always refused: parameters are
+        one mapping, and options have names.
 
         Raises InvalidRequestError and IdempotencyKeyReusedError.
         """
-        if keywords:
-            options = {"priority": priority, "key": key, "timeout": timeout}
-            raise _keywords_refused("submit", task_type, parameters, keywords, options)
+        _check_call(
+            "submit",
+            task_type,
+            parameters,
+            others,
+            keywords,
+            priority=priority,
+            key=key,
+            timeout=timeout,
+        )
 
-        if parameters is None:
-            parameters = {}
-        if not isinstance(parameters, Mapping):
-            raise TypeError(f"parameters are one mapping, not {_literal(parameters)}")
-
+        if key is None:
+            key = str(uuid.uuid4())
         body = {
             "task_type": task_type,
             "parameters": dict(parameters),
             "priority": priority,
         }
-        headers = {"Idempotency-Key": _quoted(key or str(uuid.uuid4()))}
 
-        return await self._request_task("POST", "", timeout, json=body, headers=headers)
+        # JSON quotes ASCII as RFC 9651 does.
+        headers = {"Idempotency-Key": json.dumps(key)}
+
+        try:
+            return await self._request_task(
+                "POST", "", timeout, json=body, headers=headers
+            )
+        except (DeadlineExceededError, BrokenAnswerError) as error:
+            error.key = key
+            error.args = (f"{error} (sent with the key {_literal(key)})",)
+            raise
 
     async def get(self, task_id: str, *, timeout: float = TIMEOUT) -> TaskRecord:
         """Return the task as it is now. Raises TaskNotFoundError."""
+        _check("task_id is the id of a task", task_id, str, TASK_ID)
         return await self._request_task("GET", task_id, timeout)
 
     async def cancel(self, task_id: str, *, timeout: float = TIMEOUT) -> TaskRecord:
@@ -334,6 +385,7 @@ class TaskClient:
 
         Raises TaskNotFoundError and TaskFinishedError.
         """
+        _check("task_id is the id of a task", task_id, str, TASK_ID)
         return await self._request_task("DELETE", task_id, timeout)
 
     async def wait(
@@ -349,10 +401,14 @@ class TaskClient:
         ``progress`` is called with each record, the first too. With it,
         ``wait`` polls at once, as long as the server would accept more
         than RESERVE requests.
+        A poll that has to go alone is a look: it does not wait.
 
         Raises TaskFailedError, TaskCancelledError, TaskNotFoundError.
         """
-        deadline = current_time() + timeout
+        _check("task is a TaskRecord or an id", task, TaskRecord | str)
+        _check("progress is a function", progress, Callable | None)
+
+        deadline = _deadline(timeout)
         if isinstance(task, str):
             task = await self.get(task, timeout=timeout)
         expected_at = task.expected_at
@@ -363,10 +419,10 @@ class TaskClient:
 
             if task.status == "completed":
                 return task
+            if task.status == "failed":
+                raise TaskFailedError(task)
             if task.finished_at is not None:
-                failed = task.status == "failed"
-                error = TaskFailedError if failed else TaskCancelledError
-                raise error(task)
+                raise TaskCancelledError(task)
 
             pause = self._jitter()
             if progress is not None and self._requests_left > RESERVE:
@@ -412,7 +468,7 @@ class TaskClient:
                 *lines, unfinished = (unfinished + chunk).split(b"\n")
                 for line in lines:
                     yield _task_record(line)
-        except TRANSIENT_ERRORS as error:
+        except httpx.HTTPError as error:
             raise BrokenAnswerError("the list of tasks broke off") from error
         finally:
             await answer.aclose()
@@ -440,32 +496,37 @@ class TaskClient:
     ) -> httpx.Response:
         """Send a request again and again, until it succeeds.
 
-        Raises ProblemError where it never would, and
-        DeadlineExceededError. ``stream`` leaves the body to be read.
+        Raises ProblemError, BrokenAnswerError or RequestFailedError
+        where it never would, and DeadlineExceededError. ``stream``
+        leaves the body to be read.
         """
         path = "/tasks"
         if task_id:
             path += "/" + quote(task_id, safe="")
-        request = self._http.build_request(method, path, **content)
 
         failure: Exception | None = None
-        with CancelScope(deadline=current_time() + timeout):
+        with CancelScope(deadline=_deadline(timeout)):
             for attempt in itertools.count():
                 retry_after = 0.0
                 try:
+                    request = self._http.build_request(method, path, **content)
                     answer = await self._send(request, stream)
                     if answer.is_success:
                         return answer
 
                     retry_after = _retry_after(answer)
-                    body = await answer.aread()
-                except TRANSIENT_ERRORS as error:
+                    failure = _problem(answer.status_code, await answer.aread())
+                    if not _may_succeed_later(failure):
+                        raise failure
+                except LASTING_ERRORS as error:
+                    raise RequestFailedError(f"no request: {error}") from error
+                except httpx.DecodingError as error:
+                    # The second in a row is no accident.
+                    if isinstance(failure, httpx.DecodingError):
+                        raise BrokenAnswerError(f"no answer: {error}") from error
                     failure = error
-                else:
-                    problem = _problem(answer.status_code, body)
-                    if not _may_succeed_later(problem):
-                        raise problem
-                    failure = problem
+                except httpx.RequestError as error:
+                    failure = error
 
                 await asyncio.sleep(retry_after + self._jitter(attempt))
 
@@ -473,26 +534,28 @@ class TaskClient:
 
     async def _send(self, request: httpx.Request, stream: bool) -> httpx.Response:
         """Send a request, as soon as the server should accept it."""
+        answered = asyncio.Event()
         async with self._send_lock:
-            # With no request left, or nothing known, this one goes
-            # alone, after the reset. Its answer says how many may
-            # follow it.
-            if self._requests_left < 1:
+            # The answer to a request that goes alone says how many may
+            # follow it. Nobody waits for long for one that is slow.
+            with move_on_after(COUNTED_AFTER):
+                await self._answered.wait()
+
+            if self._requests_left >= 1:
+                self._requests_left -= 1
+            else:
+                # With no request left, or nothing known, this one goes
+                # alone, after the reset.
                 pause = self._reset_at - current_time()
                 if pause > 0:
                     pause += self._jitter()
                 await asyncio.sleep(pause)
 
-                return await self._exchange(request, stream, alone=True)
+                # A long poll would let the others wait, so that the
+                # first look at the task is a short one.
+                request.url = request.url.copy_remove_param("wait")
+                self._answered = answered
 
-            self._requests_left -= 1
-
-        return await self._exchange(request, stream, alone=False)
-
-    async def _exchange(
-        self, request: httpx.Request, stream: bool, *, alone: bool
-    ) -> httpx.Response:
-        """Send a request now, and note what is left of the limit."""
         sent_at = current_time()
         answers_before = self._answers
         self._in_flight[request] = sent_at
@@ -500,6 +563,7 @@ class TaskClient:
             answer = await self._http.send(request, stream=stream)
         finally:
             del self._in_flight[request]
+            answered.set()
 
         # The server may have counted these after it wrote the answer.
         uncounted = sum(
@@ -510,8 +574,9 @@ class TaskClient:
         self._answers += 1
 
         # Of answers to requests that may have overtaken each other,
-        # none tells what is left after all of them.
-        if alone or answer.status_code == 429 or not overtaken:
+        # none tells what is left after all of them, unless no other was
+        # sent after this one.
+        if answered is self._answered or answer.status_code == 429 or not overtaken:
             self._note_limits(answer, uncounted)
         return answer
 
@@ -543,10 +608,32 @@ class TaskClient:
         return self._random.uniform(0.0, min(backoff, LONGEST_BACKOFF))
 
 
+def _deadline(timeout: float) -> float:
+    """Return when the time of a call is over."""
+    _check("timeout is a number of seconds", timeout, int | float, "(?!nan)")
+    return current_time() + timeout
+
+
 def _retry_after(answer: httpx.Response) -> float:
     """Return the seconds that the server asks to wait, or none."""
     text = answer.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else 0.0
+    # Some servers send a fraction.
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return float(text)
+
+    # A date is one of the server's clock, where that is known.
+    now = _timestamp(answer.headers.get("Date", ""), time.time())
+    return max(0.0, _timestamp(text, now) - now)
+
+
+def _timestamp(text: str, default: float) -> float:
+    """Return the seconds of a date in a header, or the default."""
+    try:
+        # A date in the oldest of the three forms names no zone, and is
+        # in UTC as well.
+        return calendar.timegm(parsedate_to_datetime(text).utctimetuple())
+    except (ValueError, OverflowError):
+        return default
 
 
 def _problem(status: int, body: bytes) -> ProblemError:
@@ -564,12 +651,6 @@ def _may_succeed_later(problem: ProblemError) -> bool:
     return problem.status >= 500 or problem.status in TRANSIENT_STATUSES
 
 
-def _quoted(text: str) -> str:
-    """Return a string of a structured header field (RFC 9651)."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
 def _json_object(text: bytes) -> dict[str, Any]:
     """Return the members of a JSON object; of anything else, none."""
     try:
@@ -582,8 +663,11 @@ def _json_object(text: bytes) -> dict[str, Any]:
 def _task_record(text: bytes, expected_at: float = 0.0) -> TaskRecord:
     """Return the record of a task's JSON. Raises BrokenAnswerError."""
     members = _json_object(text)
-    names = {member.name for member in fields(TaskRecord)}
-    known = {name: value for name, value in members.items() if name in names}
+    known = {
+        member.name: members[member.name]
+        for member in fields(TaskRecord)
+        if member.name in members
+    }
     known["expected_at"] = expected_at
 
     try:
@@ -593,34 +677,54 @@ def _task_record(text: bytes, expected_at: float = 0.0) -> TaskRecord:
         raise BrokenAnswerError(f"this is no task: {text[:80]!r}") from None
 
 
-def _keywords_refused(
+def _check(rule: str, value: object, kinds: Any, pattern: str = "") -> None:
+    """Raise TypeError or ValueError where an argument breaks a rule."""
+    message = f"{rule}, not {_literal(value)}"
+    if not isinstance(value, kinds):
+        raise TypeError(message)
+    if not re.match(pattern, str(value)):
+        raise ValueError(message)
+
+
+def _check_call(
     method: str,
     task_type: str,
-    parameters: Mapping[str, Any] | None,
+    parameters: Mapping[str, Any],
+    others: tuple[Any, ...],
     keywords: dict[str, Any],
-    options: dict[str, Any],
-) -> TypeError:
-    """Return the error for a call with its parameters as keywords.
+    **options: Any,
+) -> None:
+    """Raise TypeError or ValueError where a call cannot be meant so.
 
-    Calls were once written so: the message has the line to write now.
+    Calls once had their parameters as keywords: the message has the
+    line to write now.
     """
-    members = [
-        f"{_literal(name)}: {_literal(value)}"
-        for name, value in {**(parameters or {}), **keywords}.items()
-    ]
-    given = [
-        f"{name}={_literal(value)}"
-        for name, value in options.items()
-        if value != DEFAULT_OPTIONS[name]
-    ]
+    _check("parameters are one mapping", parameters, Mapping)
+    if others or keywords:
+        members = ", ".join(
+            f"{_literal(name)}: {_literal(value)}"
+            for name, value in {**parameters, **keywords}.items()
+        )
 
-    mapping = "{" + ", ".join(members) + "}"
-    arguments = ", ".join([_literal(task_type), mapping, *given])
-    unknown = ", ".join(keywords)
-    return TypeError(
-        f"no option of client.{method}: {unknown}. Parameters are one mapping: "
-        f"write client.{method}({arguments})"
-    )
+        defaults: Any = TaskClient.run.__kwdefaults__
+        for value in others:
+            name = "priority" if isinstance(value, str) else "timeout"
+            options[name] = value
+        given = "".join(
+            f", {name}={_literal(value)}"
+            for name, value in options.items()
+            if value != defaults[name]
+        )
+
+        unknown = ", ".join([*map(_literal, others), *keywords])
+        raise TypeError(
+            f"no option of client.{method}: {unknown}. Parameters are one mapping, and "
+            "options have names: "
+            f"write client.{method}({_literal(task_type)}, {{{members}}}{given})"
+        )
+
+    _check("key is 1 to 255 ASCII characters", options["key"], str | None, KEY)
+    _check("progress is a function", options.get("progress"), Callable | None)
 
 
 def _literal(value: object) -> str:

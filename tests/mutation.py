@@ -134,7 +134,7 @@ REASONS = [
         why="a stop's bounds are played on a real server, by tests/test_server.py",
     ),
     Reason(
-        place="TaskClient.__init__|_exchange",
+        place="TaskClient.__init__|_send",
         fault="_answers",
         why="only whether it has changed counts",
     ),

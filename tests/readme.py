@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.load import environment
 from tests.syntax import (
@@ -55,58 +56,39 @@ def server(**settings: str) -> Iterator[str]:
             process.communicate(timeout=10)
 
 
-def session(text: str) -> str:
-    """The block of commands and their output."""
+class Session(NamedTuple):
+    """Commands to paste, and what they print."""
+
+    commands: str
+    output: str
+
+
+def session(text: str) -> Session:
+    """The session of the README."""
     found = re.search(
-        r"<!-- session -->\n```console\n(.*?)```\n<!-- end of session -->",
+        r"<!-- session -->\n```sh\n(.*?)```\n\n"
+        r"```console\n(.*?)```\n<!-- end of session -->",
         text,
         re.DOTALL,
     )
     assert found is not None
-    return found[1]
+    return Session(*found.groups())
 
 
-def run_session(block: str, address: str) -> str:
-    """The commands of a block, run, with what they print.
-
-    A command begins with ``$``. An id in a command is one that an
-    earlier output showed: the n-th there is replaced by the n-th of
-    this run.
-    """
-    shown = ids_in("".join(re.findall(r"location: .*|^\{.*", block, re.MULTILINE)))
-    seen: list[str] = []
-    output: list[str] = []
-    for line in block.splitlines():
-        if not line.startswith("$ "):
-            continue
-
-        command = line.removeprefix("$ ")
-        for old, new in zip(shown, seen, strict=False):
-            command = command.replace(old, new)
-        printed = run_command(command.replace("localhost:8000", address))
-        seen += [each for each in ids_in(printed) if each not in seen]
-
-        output.append(f"$ {command}")
-        output += [row for row in printed.splitlines() if not UNTOLD.match(row)]
-        output.append("")
-    return "\n".join(output).rstrip() + "\n"
-
-
-def ids_in(text: str) -> list[str]:
-    """The ids in a text, each once, in their order."""
-    return list(dict.fromkeys(re.findall(UUID, text)))
-
-
-def run_command(command: str) -> str:
-    """What a command of the README prints."""
-    done = subprocess.run(  # noqa: S602 - the README's own commands
-        command,
-        shell=True,
-        capture_output=True,
+def run_session(commands: str, address: str, shell: str = "sh") -> str:
+    """What the commands print in this shell, with this server."""
+    done = subprocess.run(
+        [shell, "-c", commands.replace("localhost:8000", address)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=True,
+        timeout=60,
     )
-    return done.stdout.replace("\r", "")
+    rows = done.stdout.replace("\r", "").splitlines()
+    told = [row.rstrip() for row in rows if not UNTOLD.match(row)]
+    return "\n".join(told).rstrip() + "\n"
 
 
 def modules_table() -> str:
@@ -153,9 +135,10 @@ def with_tables(text: str) -> str:
 
 def with_session(text: str) -> str:
     """The README with its session as it is now."""
+    commands, output = session(text)
     with server() as address:
-        new = run_session(session(text), address)
-    return text.replace(session(text), new)
+        new = run_session(commands, address)
+    return text.replace(f"```console\n{output}", f"```console\n{new}")
 
 
 if __name__ == "__main__":

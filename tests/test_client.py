@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import gzip
 import itertools
 import json
 import math
@@ -511,6 +512,101 @@ async def test_a_long_poll_has_been_counted() -> None:
         await poll
 
 
+class LongPolls(Script):
+    """A server answers a long poll after ten seconds."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if "wait" in request.url.params:
+            await asyncio.sleep(10)
+        return response
+
+
+@pytest.mark.parametrize("before", [[], [limited(0, 60)]])
+@on(VirtualLoop)
+async def test_nobody_waits_for_a_long_poll_that_goes_first(before: list[Any]) -> None:
+    """With nothing known, or after a reset, one request goes alone."""
+    script = LongPolls(*before, limited(9, 60))
+    async with script.client() as tasks:
+        for _ in before:
+            await tasks.get("a1")
+        start = 60 * len(before)
+
+        polling = asyncio.create_task(tasks.wait(TaskRecord(**TASK)))
+        await asyncio.sleep(0)
+        await asyncio.gather(*(tasks.get("a1") for _ in range(5)))
+        assert now() == start
+
+        # It looked, as the one that went alone, and polls now.
+        await asyncio.sleep(1)
+        first, *_ = script.requests[len(before) :]
+        assert first.url.raw_path == b"/tasks/a1?since=2"
+        assert script.requests[-1].url.raw_path == b"/tasks/a1?wait=true&since=2"
+
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
+
+
+@on(VirtualLoop)
+async def test_nobody_waits_for_long_for_a_request_that_goes_alone() -> None:
+    script = Script(limited(9, 60, seconds=25), limited(8, 60))
+    async with script.client() as tasks:
+        slow = asyncio.create_task(tasks.get("a1"))
+        await asyncio.sleep(0)
+
+        await asyncio.gather(*(tasks.get("a1") for _ in range(5)))
+        assert script.times == [0, 2, 2, 2, 2, 2]
+        await slow
+
+
+@on(VirtualLoop)
+async def test_a_late_answer_to_a_request_that_went_alone_grants_nothing() -> None:
+    script = Script(
+        limited(9, 600, seconds=25),
+        limited(2, 600),
+        limited(1, 600),
+        limited(0, 600),
+        limited(9, 600),
+    )
+    async with script.client() as tasks:
+        slow = asyncio.create_task(tasks.get("a1"))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            await tasks.get("a1")
+        await slow
+
+        await tasks.get("a1", timeout=900)
+    *_, last = script.times
+    assert last >= 600
+
+
+@pytest.mark.parametrize("failure", [httpx.ConnectError("no"), (502, b"", {})])
+@on(VirtualLoop)
+async def test_a_request_that_goes_alone_and_fails_lets_the_next_go(
+    failure: Any,
+) -> None:
+    script = Script(failure, limited(9, 60))
+    async with script.client(fraction=1.0) as tasks:
+        failing = asyncio.create_task(tasks.get("a1"))
+        await asyncio.sleep(0)
+        await tasks.get("a1")
+        assert now() == 0
+        await failing
+
+
+@on(VirtualLoop)
+async def test_who_is_cancelled_while_it_goes_alone_lets_the_next_go() -> None:
+    script = Script(SILENT, limited(9, 60))
+    async with script.client() as tasks:
+        alone = asyncio.create_task(tasks.get("a1"))
+        await asyncio.sleep(1)
+        alone.cancel()
+        await asyncio.gather(alone, return_exceptions=True)
+
+        await tasks.get("a1")
+        assert now() == 1
+
+
 @on(VirtualLoop)
 async def test_who_waits_for_a_turn_waits_no_longer_than_its_deadline() -> None:
     script = Script(limited(0, 60))
@@ -544,6 +640,68 @@ async def test_a_refusal_is_repeated_when_it_says(
     async with script.client(fraction) as tasks:
         await tasks.submit("compute_sum", ONE)
     assert script.times == [0, 17 + jitter]
+
+
+# On virtual time, it is midnight at first.
+DATES = [
+    "Thu, 01 Jan 2026 00:00:17 GMT",
+    "Thursday, 01-Jan-26 00:00:17 GMT",
+    "Thu Jan  1 00:00:17 2026",
+    "Thu, 01 Jan 2026 01:00:17 +0100",
+]
+UNREADABLE = [
+    "soon",
+    "",
+    "-5",
+    "+5",
+    "1_0",
+    "1e1",
+    "nan",
+    "inf",
+    "5 s",
+    "\u0665",
+    "Thu, 01 Jan 2026",
+    "Thu, 31 Feb 2026 00:00:17 GMT",
+    "Fri, 31 Dec 9999 23:59:59 -0500",
+    "Thu, 01 Jan 99999999999 00:00:17 GMT",
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("17", 17),
+        ("2.5", 2.5),
+        ("0.0", 0),
+        *((date, 17) for date in DATES),
+        ("Wed, 31 Dec 2025 23:59:00 GMT", 0),
+        *((text, 0) for text in UNREADABLE),
+    ],
+)
+@on(VirtualLoop)
+async def test_retry_after_is_a_number_or_a_date(text: str, seconds: float) -> None:
+    when = {"Retry-After": text.encode()}
+    script = Script((503, b"", when), (202, TASK, when))
+    async with script.client() as tasks:
+        task = await tasks.submit("compute_sum", ONE)
+    assert script.times == [0, seconds]
+
+    # A date stays the same date.
+    since_then = 0 if "2026" in text or "-26" in text else seconds
+    assert task.expected_at == seconds + since_then
+
+
+@pytest.mark.parametrize("hour", ["00", "09"])
+@on(VirtualLoop)
+async def test_a_date_is_one_of_the_servers_clock(hour: str) -> None:
+    ahead = {
+        "Date": f"Thu, 01 Jan 2026 {hour}:59:50 GMT",
+        "Retry-After": f"Thu, 01 Jan 2026 {hour}:59:55 GMT",
+    }
+    script = Script((429, b"", ahead), TASK)
+    async with script.client() as tasks:
+        await tasks.get("a1")
+    assert script.times == [0, 5]
 
 
 @on(VirtualLoop)
@@ -780,14 +938,70 @@ async def test_what_was_submitted_is_not_submitted_anew(
     assert [request.method for request in script.requests] == ["POST", "GET"]
 
 
-@pytest.mark.parametrize("error", [httpx.UnsupportedProtocol, httpx.LocalProtocolError])
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.UnsupportedProtocol,
+        httpx.LocalProtocolError,
+        httpx.TooManyRedirects,
+        httpx.InvalidURL,
+        httpx.StreamError,
+    ],
+)
 @on(VirtualLoop)
-async def test_what_cannot_be_sent_is_not_repeated(error: type[Exception]) -> None:
+async def test_what_cannot_be_sent_is_not_repeated(
+    call: str, error: type[Exception]
+) -> None:
     script = Script(error("never"))
     async with script.client() as tasks:
-        with pytest.raises(error):
-            await tasks.get("a1")
+        with pytest.raises(
+            client.RequestFailedError, match=r"^no request: never$"
+        ) as caught:
+            await CALLS[call](tasks)
+    assert isinstance(caught.value.__cause__, error)
     assert len(script.requests) == 1
+
+
+@on(VirtualLoop)
+async def test_an_id_too_long_for_a_url_is_not_sent() -> None:
+    script = Script(TASK)
+    async with script.client() as tasks:
+        with pytest.raises(client.RequestFailedError):
+            await tasks.get("x" * 70_000)
+    assert script.requests == []
+
+
+BROKEN_GZIP = (200, b"this is no gzip", {"Content-Encoding": "gzip"})
+BROKEN_REFUSAL = (503, b"neither is this", {"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("broken", [BROKEN_GZIP, BROKEN_REFUSAL])
+@on(VirtualLoop)
+async def test_an_answer_that_cannot_be_decoded_is_asked_for_twice(
+    call: str, broken: Any
+) -> None:
+    script = Script(broken, DONE)
+    async with script.client() as tasks:
+        assert (await CALLS[call](tasks)).status == "completed"
+    assert len(script.requests) == 2
+
+    script = Script(broken)
+    async with script.client() as tasks:
+        with pytest.raises(client.BrokenAnswerError, match=r"^no answer: ") as caught:
+            await CALLS[call](tasks)
+    assert isinstance(caught.value.__cause__, httpx.DecodingError)
+    assert len(script.requests) == 2
+
+
+@on(VirtualLoop)
+async def test_answers_that_cannot_be_decoded_may_come_now_and_then() -> None:
+    lost = httpx.ReadError("gone")
+    script = Script(*[BROKEN_GZIP, lost] * 5, TASK)
+    async with script.client() as tasks:
+        await tasks.get("a1")
+    assert len(script.requests) == 11
 
 
 @on(VirtualLoop)
@@ -871,6 +1085,21 @@ def see(task: TaskRecord) -> None: ...
             'client.run("x", {"n": ...}, progress=...)',
             id="what is too long, or has no literal",
         ),
+        pytest.param(
+            lambda tasks: tasks.run("x", {"a": 1}, 60),
+            'client.run("x", {"a": 1}, timeout=60)',
+            id="an option by position",
+        ),
+        pytest.param(
+            lambda tasks: tasks.submit("x", {"a": 1}, "high", 6.5, key="k"),
+            'client.submit("x", {"a": 1}, priority="high", key="k", timeout=6.5)',
+            id="options by position",
+        ),
+        pytest.param(
+            lambda tasks: tasks.run("x", {}, 60, b=2),
+            'client.run("x", {"b": 2}, timeout=60)',
+            id="a keyword, and an option by position",
+        ),
     ],
 )
 @on(VirtualLoop)
@@ -892,6 +1121,8 @@ async def test_the_old_way_of_calling_names_what_is_no_option() -> None:
     async with Script(TASK).client() as tasks:
         with pytest.raises(TypeError, match=r"^no option of client\.run: a, timout\. "):
             await tasks.run("x", a=1, timout=60)
+        with pytest.raises(TypeError, match=r"^no option of client\.run: 60, a\. "):
+            await tasks.run("x", {}, 60, a=1)
 
 
 @pytest.mark.parametrize(
@@ -901,15 +1132,130 @@ async def test_the_old_way_of_calling_names_what_is_no_option() -> None:
         "ab",
         [("a", 1)],
         0,
+        None,
     ],
 )
 @on(VirtualLoop)
 async def test_parameters_that_are_no_mapping_are_not_sent(parameters: Any) -> None:
     script = Script(TASK)
     async with script.client() as tasks:
-        with pytest.raises(TypeError, match=r"^parameters are one mapping, not "):
-            await tasks.run("x", parameters)
+        for call in (tasks.run, tasks.submit):
+            with pytest.raises(TypeError, match=r"^parameters are one mapping, not "):
+                await call("x", parameters)
+            with pytest.raises(TypeError, match=r"^parameters are one mapping, not "):
+                await call("x", parameters, 60, a=1)
     assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"key": "\xfc"}, ValueError, 'key is 1 to 255 ASCII characters, not "\xfc"'),
+        ({"key": "a\n"}, ValueError, r'key is .*, not "a\\n"'),
+        ({"key": "\x7f"}, ValueError, "key is "),
+        ({"key": ""}, ValueError, 'key is .*, not ""'),
+        ({"key": "k" * 256}, ValueError, r"key is .*, not \.\.\."),
+        ({"key": 7}, TypeError, "key is .*, not 7"),
+        ({"key": b"k"}, TypeError, "key is "),
+        ({"timeout": None}, TypeError, "timeout is a number of seconds, not None"),
+        ({"timeout": "9"}, TypeError, 'timeout is a number of seconds, not "9"'),
+        ({"timeout": math.nan}, ValueError, "timeout is a number of .*, not nan"),
+        ({"progress": 5}, TypeError, "progress is a function, not 5"),
+    ],
+)
+@on(VirtualLoop)
+async def test_odd_options_are_not_sent(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    script = Script(DONE)
+    async with script.client() as tasks:
+        with pytest.raises(error, match=f"^{message}"):
+            await tasks.run("compute_sum", ONE, **arguments)
+
+        if "progress" not in arguments:
+            with pytest.raises(error, match=f"^{message}"):
+                await tasks.submit("compute_sum", ONE, **arguments)
+        if "key" not in arguments:
+            with pytest.raises(error, match=f"^{message}"):
+                await tasks.wait("a1", **arguments)
+        if "timeout" in arguments:
+            for call in (tasks.get, tasks.cancel):
+                with pytest.raises(error, match=f"^{message}"):
+                    await call("a1", **arguments)
+            with pytest.raises(error, match=f"^{message}"):
+                await anext(tasks.list(**arguments))
+    assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    ("task_id", "error"),
+    [
+        ("", ValueError),
+        (".", ValueError),
+        ("..", ValueError),
+        (None, TypeError),
+        (7, TypeError),
+        (TASK, TypeError),
+    ],
+)
+@on(VirtualLoop)
+async def test_odd_ids_are_not_sent(task_id: Any, error: type[Exception]) -> None:
+    script = Script(DONE)
+    async with script.client() as tasks:
+        for call in (tasks.get, tasks.cancel, tasks.wait):
+            with pytest.raises(error, match=r"^task(_id)? is .* id.*, not "):
+                await call(task_id)
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("key", [" ", "~", 'a"b', "k" * 255])
+@pytest.mark.parametrize("timeout", [5, 5.0, True, math.inf])
+@on(VirtualLoop)
+async def test_what_is_not_odd_is_sent(key: str, timeout: float) -> None:
+    script = Script((202, DONE, {}))
+    async with script.client() as tasks:
+        await tasks.run("compute_sum", ONE, key=key, timeout=timeout, progress=None)
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("base_url", "error"),
+    [
+        ("localhost:8000", ValueError),
+        ("", ValueError),
+        ("http://", ValueError),
+        ("http://:8000", ValueError),
+        ("http://localhost:http", ValueError),
+        ("http://localhost:99999", ValueError),
+        ("http://[::1", ValueError),
+        ("ftp://localhost", ValueError),
+        (httpx.URL("//localhost"), ValueError),
+        (None, TypeError),
+        (8000, TypeError),
+    ],
+)
+def test_a_client_needs_the_url_of_a_server(
+    base_url: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=r"^base_url is like http://host:80, not "):
+        TaskClient(base_url)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://localhost",
+        "HTTPS://user:word@example.org:443/api/",
+        "http://[::1]:8000",
+        httpx.URL("http://localhost:8000"),
+    ],
+)
+@on(VirtualLoop)
+async def test_a_client_takes_the_url_of_a_server(base_url: Any) -> None:
+    script = Script(TASK)
+    async with TaskClient(base_url, transport=script) as tasks:
+        await tasks.get("a1")
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -1088,6 +1434,65 @@ async def test_what_the_submission_takes_is_not_left_for_the_wait() -> None:
         with pytest.raises(client.DeadlineExceededError):
             await tasks.run("compute_sum", ONE, timeout=30)
         assert now() == 30
+
+
+@pytest.mark.parametrize("key", [None, 'my "key"'])
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (SILENT, client.DeadlineExceededError),
+        (httpx.ConnectError("no"), client.DeadlineExceededError),
+        (problem(503, "queue_full"), client.DeadlineExceededError),
+        (BROKEN_GZIP, client.BrokenAnswerError),
+        (b'{"task_id": "a1"', client.BrokenAnswerError),
+    ],
+)
+@on(VirtualLoop)
+async def test_who_learns_no_task_learns_the_key(
+    answer: Any, error: type[client.TaskClientError], key: str | None
+) -> None:
+    for method in ("run", "submit"):
+        script = Script(answer)
+        async with script.client(0.5) as tasks:
+            with pytest.raises(error) as caught:
+                await getattr(tasks, method)("compute_sum", ONE, key=key, timeout=9)
+
+        sent = {request.headers["Idempotency-Key"] for request in script.requests}
+        assert sent == {json.dumps(caught.value.key)}
+        if key is not None:
+            assert caught.value.key == key
+        assert str(caught.value).endswith(
+            f" (sent with the key {json.dumps(caught.value.key)})"
+        )
+
+
+@on(VirtualLoop)
+async def test_the_key_that_was_learnt_finds_the_task() -> None:
+    async with client_of_app() as (tasks, wire):
+        with pytest.raises(client.DeadlineExceededError) as caught:
+            await tasks.submit("compute_sum", ONE, timeout=0)
+        key = caught.value.key
+        assert caught.value.task_id == ""
+        assert wire.answers == []
+
+        first = await tasks.submit("compute_sum", ONE, key=key)
+        again = await tasks.submit("compute_sum", ONE, key=key)
+        assert again.task_id == first.task_id
+
+
+@on(VirtualLoop)
+async def test_only_a_submission_has_a_key() -> None:
+    script = Script((202, TASK, {}), SILENT)
+    async with script.client() as tasks:
+        with pytest.raises(client.DeadlineExceededError) as caught:
+            await tasks.run("compute_sum", ONE, timeout=9)
+    assert caught.value.task_id == "a1"
+    assert caught.value.key is None
+
+    async with Script(problem(400, "invalid_request")).client() as tasks:
+        with pytest.raises(client.InvalidRequestError) as refused:
+            await tasks.submit("compute_sum", {})
+    assert refused.value.key is None
 
 
 @on(VirtualLoop)
@@ -1574,6 +1979,32 @@ async def test_a_list_that_breaks_is_not_begun_anew(end: bytes, complaint: str) 
         ):
             await anext(listing)
     assert requests == 1
+
+
+@pytest.mark.parametrize("kept", [0, 0.5])
+@on(HurriedLoop)
+async def test_a_body_that_is_no_gzip_is_a_broken_answer(kept: float) -> None:
+    """None of it is gzip, or its second half is not."""
+    body = gzip.compress(random.Random(1).randbytes(1000))
+    half = int(len(body) * kept)
+    body = body[:half] + b"this is no gzip" * 100
+
+    async def handle(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await read_request(reader)
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+        )
+        writer.write(body)
+
+    async with listening(handle) as address, TaskClient(address) as tasks:
+        for call in CALLS.values():
+            with pytest.raises(client.BrokenAnswerError):
+                await call(tasks)
+        with pytest.raises(client.BrokenAnswerError):
+            await anext(tasks.list())
 
 
 @on(HurriedLoop)

@@ -5,11 +5,20 @@ committed. Every exercise's check can tell.
 """
 
 import asyncio
+import contextlib
 import importlib
+import json
+import os
 import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nbformat
 import pytest
 
@@ -123,6 +132,79 @@ def test_links_lead_somewhere_and_line_counts_are_true(name: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (FOLDER / target).exists(), target
     assert refresh.count_lines(text) == text
+
+
+def test_the_tour_leads_to_every_other_lesson() -> None:
+    *_, last = [
+        cell.source
+        for cell in refresh.read("00-tour").cells
+        if cell.cell_type == "markdown"
+    ]
+    lessons = re.findall(r"^\| \[(.*)\]\(\1\.ipynb\) \| (.*) \|$", last, re.MULTILINE)
+    assert ["00-tour", *(name for name, _ in lessons)] == refresh.names()
+
+    overview = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for name, question in lessons:
+        assert f"]({name}.ipynb) | {question} |" in overview
+
+
+@contextlib.contextmanager
+def jupyter(arguments: list[str], folder: Path) -> Iterator[dict[str, Any]]:
+    """Start Jupyter as its command says, and yield how it is reached.
+
+    It finds no browser, no configuration of its user, and a free port.
+    """
+    apart = {
+        f"JUPYTER_{name}_DIR": str(folder / name)
+        for name in ("CONFIG", "DATA", "RUNTIME")
+    }
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options, *arguments],
+        cwd=project_root(),
+        env=os.environ | apart | {"IPYTHONDIR": str(folder)},
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            for _ in range(600):
+                for file in folder.glob("RUNTIME/jpserver-*.json"):
+                    with contextlib.suppress(ValueError, httpx.TransportError):
+                        told = json.loads(file.read_text(encoding="utf-8"))
+                        httpx.get(f"{told['url']}api")
+                        yield told
+                        return
+                assert process.poll() is None
+                time.sleep(0.05)
+            raise AssertionError("Jupyter did not start")
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.mark.skipif(not find_spec("jupyterlab"), reason="Jupyter is not installed")
+def test_jupyter_opens_every_link(tmp_path: Path) -> None:
+    """A browser asks Jupyter for a path below Jupyter's own root."""
+    commands = []
+    for page in ("README.md", "notebooks/README.md"):
+        text = (project_root() / page).read_text(encoding="utf-8")
+        commands += re.findall(r"\.venv/bin/jupyter lab ([\w./= -]+)", text)
+    command, again = commands
+    assert command == again
+
+    targets = {"notebooks/00-tour.ipynb"}
+    for name in refresh.names():
+        for cell in refresh.read(name).cells:
+            if cell.cell_type == "markdown":
+                links = re.findall(r"\]\(([^)#:]+)\)", cell.source)
+                targets |= {os.path.normpath(f"notebooks/{link}") for link in links}
+    assert len(targets) > 30
+
+    with jupyter(command.split(), tmp_path) as told:
+        given = {"Authorization": f"token {told['token']}"}
+        with httpx.Client(base_url=told["url"], headers=given) as client:
+            for target in sorted(targets):
+                answer = client.get(f"api/contents/{target}?content=0")
+                assert answer.status_code == 200, target
 
 
 def test_every_check_is_asked_for_in_its_notebook_and_has_its_answers() -> None:

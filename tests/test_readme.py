@@ -4,20 +4,28 @@ Its session, its code, its tables and its steps are run, or held against
 the code.
 """
 
+import asyncio
+import contextlib
 import dataclasses
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 
+from taskmanager.api import create_app
 from taskmanager.settings import Settings
 from tests import readme
+from tests.helpers import SUM, UNKNOWN, serving, settings
 from tests.syntax import PACKAGE
 
 TEXT = readme.README.read_text(encoding="utf-8")
@@ -72,34 +80,184 @@ def run(arguments: list[str], folder: Path, seconds: float = 60) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shell", ["sh", "bash", "zsh"])
 @pytest.mark.skipif(
     sys.platform == "win32" or not shutil.which("curl"),
     reason="the session needs a shell and curl",
 )
-def test_the_session_prints_what_the_readme_shows() -> None:
-    shown = readme.session(TEXT)
+def test_the_session_prints_what_the_readme_shows(shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell}")
+
+    commands, output = readme.session(TEXT)
     with readme.server(WORK_SCALE="0.1") as address:
-        printed = readme.run_session(shown, address)
-    assert same_on_every_run(printed) == same_on_every_run(shown)
+        printed = readme.run_session(commands, address, shell)
+    assert same_on_every_run(printed) == same_on_every_run(output)
 
 
-def test_the_python_program_prints_what_the_readme_says() -> None:
-    program = re.search(
-        r"```python\n(import asyncio.*?)```\n\nIt prints `(.*?)`", TEXT, re.DOTALL
+def test_the_session_can_be_pasted() -> None:
+    commands, _ = readme.session(TEXT)
+    # In a zsh at a terminal, the one begins no comment, and in most
+    # shells there, the other recalls an old command.
+    assert not set("#!") & set(commands)
+
+
+def program(title: str) -> str:
+    """The first Python program below this title, or this sentence."""
+    _, _, section = TEXT.partition(title)
+    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def run_program(code: str, folder: Path) -> str:
+    """What a program prints that somebody saved and started."""
+    file = folder / "program.py"
+    file.write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, file],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(readme.ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=60,
     )
-    assert program is not None
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
-    code, output = program.groups()
-    assert run(["-c", code], readme.ROOT).strip() == output
+
+EMBEDDED = "Without HTTP, the engine runs in any program or notebook"
+
+
+def test_the_python_program_prints_what_the_readme_says(tmp_path: Path) -> None:
+    shown = re.search(r"\n\nIt prints `(.*?)`", TEXT)
+    assert shown is not None
+    assert run_program(program(EMBEDDED), tmp_path).strip() == shown[1]
 
 
 @pytest.mark.slow
-def test_the_test_on_virtual_time_passes(tmp_path: Path) -> None:
-    _, _, section = TEXT.partition("## Virtual time in your own tests")
-    found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert found is not None
+def test_the_python_program_does_real_work_once(tmp_path: Path) -> None:
+    sum_of_three = '{"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}'
+    primes = '{"task_type": "count_primes", "parameters": {"limit": 100}}'
+    code = program(EMBEDDED)
+    assert sum_of_three in code
 
-    (tmp_path / "test_own.py").write_text(found[1], encoding="utf-8")
+    printed = run_program(code.replace(sum_of_three, primes), tmp_path)
+    assert printed == "completed {'count': 25}\n"
+
+
+@pytest.mark.slow
+def test_the_program_of_the_client_prints_what_the_readme_shows(
+    tmp_path: Path,
+) -> None:
+    title = "## A client that behaves"
+    _, _, section = TEXT.partition(title)
+    shown = re.search(r"```text\n(.*?)```", section, re.DOTALL)
+    assert shown is not None
+
+    with readme.server(WORK_SCALE="0.1") as address:
+        code = program(title).replace("localhost:8000", address)
+        assert run_program(code, tmp_path) == shown[1]
+
+
+ORIGIN = "https://app.example.org"
+
+
+class Uvicorn(uvicorn.Server):
+    capture_signals = contextlib.nullcontext  # type: ignore[assignment]
+
+
+@contextlib.asynccontextmanager
+async def with_cors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the README's application for other origins."""
+    main = SimpleNamespace(app=create_app(settings(rate_limit=3)))
+    monkeypatch.setitem(sys.modules, "main", main)
+    names: dict[str, Any] = {}
+    code = program("## From a page of another origin")
+    exec(code, names)  # noqa: S102 - the README's own program
+
+    config = uvicorn.Config(names["app"], port=0, log_config=None, lifespan="on")
+    server = Uvicorn(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+
+    (listening,) = server.servers
+    (listener,) = listening.sockets
+    _, port = listener.getsockname()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def test_a_page_of_another_origin_may_call_and_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    preflight = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type,idempotency-key",
+    }
+    own = {"Origin": ORIGIN, "Idempotency-Key": '"k"'}
+    async with with_cors(monkeypatch) as client:
+        # What a browser asks first is free.
+        for _ in range(10):
+            allowed = await client.options("/tasks", headers=preflight)
+            assert allowed.status_code == 200
+            assert "ratelimit" not in allowed.headers
+        assert allowed.headers["access-control-allow-origin"] == ORIGIN
+        assert "DELETE" in allowed.headers["access-control-allow-methods"]
+        assert "Idempotency-Key" in allowed.headers["access-control-allow-headers"]
+
+        answers = [
+            await client.post("/tasks", json=SUM, headers=own),
+            await client.get("/tasks", headers=own),
+            await client.delete(f"/tasks/{UNKNOWN}", headers=own),
+            await client.get("/tasks", headers=own),
+            await client.get("/nothing", headers=own),
+        ]
+        assert [answer.status_code for answer in answers] == [
+            202,
+            200,
+            404,
+            429,
+            404,
+        ]
+        for answer in answers:
+            assert answer.headers["access-control-allow-origin"] == ORIGIN
+            exposed = answer.headers["access-control-expose-headers"].split(", ")
+            assert exposed == [
+                "Location",
+                "Retry-After",
+                "RateLimit",
+                "RateLimit-Policy",
+            ]
+
+        # Other origins get nothing that their browser would let them
+        # read.
+        other = {"Origin": "https://example.com"}
+        refused = await client.options("/tasks", headers=preflight | other)
+        assert refused.status_code == 400
+        answer = await client.get("/health", headers=other)
+        assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_without_that_no_page_of_another_origin_may() -> None:
+    async with serving() as client:
+        answer = await client.get("/health", headers={"Origin": ORIGIN})
+        assert not [name for name in answer.headers if name.startswith("access-")]
+
+
+def test_the_test_on_virtual_time_passes(tmp_path: Path) -> None:
+    code = program("## Virtual time in your own tests")
+    (tmp_path / "test_own.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     run = subprocess.run(
         [*command, "--rootdir", str(tmp_path), "test_own.py"],
