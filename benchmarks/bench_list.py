@@ -5,9 +5,13 @@ record, the whole is over with the last body message. Memory is what a
 request needs at its peak beyond what was held before it, in a pass of
 its own that keeps nothing of the body, since tracing makes everything
 slower.
+
+What lists of the largest records hold up is seen over loopback: how
+long GET /health takes while they are read.
 """
 
 import asyncio
+import contextlib
 import json
 import statistics
 import time
@@ -15,7 +19,9 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
+from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -23,7 +29,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from benchmarks import held, load
-from benchmarks.harness import Bench, Chart, Figure, parts_of, watch_stalls
+from benchmarks.harness import (
+    Bench,
+    Chart,
+    CheckFailedError,
+    Figure,
+    parts_of,
+    percentile,
+    watch_stalls,
+)
 from taskmanager.manager import TaskManager
 
 ARRAY = "taskmanager, JSON array"
@@ -36,6 +50,15 @@ STREAMS = {ARRAY: "JSON array", NDJSON: "NDJSON"}
 # one where that is the whole list.
 REQUESTS = 20
 FEW = 100
+# As large as a submission may be: 234 kB each, in numbers that take
+# long to write.
+LARGEST = json.dumps(
+    {
+        "task_type": "compute_sum",
+        "parameters": {"numbers": [10**24 + number for number in range(9000)]},
+    }
+).encode()
+ENCODING = "the encoding of one record"
 
 
 @dataclass
@@ -216,6 +239,8 @@ async def run(bench: Bench) -> None:
         stack.enter_context(held.frozen())
         await _compare(bench, sizes, contestants)
 
+    await _ask_meanwhile(bench)
+
 
 async def _compare(
     bench: Bench, sizes: list[int], contestants: dict[str, Contestant]
@@ -307,3 +332,109 @@ def _draw(
         log_y=True,
     )
     bench.charts.append(chart)
+
+
+async def _ask_meanwhile(bench: Bench) -> None:
+    """GET /health while lists of the largest records are read."""
+    records = bench.pick(4, 260)
+    lists = bench.pick([1, 2], [1, 8, 50])
+    title = (
+        f"GET /health over loopback, while lists of {records} of the largest records "
+        "are read"
+    )
+    with load.server(rate_limit="off", work_scale=0) as port:
+        bench.say(f"{records} of the largest tasks are completed, to be listed")
+        for _ in range(records):
+            load.fetch(port, "POST", "/tasks", LARGEST)
+            load.until_done(port)
+
+        async with load.running() as (_, manager):
+            task = manager.submit(json.loads(LARGEST))
+            await load.until_idle(manager)
+
+            async def encode() -> tuple[float, float]:
+                times = []
+                for _ in range(REQUESTS):
+                    begun = time.perf_counter()
+                    to_json(manager.describe(task))
+                    times.append((time.perf_counter() - begun) * 1e3)
+                median = statistics.median(times)
+                return median, median
+
+            samples = {ENCODING: encode}
+            for count in lists:
+                sample = partial(_health_latency, bench, port, count)
+                samples[f"GET /health, lists: {count}"] = sample
+            turns = await bench.take_turns(f"{title}: p50, p99, ms", samples)
+
+    p50, p99 = parts_of(turns)
+    header = [
+        "",
+        "p50, ms",
+        "p99, ms",
+        f"p99, ratio to {ENCODING}",
+        "its quartiles",
+    ]
+    rows = [
+        (
+            name,
+            p50[name].median,
+            figure.median,
+            figure.ratio,
+            figure.spread,
+        )
+        for name, figure in p99.items()
+    ]
+    bench.table(title, header, rows)
+    for count in lists[1:]:
+        bench.target(
+            f"p99 of GET /health while {count} lists of the largest records are read, "
+            "times the encoding of one",
+            p99[f"GET /health, lists: {count}"].ratio,
+            at_most=3,
+        )
+
+
+async def _health_latency(bench: Bench, port: int, lists: int) -> tuple[float, float]:
+    """The latency while so many lists are read: p50 and p99, in ms."""
+    readers = [asyncio.create_task(_keep_listing(port)) for _ in range(lists)]
+    # Let them begin.
+    await asyncio.sleep(bench.pick(0.01, 0.2))
+    try:
+        _, latencies = await load.hammer(
+            port,
+            load.http_request("GET", "/health"),
+            connections=2,
+            seconds=bench.pick(0.05, 1.0),
+        )
+    finally:
+        for reader in readers:
+            reader.cancel()
+        ends = await asyncio.gather(*readers, return_exceptions=True)
+
+    bench.check(
+        all(isinstance(end, asyncio.CancelledError) for end in ends),
+        f"a list was not read: {ends}",
+    )
+    return statistics.median(latencies), percentile(latencies, 99)
+
+
+async def _keep_listing(port: int) -> None:
+    """Read the list again and again, and keep nothing of it."""
+    message = load.http_request("GET", "/tasks")
+    while True:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.closing(writer):
+            writer.write(message)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise CheckFailedError(f"GET /tasks was answered {head!r}")
+
+            # A body in chunks: the last one is empty.
+            end = b"\r\n0\r\n\r\n"
+            last = b""
+            while not last.endswith(end):
+                part = await reader.read(2**18)
+                if not part:
+                    raise CheckFailedError("GET /tasks was cut off")
+                last = last[-len(end) :] + part

@@ -17,6 +17,7 @@ workers     WorkerPool: N loops, each with a task at a time
 cleanup     forgets what has been finished, or idle, for long enough
 estimate    when can a task be expected to be done?
 manager     TaskManager: submit, get, wait, list, cancel
+listing     the tasks as a stream of JSON, while others are served
 
 Up to here nothing knows HTTP: a TaskManager works in a notebook. These
 do:

@@ -10,7 +10,7 @@ import operator
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -27,13 +27,13 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
 
 import taskmanager
-from taskmanager import accept, cleanup, executors, openapi, problems, schemas
+from taskmanager import accept, cleanup, executors, listing, openapi, problems, schemas
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import Stats, TaskManager
 from taskmanager.middleware import Readers, TasksMiddleware, address_of
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
-from taskmanager.stopping import at_server_stop
+from taskmanager.stopping import CUT_OFF, at_server_stop
 from taskmanager.task import Task, TaskDict, TaskStatus, new_task_id
 from taskmanager.task_types import AnySubmission
 
@@ -86,6 +86,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         manager = TaskManager(settings, executor=executor, new_task_id=new_task_id)
         app.state.manager = manager
+        app.state.encoding = asyncio.Lock()
         app.state.limiter = None
 
         def stop() -> None:
@@ -180,7 +181,7 @@ async def submit_task(
         "Location": f"{root_path}/tasks/{task.task_id}",
         "Retry-After": str(manager.retry_after(task)),
     }
-    return _answer(manager, task, 202, headers)
+    return _described(manager, task, 202, headers)
 
 
 @router.get(
@@ -201,12 +202,14 @@ async def list_tasks(
     _check_once(request.query_params, PLAIN, ONE_VALUE, "status", "limit")
     manager: TaskManager = request.app.state.manager
     pages = manager.list_tasks(status)
-    records = _records(manager, pages, limit or sys.maxsize)
+    lock = request.app.state.encoding
+    slices = listing.slices(manager, pages, status, limit or sys.maxsize, lock)
+    request.scope[CUT_OFF] = True
 
     accepted = ",".join(request.headers.getlist("accept"))
     if accept.prefers(accepted, schemas.NDJSON, JSON):
-        return StreamingResponse(_as_lines(records), media_type=schemas.NDJSON)
-    return StreamingResponse(_as_array(records), media_type=JSON)
+        return StreamingResponse(listing.as_lines(slices), media_type=schemas.NDJSON)
+    return StreamingResponse(listing.as_array(slices), media_type=JSON)
 
 
 @router.get(
@@ -244,7 +247,7 @@ async def get_task(
         finally:
             waiting.cancel()
             leaving.cancel()
-    return _answer(manager, task)
+    return _described(manager, task)
 
 
 @router.delete(
@@ -259,7 +262,7 @@ async def cancel_task(request: Request, task_id: UUID) -> Response:
     Cancelling it again changes nothing.
     """
     manager: TaskManager = request.app.state.manager
-    return _answer(manager, manager.cancel(str(task_id)))
+    return _described(manager, manager.cancel(str(task_id)))
 
 
 @router.get(
@@ -298,7 +301,7 @@ async def to_docs(request: Request) -> Response:
     return RedirectResponse(f"{root_path}/docs")
 
 
-def _answer(
+def _described(
     manager: TaskManager,
     task: Task,
     status: int = 200,
@@ -306,7 +309,8 @@ def _answer(
 ) -> Response:
     # Encoded here, not returned for FastAPI to validate and encode: the
     # engine made it, so it is valid.
-    return Response(to_json(manager.describe(task)), status, headers, JSON)
+    body = to_json(manager.describe(task))
+    return Response(body, status_code=status, headers=headers, media_type=JSON)
 
 
 def _check_once(
@@ -325,35 +329,3 @@ async def _disconnected(request: Request) -> None:
     message = await request.receive()
     while message["type"] != "http.disconnect":
         message = await request.receive()  # the body, which nobody reads
-
-
-async def _records(
-    manager: TaskManager, pages: Iterator[list[Task]], limit: int
-) -> AsyncIterator[list[bytes]]:
-    """The first ``limit`` tasks as JSON, a page at a time."""
-    left = limit
-    for page in pages:
-        records = [to_json(manager.describe(task)) for task in page[:left]]
-        if records:
-            yield records
-        left -= len(records)
-        if left == 0:
-            return
-        # Others run between two pages, even where sending one does not
-        # wait.
-        await asyncio.sleep(0)
-
-
-async def _as_lines(pages: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
-    async for records in pages:
-        yield b"\n".join(records) + b"\n"
-
-
-async def _as_array(pages: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
-    before = b"["
-    async for records in pages:
-        yield before + b",".join(records)
-        before = b","
-    if before == b"[":
-        yield b"["
-    yield b"]"

@@ -71,9 +71,9 @@ class TasksMiddleware:
                 await self.app(scope, receive, response)
         except asyncio.CancelledError:
             # The one place where this is swallowed. At the stop, who
-            # waits for a body is cancelled, and answered here; and the
-            # server cuts off a response that nobody reads, which is no
-            # error of ours.
+            # waits for a body is cancelled, and answered here; a
+            # listing breaks off, and the server cancels a response that
+            # nobody reads, which is no error of ours.
             manager: TaskManager = scope["app"].state.manager
             if not manager.stopping:
                 raise

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 # --timeout-graceful-shutdown.
 GRACE = 1
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# In the scope of a request: its response is cut off at the signal.
+CUT_OFF = "taskmanager.cut_off"
 
 
 @asynccontextmanager
@@ -50,12 +52,20 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
     if config.workers > 1 and not config.reload:
         logger.warning("each worker process has tasks and rate limits of its own")
 
+    def on_stop() -> None:
+        stop()
+        for connection in server.server_state.connections:
+            # The request, and its response; a WebSocket has none.
+            cycle = getattr(connection, "cycle", None)
+            if cycle and CUT_OFF in cycle.scope and not cycle.response_complete:
+                connection.transport.abort()
+
     def on_signal(number: int, frame: FrameType | None) -> None:
         # uvicorn reads this when it waits for the last responses, and
         # by default it would wait for ever for one that nobody reads.
         if not config.timeout_graceful_shutdown:
             config.timeout_graceful_shutdown = GRACE
-        loop.call_soon_threadsafe(stop)
+        loop.call_soon_threadsafe(on_stop)
         server.handle_exit(number, frame)
 
     for number in SIGNALS:

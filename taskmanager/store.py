@@ -88,5 +88,5 @@ class TaskStore:
             yield [
                 task
                 for task in page.values()
-                if task.number < end and status in (None, task.status)
+                if task.number < end and (status is None or task.status is status)
             ]

@@ -672,6 +672,32 @@ async def test_others_run_between_two_pages_even_if_sending_never_waits(
         assert log.count("page") == 8
 
 
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+@pytest.mark.parametrize("accept", [b"application/json", b"application/x-ndjson"])
+async def test_a_listing_is_cut_off_at_the_stop(
+    gate: Gate, accept: bytes, spec_version: str
+) -> None:
+    async with running(queue_size=2000) as app:
+        for _ in range(300):
+            app.state.manager.submit(SUM)
+
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+            if len(sent) == 2:
+                app.state.stop()
+
+        scope = scope_of("GET", "/tasks", headers=[(b"accept", accept)])
+        scope["asgi"]["spec_version"] = spec_version
+        await app(scope, asyncio.Event().wait, send)
+
+        # Servers close the connection then, and log no failure.
+        _, first_page = sent
+        assert first_page["more_body"]
+        assert first_page["body"].count(b"task_id") == 128
+
+
 async def test_health_tells_the_live_counts(gate: Gate) -> None:
     async with serving(workers=1, queue_size=7) as client:
         for _ in range(3):

@@ -12,13 +12,14 @@ import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import uvicorn
 
 from taskmanager import logs
 from taskmanager.estimate import IDLE_TIMEOUT
-from taskmanager.stopping import GRACE, at_server_stop
+from taskmanager.stopping import CUT_OFF, GRACE, at_server_stop
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="raises POSIX signals")
 
@@ -63,6 +64,31 @@ async def test_the_grace_that_uvicorn_was_given_is_kept(server: uvicorn.Server) 
     async with at_server_stop(lambda: None):
         signal.raise_signal(signal.SIGTERM)
         assert server.config.timeout_graceful_shutdown == 30
+
+
+async def test_only_what_is_marked_is_cut_off(server: uvicorn.Server) -> None:
+    def connection(scope: dict[str, Any], complete: bool) -> Any:
+        cycle = SimpleNamespace(scope=scope, response_complete=complete)
+        return Mock(cycle=cycle)
+
+    listing = connection({CUT_OFF: True}, False)
+    others = [
+        connection({CUT_OFF: True}, True),
+        connection({}, False),
+        # Nothing was asked for yet; a WebSocket.
+        Mock(cycle=None),
+        Mock(spec=["transport"]),
+    ]
+    server.server_state.connections = {listing, *others}
+
+    log = []
+    listing.transport.abort.side_effect = lambda: log.append("cut off")
+    async with at_server_stop(lambda: log.append("stopped")):
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0)
+
+    assert log == ["stopped", "cut off"]
+    assert not any(other.transport.abort.called for other in others)
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ _ALL = (
     Fault(
         name="list-ignores-limit",
         breaks="a list shows a whole page, whatever its limit",
-        where="api._records",
+        where="listing.Listings.slices",
         right="page[:left]",
         wrong="page",
     ),
