@@ -216,7 +216,7 @@ _ALL = (
     Fault(
         name="list-ignores-limit",
         breaks="a list shows a whole page, whatever its limit",
-        where="listing.Listings.slices",
+        where="listing.slices",
         right="page[:left]",
         wrong="page",
     ),
