@@ -11,6 +11,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from notebooks.patience import TimeStandsStillError
+
 # By "module.name": what gives the complaint about an answer, or None.
 CHECKS: dict[str, Callable[[Any], str | None]] = {}
 
@@ -28,6 +30,8 @@ def exercise(check: Callable[[Any], None]) -> Callable[[Any], None]:
             return str(error)
         except (TimeoutError, asyncio.TimeoutError):
             return "it waits for ever."
+        except TimeStandsStillError as error:
+            return str(error)
         except Exception as error:
             return f"it raises {type(error).__name__}: {error}"
         return None
