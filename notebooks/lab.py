@@ -65,11 +65,23 @@ def run(coroutine: Coroutine[Any, Any, T], limit: float = DAY) -> T:
     """Run ``coroutine`` on virtual time and return its result.
 
     It runs in a thread, since Jupyter's own event loop occupies this
-    one. Raises TimeoutError after ``limit`` virtual seconds, and
+    one. Raises TypeError where it is none, or returns another that has
+    not run, TimeoutError after ``limit`` virtual seconds, and
     TimeStandsStillError where no time passes at all.
     """
+    if not asyncio.iscoroutine(coroutine):
+        raise TypeError(
+            f"lab.run takes a coroutine, not {coroutine!r:.40}. Is it made by a plain "
+            "def? Write async def."
+        )
+
     with clocks_of(_loop):
-        return run_in_thread(_loop, coroutine, limit)
+        result = run_in_thread(_loop, coroutine, limit)
+
+    if asyncio.iscoroutine(result):
+        result.close()
+        raise TypeError("it returns a coroutine that has not run: await it.")
+    return result
 
 
 def now() -> float:
