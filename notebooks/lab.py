@@ -20,8 +20,8 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from notebooks.patience import TimeStandsStillError, run_in_thread
 from taskmanager import Settings
 from taskmanager.api import create_app
 from taskmanager.testing import (
@@ -64,17 +65,23 @@ def run(coroutine: Coroutine[Any, Any, T], limit: float = DAY) -> T:
     """Run ``coroutine`` on virtual time and return its result.
 
     It runs in a thread, since Jupyter's own event loop occupies this
-    one. Raises TimeoutError after ``limit`` virtual seconds.
+    one. Raises TypeError where it is none, or returns another that has
+    not run, TimeoutError after ``limit`` virtual seconds, and
+    TimeStandsStillError where no time passes at all.
     """
-    task = _loop.create_task(asyncio.wait_for(coroutine, limit))
+    if not asyncio.iscoroutine(coroutine):
+        raise TypeError(
+            f"lab.run takes a coroutine, not {coroutine!r:.40}. Is it made by a plain "
+            "def? Write async def."
+        )
 
-    with clocks_of(_loop), ThreadPoolExecutor(1) as thread:
-        try:
-            return thread.submit(_loop.run_until_complete, task).result()
-        except KeyboardInterrupt:
-            # The stop button was pressed.
-            _loop.call_soon_threadsafe(task.cancel)
-            raise
+    with clocks_of(_loop):
+        result = run_in_thread(_loop, coroutine, limit)
+
+    if asyncio.iscoroutine(result):
+        result.close()
+        raise TypeError("it returns a coroutine that has not run: await it.")
+    return result
 
 
 def now() -> float:
@@ -107,8 +114,38 @@ def stop(app: FastAPI) -> None:
 
 
 def client(app: FastAPI, address: str = "10.0.0.1") -> httpx.AsyncClient:
-    """A client of the application in this process, at ``address``."""
-    return client_of(app, address, "http://localhost:8000")
+    """A client of the application in this process, at ``address``.
+
+    It raises TimeStandsStillError when it polls a hundred times at one
+    instant.
+    """
+    made = client_of(app, address, "http://localhost:8000")
+    made.event_hooks["request"].append(_Polls().count)
+    return made
+
+
+class _Polls:
+    """Counts how often the same was asked since time last passed."""
+
+    def __init__(self) -> None:
+        self.instant = now()
+        self.asked: Counter[str] = Counter()
+
+    async def count(self, request: httpx.Request) -> None:
+        # A lesson that measures lives on real time.
+        if asyncio.get_running_loop() is not _loop:
+            return
+        if now() != self.instant:
+            self.instant = now()
+            self.asked.clear()
+
+        question = f"{request.method} {request.url.raw_path.decode()}"
+        self.asked[question] += 1
+        if request.method == "GET" and self.asked[question] == 100:
+            raise TimeStandsStillError(
+                f"{question} was asked a hundred times at one instant, at which it has "
+                "one answer: await asyncio.sleep before you ask again."
+            )
 
 
 def show(response: httpx.Response) -> None:

@@ -8,8 +8,12 @@ reads; ``exercise`` makes them printed lines.
 
 import asyncio
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
+
+from notebooks.patience import TimeStandsStillError
+from taskmanager.task import TaskDict
 
 # By "module.name": what gives the complaint about an answer, or None.
 CHECKS: dict[str, Callable[[Any], str | None]] = {}
@@ -22,14 +26,22 @@ def exercise(check: Callable[[Any], None]) -> Callable[[Any], None]:
     """
 
     def complaint(answer: Any) -> str | None:
+        # What was not awaited is told in our own words.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+            return fault_of(answer)
+
+    def fault_of(answer: Any) -> str | None:
         try:
             check(answer)
         except AssertionError as error:
             return str(error)
         except (TimeoutError, asyncio.TimeoutError):
             return "it waits for ever."
+        except TimeStandsStillError as error:
+            return str(error)
         except Exception as error:
-            return f"it raises {type(error).__name__}: {error}"
+            return f"it raises {type(error).__name__}: {error}{_hint(error)}"
         return None
 
     module = check.__module__.rpartition(".")[2]
@@ -44,3 +56,17 @@ def exercise(check: Callable[[Any], None]) -> Callable[[Any], None]:
             print(f"Not yet: {wrong}")
 
     return printed
+
+
+def _hint(error: Exception) -> str:
+    """What a learner most likely forgot, where the error shows it."""
+    text = str(error)
+    if "'coroutine' object" in text:
+        return (
+            ". A call of an async def gives a coroutine, which runs when you await it."
+        )
+    if "can't be used in 'await' expression" in text:
+        return ". Is it a plain def? Write async def."
+    if isinstance(error, KeyError) and error.args[0] in TaskDict.__annotations__:
+        return ". A refusal (429, 503) is no task: look at response.status_code first."
+    return ""

@@ -26,6 +26,37 @@ async def polls_each_second(client, submission):
     return task
 
 
+async def awaits_nothing(client, submission):
+    reply = client.post("/tasks", json=submission)
+    return reply.json()
+
+
+async def returns_what_has_not_run(client, submission):
+    return client.post("/tasks", json=submission)
+
+
+def is_a_plain_function(client, submission):
+    return client.post("/tasks", json=submission).json()["task_id"]
+
+
+def returns_something(client, submission):
+    return "a task"
+
+
+async def takes_a_refusal_for_a_task(client, submission):
+    for _ in range(11):
+        reply = await client.post("/tasks", json=submission)
+    return reply.json()["task_id"]
+
+
+async def polls_without_a_pause(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    path = reply.headers["location"]
+    while reply.json().get("status") != "completed":
+        reply = await client.get(path)
+    return reply.json()
+
+
 async def never_returns(client, submission):
     await asyncio.Event().wait()
 
@@ -33,5 +64,11 @@ async def never_returns(client, submission):
 WRONG["run_task"] = [
     (returns_the_receipt, "still 'queued'"),
     (polls_each_second, "takes 9 requests"),
+    (awaits_nothing, "runs when you await it"),
+    (returns_what_has_not_run, "has not run: await it"),
+    (is_a_plain_function, "runs when you await it"),
+    (returns_something, "Write async def"),
+    (takes_a_refusal_for_a_task, "A refusal (429, 503) is no task"),
+    (polls_without_a_pause, "asked a hundred times at one instant"),
     (never_returns, "waits for ever"),
 ]

@@ -1,0 +1,182 @@
+"""What hangs on virtual time is ended, and told where.
+
+The limits are made short: what is tested is who is ended, not when.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from notebooks import checks, lab, patience
+
+SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
+
+
+@pytest.fixture(autouse=True)
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "WORK", 0.1)
+    monkeypatch.setattr(patience, "IDLE", 0.1)
+    monkeypatch.setattr(patience, "LOOK", 0.02)
+
+
+async def gives_way() -> None:
+    while True:
+        await asyncio.sleep(0)  # gives way
+
+
+async def never_awaits() -> None:
+    turns = 0
+    while True:
+        turns += 1  # works
+
+
+async def catches_everything() -> None:
+    while True:
+        with contextlib.suppress(Exception):
+            await asyncio.sleep(0)  # catches
+
+
+async def works_in_a_task() -> None:
+    await asyncio.create_task(gives_way())
+
+
+async def waits_outside() -> None:
+    while True:
+        threading.Event().wait(0.01)  # waits outside
+
+
+@pytest.mark.parametrize(
+    ("function", "line"),
+    [
+        (gives_way, "await asyncio.sleep(0)  # gives way"),
+        (never_awaits, "turns += 1  # works|while True:"),
+        (
+            catches_everything,
+            "await asyncio.sleep(0)  # catches|with contextlib.suppress(Exception):",
+        ),
+        (works_in_a_task, "await asyncio.sleep(0)  # gives way"),
+        (waits_outside, "threading.Event().wait(0.01)  # waits outside"),
+    ],
+)
+def test_it_is_ended_and_its_line_is_named(function: Any, line: str) -> None:
+    with pytest.raises(lab.TimeStandsStillError) as raised:
+        lab.run(function())
+
+    assert any(f"`{each}`" in str(raised.value) for each in line.split("|"))
+    # The next cell runs as if nothing had been.
+    assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+def test_work_that_is_long_and_lets_time_pass_is_not_ended() -> None:
+    async def work() -> str:
+        for _ in range(20):
+            ends = time.thread_time() + 0.02
+            while time.thread_time() < ends:
+                pass
+            await asyncio.sleep(1)
+        return "done"
+
+    assert lab.run(work()) == "done"
+
+
+def test_a_sleep_that_stops_the_event_loop_is_refused() -> None:
+    async def sleeps() -> None:
+        time.sleep(600)  # noqa: ASYNC251 (it is what a learner may write)
+
+    with pytest.raises(RuntimeError, match=r"await asyncio\.sleep"):
+        lab.run(sleeps())
+
+
+def test_other_threads_may_sleep() -> None:
+    assert lab.run(asyncio.to_thread(time.sleep, 0.001)) is None
+
+
+@pytest.mark.parametrize("function", [gives_way, never_awaits, waits_outside])
+def test_the_stop_button_ends_it(function: Any) -> None:
+    begun = threading.Event()
+
+    def press() -> None:
+        begun.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def begin() -> None:
+        begun.set()
+        await function()
+
+    button = threading.Thread(target=press)
+    button.start()
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(begin())
+
+    button.join()
+    assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+def test_what_nothing_can_end_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "UNWIND", 0.05)
+    ended = threading.Event()
+
+    async def one_long_call() -> None:
+        ended.wait()
+
+    try:
+        with pytest.raises(RuntimeError, match="restart the kernel"):
+            lab.run(one_long_call())
+        with pytest.raises(RuntimeError, match="restart the kernel"):
+            lab.run(asyncio.sleep(1))
+    finally:
+        ended.set()
+
+    for thread in threading.enumerate():
+        if thread.name == "virtual time":
+            thread.join(10)
+    assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+async def poll_without_a_pause(client: Any) -> None:
+    response = await client.post("/tasks", json=SUM)
+    path = response.headers["location"]
+    while response.json()["status"] != "completed":
+        response = await client.get(path)
+
+
+@pytest.fixture
+def app() -> Any:
+    app = lab.start(rate_limit=None)
+    yield app
+    lab.stop(app)
+
+
+def test_who_polls_a_hundred_times_at_one_instant_is_told(app: Any) -> None:
+    with pytest.raises(lab.TimeStandsStillError, match="asked a hundred times"):
+        lab.run(poll_without_a_pause(lab.client(app)))
+
+
+def test_who_polls_a_hundred_times_at_many_is_not(app: Any) -> None:
+    async def poll() -> None:
+        client = lab.client(app)
+        for _ in range(300):
+            await client.get("/tasks")
+            await asyncio.sleep(0.1)
+
+    lab.run(poll())
+
+
+def test_a_check_says_what_a_learner_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    @checks.exercise
+    def check(answer: Any) -> None:
+        lab.run(answer())
+
+    try:
+        check(gives_way)
+    finally:
+        del checks.CHECKS["test_patience.check"]
+
+    said = capsys.readouterr().out
+    assert said.startswith("Not yet: no time passes: line ")
