@@ -20,7 +20,17 @@ from functools import partial
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from taskmanager.errors import TaskFailedError
 from taskmanager.settings import Settings, SettingsError
+
+# Python's own, of a process that ends with an exception. Those of calls
+# are answered, so this one comes from before the first.
+COULD_NOT_START = 1
+HOW_TO_START = (
+    "No process could be started to do this. Each imports the main program again: "
+    'have that start under `if __name__ == "__main__":`, or, where it is read from '
+    "standard input, set TASKMANAGER_EXECUTOR=thread."
+)
 
 
 def new_executor(settings: Settings) -> Executor:
@@ -117,6 +127,8 @@ class ProcessExecutor(ThreadPoolExecutor):
             answer, trace = child.pipe.recv()
         except (EOFError, OSError):
             child.join()
+            if child.exitcode == COULD_NOT_START:
+                raise TaskFailedError(HOW_TO_START) from None
             # A negative one is the number of the signal that killed it.
             text = f"the process that did this ended with code {child.exitcode}"
             raise RuntimeError(text) from None

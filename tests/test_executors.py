@@ -969,3 +969,36 @@ def test_a_stop_with_a_task_on_a_cluster_of_its_own(
             assert "unknown setting" not in output, output
         finally:
             process.kill()
+
+
+FROM_STDIN = """
+import asyncio
+from taskmanager import Settings, TaskManager
+
+
+async def main():
+    async with TaskManager(Settings()) as manager:
+        task = manager.submit(
+            {"task_type": "count_primes", "parameters": {"limit": 1000}}
+        )
+        while not task.finished:
+            await manager.wait(task.task_id, task.version)
+        print(task.error["code"], task.error["message"])
+
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_program_from_standard_input_is_told_that_no_process_can_start() -> None:
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=FROM_STDIN,
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("task_failed No process could be started")
+    assert "TASKMANAGER_EXECUTOR=thread" in done.stdout
