@@ -31,7 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks import load
 from benchmarks.harness import Bench, Chart, Figure, Sample, percentile
-from taskmanager import Settings
+from taskmanager import Settings, TaskManager
 from taskmanager.middleware import TasksMiddleware
 from taskmanager.ratelimit import Decision, SlidingWindow
 
@@ -785,7 +785,9 @@ def _app_with_base_middleware() -> FastAPI:
 def _our_app(limit: int | None) -> FastAPI:
     app = _app()
     settings = Settings(rate_limit=limit)
-    # The middleware needs the limiter alone.
+    # The middleware takes an application with a manager for a started
+    # one, and uses the limiter alone.
+    app.state.manager = TaskManager(settings)
     app.state.limiter = None
     if limit is not None:
         app.state.limiter = SlidingWindow(limit, WINDOW, settings.max_clients)
