@@ -55,8 +55,9 @@ def submit_all(answer: Any) -> None:
         f"told to wait for 7 s, it waits for {waited:.0f} s."
     )
     done = server.times[-1]
-    assert done < 10.5, (
-        f"it is done after {done:.1f} s, not 10: it waits longer than it is told."
+    # Three seconds of jitter for each of the two refusals.
+    assert done < 16.5, (
+        f"it is done after {done:.1f} s, not 10: it waits much longer than it is told."
     )
     assert ids == ["task-1", "task-2", "task-3"], (
         f"it returns {ids!r:.60}, not the ids of the tasks."
