@@ -9,6 +9,7 @@ Notebook: 05-rate-limiting.
 
 import asyncio
 import logging
+import math
 import time
 from typing import TypeAlias
 
@@ -18,7 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskmanager import problems
 from taskmanager.errors import NotStartedError
-from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 
@@ -64,19 +64,22 @@ class TasksMiddleware:
             return
 
         path = _below_root_path(scope)
-        body = _Body(scope, receive)
-        response = _Response(scope, send, body)
-        manager: TaskManager | None = scope["app"].state.manager
+        exchange = _Exchange(scope, receive, send, self.readers)
+        manager = exchange.manager
         try:
-            if manager is None and not _is_about_docs(path):
-                await self._not_started(scope, body, response)
+            if manager is None and path != "/" and not path.startswith(DOCS):
+                if not self.told:
+                    self.told = True
+                    logger.error(NOT_STARTED)
+                exchange.headers.append(NO_STORE)
+                await exchange.answer(NotStartedError(NOT_STARTED))
             elif path == "/tasks" or path.startswith("/tasks/"):
-                await self._limited(scope, body, response)
+                await self._limited(scope, exchange)
             else:
-                await self.app(scope, body, response)
+                await self.app(scope, exchange.receive, exchange.send)
 
-            if response.held_back and manager and self.drains < MAX_DRAINS:
-                await self._drain(scope, body)
+            if exchange.held_back and manager and self.drains < MAX_DRAINS:
+                await self._drain(exchange)
         except asyncio.CancelledError:
             # The one place where this is swallowed. At the stop, who
             # waits for a body is cancelled, and answered here; a
@@ -84,60 +87,46 @@ class TasksMiddleware:
             # nobody reads, which is no error of ours.
             if manager is None or not manager.stopping:
                 raise
-            if not response.started:
-                error = HTTPException(503, "The server is shutting down.")
-                await _send_problem(error, scope, receive, response)
+            if not exchange.started:
+                refusal = HTTPException(503, "The server is shutting down.")
+                await exchange.answer(refusal)
         except Exception as error:
-            if response.started:
+            if exchange.started:
                 raise  # too late: the server logs it and closes the connection
             logger.exception("a request could not be answered")
-            await _send_problem(error, scope, receive, response)
+            await exchange.answer(error)
 
-        if response.held_back:
+        if exchange.held_back:
             await send({"type": "http.response.body"})
 
-    async def _not_started(
-        self, scope: Scope, receive: Receive, response: "_Response"
-    ) -> None:
-        if not self.told:
-            self.told = True
-            logger.error(NOT_STARTED)
-        response.headers.append(NO_STORE)
-        await _send_problem(NotStartedError(NOT_STARTED), scope, receive, response)
-
-    async def _limited(
-        self, scope: Scope, body: "_Body", response: "_Response"
-    ) -> None:
-        response.headers.append(NO_STORE)
+    async def _limited(self, scope: Scope, exchange: "_Exchange") -> None:
+        exchange.headers.append(NO_STORE)
         limiter: SlidingWindow | None = scope["app"].state.limiter
         if limiter is not None:
             client = client_key(address_of(scope))
             decision = await limiter.hit(client, time.monotonic())
-            response.headers.append(self.policy)
+            exchange.headers.append(self.policy)
             left = f'"default";r={decision.remaining};t={decision.reset}'
-            response.headers.append((b"ratelimit", left.encode()))
+            exchange.headers.append((b"ratelimit", left.encode()))
             if not decision.allowed:
                 refusal = problems.rate_limited(decision.reset)
-                await refusal(scope, body, response)
+                await refusal(scope, exchange.receive, exchange.send)
                 return
 
-        receive: Receive = body
         if scope.get("method") == "POST":  # no other body is used
-            receive = _LimitedBody(scope, body, self.max_body, self.readers)
-        await self.app(scope, receive, response)
+            exchange.limit = self.max_body
+        await self.app(scope, exchange.receive, exchange.send)
 
-    async def _drain(self, scope: Scope, body: "_Body") -> None:
+    async def _drain(self, exchange: "_Exchange") -> None:
         """Read and drop the rest of a body, within bounds.
 
         A server that closes a connection with bytes unread resets it,
         and a reset can overtake the answer (RFC 9112, section 9.6): a
         proxy in front makes a 502 of that.
         """
-        body.declared = 0  # no reason to refuse it now
-        rest = _LimitedBody(scope, body, DRAIN_BYTES, self.readers)
         self.drains += 1
         try:
-            await asyncio.wait_for(rest.drain(), DRAIN_SECONDS)
+            await asyncio.wait_for(exchange.drain(), DRAIN_SECONDS)
         except (HTTPException, asyncio.TimeoutError):
             pass  # the connection is closed with bytes unread
         finally:
@@ -151,10 +140,6 @@ def address_of(scope: Scope) -> str | None:
         return None
     host, _ = client
     return str(host)
-
-
-def _is_about_docs(path: str) -> bool:
-    return path == "/" or path.startswith(DOCS)
 
 
 def _below_root_path(scope: Scope) -> str:
@@ -177,31 +162,71 @@ def _below_root_path(scope: Scope) -> str:
     return below
 
 
-async def _send_problem(
-    error: Exception, scope: Scope, receive: Receive, send: Send
-) -> None:
-    response = await problems.answer(HTTPConnection(scope), error)
-    await response(scope, receive, send)
+class _Exchange:
+    """A request and its response: their ``receive`` and ``send``.
 
-
-class _Response:
-    """A ``send`` that adds headers, and holds back the last message.
-
-    It does the latter where some of the request's body is unread. The
-    client has the response by then, as Content-Length tells, while the
-    server, which waits for the message, keeps the connection open.
+    ``receive`` keeps to the limit of the body, and ``send`` adds
+    headers. The last message of a response is held back where some of
+    the request's body is unread. The client has the response by then,
+    as Content-Length tells, while the server, which waits for the
+    message, keeps the connection open.
     """
 
-    def __init__(self, scope: Scope, send: Send, body: "_Body") -> None:
-        self.send = send
-        self.body = body
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, readers: Readers
+    ) -> None:
+        self.scope = scope
+        self.readers = readers
+        # None where the lifespan has not run.
+        self.manager = scope["app"].state.manager
+        self._receive = receive
+        self._send = send
+
+        self.limit = math.inf
+        self.received = 0
+        given = dict(scope["headers"])
+        self.declared = int(given.get(b"content-length", 0))
+        # Who waits for 100 Continue sends no body unasked.
+        has_body = self.declared or b"transfer-encoding" in given
+        self.ended = not has_body or b"expect" in given
+
+        self.headers: list[tuple[bytes, bytes]] = []
         self.started = False
         self.held_back = False
-        self.headers: list[tuple[bytes, bytes]] = []
-        extensions = scope.get("extensions", {})
-        self.can_deny = "websocket.http.response" in extensions
+        self.can_deny = "websocket.http.response" in scope.get("extensions", {})
 
-    async def __call__(self, message: Message) -> None:
+    async def receive(self) -> Message:
+        """The next message.
+
+        Raises HTTPException: 413 over the limit, 503 at the stop.
+        """
+        self._check_size()  # before a byte is read
+        request = asyncio.current_task()
+        limited = self.limit < math.inf
+        if limited:
+            # The stop cancels whoever waits for a body.
+            self.readers.add(request)
+        try:
+            message = await self._receive()
+        finally:
+            self.readers.discard(request)
+
+        self.ended = not message.get("more_body")
+        self.received += len(message.get("body", b""))
+        self._check_size()
+        if limited and self.manager.stopping:
+            raise HTTPException(503, "The server is shutting down.")
+        return message
+
+    async def drain(self) -> None:
+        """Read and drop the rest, up to a limit of its own."""
+        self.limit = DRAIN_BYTES
+        self.declared = 0
+        self.received = 0
+        while not self.ended and not self.manager.stopping:
+            await self.receive()
+
+    async def send(self, message: Message) -> None:
         self.started = True
         kind = message["type"]
         if kind.startswith("websocket.http.") and not self.can_deny:
@@ -211,61 +236,15 @@ class _Response:
             message = {"type": "websocket.close"}
         elif kind.endswith("http.response.start"):
             message["headers"] += self.headers
-        elif kind == "http.response.body" and not self.body.ended:
+        elif kind == "http.response.body" and not self.ended:
             self.held_back = not message.get("more_body", False)
             message["more_body"] = True
-        await self.send(message)
+        await self._send(message)
 
+    async def answer(self, error: Exception) -> None:
+        response = await problems.answer(HTTPConnection(self.scope), error)
+        await response(self.scope, self.receive, self.send)
 
-class _Body:
-    """A ``receive`` that knows whether the body has come to its end."""
-
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.receive = receive
-        headers = dict(scope["headers"])
-        self.declared = int(headers.get(b"content-length", 0))
-        # Who waits for 100 Continue sends no body unasked.
-        has_body = self.declared or b"transfer-encoding" in headers
-        self.ended = not has_body or b"expect" in headers
-
-    async def __call__(self) -> Message:
-        message = await self.receive()
-        self.ended = not message.get("more_body")
-        return message
-
-
-class _LimitedBody:
-    """A ``receive``: 413 over the limit, and 503 at the stop."""
-
-    def __init__(self, scope: Scope, body: _Body, limit: int, readers: Readers) -> None:
-        self.body = body
-        self.limit = limit
-        self.readers = readers
-        self.manager: TaskManager = scope["app"].state.manager
-        self.received = 0
-
-    async def __call__(self) -> Message:
-        if self.body.declared > self.limit:  # before a byte is read
-            raise self._refusal()
-
-        # The stop cancels whoever waits for a body.
-        request = asyncio.current_task()
-        self.readers.add(request)
-        try:
-            message = await self.body()
-        finally:
-            self.readers.discard(request)
-
-        self.received += len(message.get("body", b""))
-        if self.received > self.limit:
-            raise self._refusal()
-        if self.manager.stopping:
-            raise HTTPException(503, "The server is shutting down.")
-        return message
-
-    async def drain(self) -> None:
-        while not self.body.ended and not self.manager.stopping:
-            await self()
-
-    def _refusal(self) -> HTTPException:
-        return HTTPException(413, f"The body has more than {self.limit} bytes.")
+    def _check_size(self) -> None:
+        if max(self.declared, self.received) > self.limit:
+            raise HTTPException(413, f"The body has more than {self.limit} bytes.")
