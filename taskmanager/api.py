@@ -178,9 +178,9 @@ async def submit_task(
 
     manager: TaskManager = request.app.state.manager
     task = manager.submit(submission, key)
-    root_path = quote(request.scope["root_path"])
+    path = f"{request.scope['root_path']}/tasks/{task.task_id}"
     headers = {
-        "Location": f"{root_path}/tasks/{task.task_id}",
+        "Location": quote(path),
         "Retry-After": str(manager.retry_after(task)),
     }
     return _described(manager, task, 202, headers)
@@ -299,8 +299,7 @@ async def document(request: Request) -> Response:
 @router.get("/", include_in_schema=False)
 async def to_docs(request: Request) -> Response:
     """Lead a browser to the documentation."""
-    root_path = request.scope["root_path"]
-    return RedirectResponse(f"{root_path}/docs")
+    return RedirectResponse(f"{request.scope['root_path']}/docs")
 
 
 def _described(

@@ -105,9 +105,8 @@ class TasksMiddleware:
         if limiter is not None:
             client = client_key(address_of(scope))
             decision = await limiter.hit(client, time.monotonic())
-            exchange.headers.append(self.policy)
             left = f'"default";r={decision.remaining};t={decision.reset}'
-            exchange.headers.append((b"ratelimit", left.encode()))
+            exchange.headers += [self.policy, (b"ratelimit", left.encode())]
             if not decision.allowed:
                 refusal = problems.rate_limited(decision.reset)
                 await refusal(scope, exchange.receive, exchange.send)
@@ -151,7 +150,7 @@ def _below_root_path(scope: Scope) -> str:
     a link that begins with two slashes would lead to another host.
     """
     path: str = scope["path"]
-    root_path: str = scope.get("root_path", "")
+    root_path = scope.get("root_path", "")
     below = path.removeprefix(root_path)
     if below and not below.startswith("/"):
         below = path

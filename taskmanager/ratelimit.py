@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 # 10.0.0.7:80, [2001:db8::1]:80
 WITH_PORT = re.compile(r"^(?:\[(.*)\](?::\d*)?|([^:]*):\d*)$")
-# IPv4 addresses as IPv6 networks see them (RFC 6052).
+# Where the last 32 bits are an IPv4 address: IPv4-mapped, and reached
+# through NAT64.
+MAPPED = IPv6Network("::ffff:0:0/96")
 NAT64 = IPv6Network("64:ff9b::/96")
 
 
@@ -120,9 +122,7 @@ def client_key(host: str | None) -> str:
     except ValueError:
         return host
 
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    if address in NAT64:
+    if address in MAPPED or address in NAT64:
         return str(IPv4Address(address.packed[-4:]))
     if address.is_link_local:
         return str(address)
