@@ -15,6 +15,7 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
@@ -136,6 +137,7 @@ def create_app(
     # Until the lifespan runs, which some servers never do.
     app.state.manager = None
     app.add_middleware(TasksMiddleware, settings=settings, readers=body_readers)
+    app.router.default = problems.no_route
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
 
@@ -176,9 +178,9 @@ async def submit_task(
 
     manager: TaskManager = request.app.state.manager
     task = manager.submit(submission, key)
-    root_path = request.scope.get("root_path", "")
+    path = f"{request.scope['root_path']}/tasks/{task.task_id}"
     headers = {
-        "Location": f"{root_path}/tasks/{task.task_id}",
+        "Location": quote(path),
         "Retry-After": str(manager.retry_after(task)),
     }
     return _described(manager, task, 202, headers)
@@ -290,15 +292,14 @@ async def document(request: Request) -> Response:
 
     This comes before FastAPI's own, which would name a second server.
     """
-    url = request.scope.get("root_path", "").rstrip("/") or "/"
+    url = request.scope["root_path"] or "/"
     return JSONResponse(request.app.openapi() | {"servers": [{"url": url}]})
 
 
 @router.get("/", include_in_schema=False)
 async def to_docs(request: Request) -> Response:
     """Lead a browser to the documentation."""
-    root_path = request.scope.get("root_path", "")
-    return RedirectResponse(f"{root_path}/docs")
+    return RedirectResponse(f"{request.scope['root_path']}/docs")
 
 
 def _described(

@@ -2,23 +2,23 @@
 rate limit, then the body limit.
 
 Rule: pure ASGI. A dependency would run after the body has been parsed,
-so malformed bodies would be free; BaseHTTPMiddleware would hide
-disconnects, and costs more than all of this. Notebook:
-05-rate-limiting.
+so malformed bodies would be free. BaseHTTPMiddleware costs more than
+all of this, and behind it ``request.is_disconnected()`` never says yes.
+Notebook: 05-rate-limiting.
 """
 
 import asyncio
 import logging
+import math
 import time
 from typing import TypeAlias
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskmanager import problems
 from taskmanager.errors import NotStartedError
-from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 
@@ -30,81 +30,106 @@ NOT_STARTED = (
     "or it is mounted in an application that does not enter its lifespan."
 )
 
-# The asyncio.Tasks of requests that wait for their body.
+# The asyncio.Tasks that wait for bytes of bodies.
 Readers: TypeAlias = set[asyncio.Task[object] | None]
+
+# What is read of bodies that nobody needs: bytes and seconds of each,
+# and how many at once.
+DRAIN_BYTES = 2**20
+DRAIN_SECONDS = 2
+MAX_DRAINS = 100
 
 logger = logging.getLogger(__name__)
 
 
 class TasksMiddleware:
-    """Limits requests and bodies under /tasks, and answers what raised.
+    """Limits requests and bodies under /tasks.
 
-    Starlette's own 500 would lack the headers that are added here.
+    What raises is answered here, too: Starlette's own 500 would lack
+    the headers that are added here.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, readers: Readers) -> None:
         self.app = app
         self.readers = readers
         self.told = False
+        self.drains = 0
         self.max_body = settings.max_body
         policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
         self.policy = (b"ratelimit-policy", policy.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
 
-        response = _Response(send)
-        if scope["app"].state.manager is None and not _is_about_docs(scope):
-            if not self.told:
-                self.told = True
-                logger.error(NOT_STARTED)
-            response.headers.append(NO_STORE)
-            await _answer(NotStartedError(NOT_STARTED), scope, receive, response)
-            return
-
+        path = _below_root_path(scope)
+        exchange = _Exchange(scope, receive, send, self.readers)
+        manager = exchange.manager
         try:
-            if _is_about_tasks(scope):
-                await self._limited(scope, receive, response)
+            if manager is None and path != "/" and not path.startswith(DOCS):
+                if not self.told:
+                    self.told = True
+                    logger.error(NOT_STARTED)
+                exchange.headers.append(NO_STORE)
+                await exchange.answer(NotStartedError(NOT_STARTED))
+            elif path == "/tasks" or path.startswith("/tasks/"):
+                await self._limited(scope, exchange)
             else:
-                await self.app(scope, receive, response)
+                await self.app(scope, exchange.receive, exchange.send)
+
+            if exchange.held_back and manager and self.drains < MAX_DRAINS:
+                await self._drain(exchange)
         except asyncio.CancelledError:
             # The one place where this is swallowed. At the stop, who
             # waits for a body is cancelled, and answered here; a
             # listing breaks off, and the server cancels a response that
             # nobody reads, which is no error of ours.
-            manager: TaskManager = scope["app"].state.manager
-            if not manager.stopping:
+            if manager is None or not manager.stopping:
                 raise
-            if not response.started:
-                error = HTTPException(503, "The server is shutting down.")
-                await _answer(error, scope, receive, response)
+            if not exchange.started:
+                refusal = HTTPException(503, "The server is shutting down.")
+                await exchange.answer(refusal)
         except Exception as error:
-            if response.started:
+            if exchange.started:
                 raise  # too late: the server logs it and closes the connection
             logger.exception("a request could not be answered")
-            await _answer(error, scope, receive, response)
+            await exchange.answer(error)
 
-    async def _limited(
-        self, scope: Scope, receive: Receive, response: "_Response"
-    ) -> None:
-        response.headers.append(NO_STORE)
+        if exchange.held_back:
+            await send({"type": "http.response.body"})
+
+    async def _limited(self, scope: Scope, exchange: "_Exchange") -> None:
+        exchange.headers.append(NO_STORE)
         limiter: SlidingWindow | None = scope["app"].state.limiter
         if limiter is not None:
             client = client_key(address_of(scope))
             decision = await limiter.hit(client, time.monotonic())
-            response.headers.append(self.policy)
             left = f'"default";r={decision.remaining};t={decision.reset}'
-            response.headers.append((b"ratelimit", left.encode()))
+            exchange.headers += [self.policy, (b"ratelimit", left.encode())]
             if not decision.allowed:
                 refusal = problems.rate_limited(decision.reset)
-                await refusal(scope, receive, response)
+                await refusal(scope, exchange.receive, exchange.send)
                 return
 
-        if scope["method"] == "POST":  # no other body is read
-            receive = _LimitedBody(scope, receive, self.max_body, self.readers)
-        await self.app(scope, receive, response)
+        if scope.get("method") == "POST":  # no other body is used
+            exchange.limit = self.max_body
+        await self.app(scope, exchange.receive, exchange.send)
+
+    async def _drain(self, exchange: "_Exchange") -> None:
+        """Read and drop the rest of a body, within bounds.
+
+        A server that closes a connection with bytes unread resets it,
+        and a reset can overtake the answer (RFC 9112, section 9.6): a
+        proxy in front makes a 502 of that.
+        """
+        self.drains += 1
+        try:
+            await asyncio.wait_for(exchange.drain(), DRAIN_SECONDS)
+        except (HTTPException, asyncio.TimeoutError):
+            pass  # the connection is closed with bytes unread
+        finally:
+            self.drains -= 1
 
 
 def address_of(scope: Scope) -> str | None:
@@ -116,73 +141,109 @@ def address_of(scope: Scope) -> str | None:
     return str(host)
 
 
-def _path_of(scope: Scope) -> str:
+def _below_root_path(scope: Scope) -> str:
+    """Take the root path off, and write it without needless slashes.
+
+    What is below it is what the router makes of it
+    (starlette._utils.get_route_path, which is private): the rest of the
+    path where that is empty or begins with a slash, else the whole. And
+    a link that begins with two slashes would lead to another host.
+    """
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    root_path = scope.get("root_path", "")
+    below = path.removeprefix(root_path)
+    if below and not below.startswith("/"):
+        below = path
+
+    parts = filter(None, root_path.split("/"))
+    scope["root_path"] = "".join(f"/{part}" for part in parts)
+    scope["path"] = scope["root_path"] + below
+    return below
 
 
-def _is_about_tasks(scope: Scope) -> bool:
-    path = _path_of(scope)
-    return path == "/tasks" or path.startswith("/tasks/")
+class _Exchange:
+    """A request and its response: their ``receive`` and ``send``.
 
-
-def _is_about_docs(scope: Scope) -> bool:
-    path = _path_of(scope)
-    return path == "/" or path.startswith(DOCS)
-
-
-async def _answer(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    response = await problems.answer(Request(scope), error)
-    await response(scope, receive, send)
-
-
-class _Response:
-    """A ``send`` that adds headers, and knows whether it has begun."""
-
-    def __init__(self, send: Send) -> None:
-        self.send = send
-        self.started = False
-        self.headers: list[tuple[bytes, bytes]] = []
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.started = True
-            message["headers"] += self.headers
-        await self.send(message)
-
-
-class _LimitedBody:
-    """A ``receive``: 413 over MAX_BODY, and 503 at the stop."""
+    ``receive`` keeps to the limit of the body, and ``send`` adds
+    headers. The last message of a response is held back where some of
+    the request's body is unread. The client has the response by then,
+    as Content-Length tells, while the server, which waits for the
+    message, keeps the connection open.
+    """
 
     def __init__(
-        self, scope: Scope, receive: Receive, limit: int, readers: Readers
+        self, scope: Scope, receive: Receive, send: Send, readers: Readers
     ) -> None:
-        self.receive = receive
-        self.limit = limit
+        self.scope = scope
         self.readers = readers
-        self.manager: TaskManager = scope["app"].state.manager
+        # None where the lifespan has not run.
+        self.manager = scope["app"].state.manager
+        self._receive = receive
+        self._send = send
+
+        self.limit = math.inf
         self.received = 0
-        declared = dict(scope["headers"]).get(b"content-length", b"")
-        self.too_large = declared.isdigit() and int(declared) > limit
+        given = dict(scope["headers"])
+        self.declared = int(given.get(b"content-length", 0))
+        # Who waits for 100 Continue sends no body unasked.
+        has_body = self.declared or b"transfer-encoding" in given
+        self.ended = not has_body or b"expect" in given
 
-    async def __call__(self) -> Message:
-        if self.too_large:  # before a byte is read
-            raise self._refusal()
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.started = False
+        self.held_back = False
+        self.can_deny = "websocket.http.response" in scope.get("extensions", {})
 
-        # The stop cancels whoever waits for a body.
+    async def receive(self) -> Message:
+        """The next message.
+
+        Raises HTTPException: 413 over the limit, 503 at the stop.
+        """
+        self._check_size()  # before a byte is read
         request = asyncio.current_task()
-        self.readers.add(request)
+        limited = self.limit < math.inf
+        if limited:
+            # The stop cancels whoever waits for a body.
+            self.readers.add(request)
         try:
-            message = await self.receive()
+            message = await self._receive()
         finally:
             self.readers.discard(request)
 
+        self.ended = not message.get("more_body")
         self.received += len(message.get("body", b""))
-        if self.received > self.limit:
-            raise self._refusal()
-        if self.manager.stopping:
+        self._check_size()
+        if limited and self.manager.stopping:
             raise HTTPException(503, "The server is shutting down.")
         return message
 
-    def _refusal(self) -> HTTPException:
-        return HTTPException(413, f"The body has more than {self.limit} bytes.")
+    async def drain(self) -> None:
+        """Read and drop the rest, up to a limit of its own."""
+        self.limit = DRAIN_BYTES
+        self.declared = 0
+        self.received = 0
+        while not self.ended and not self.manager.stopping:
+            await self.receive()
+
+    async def send(self, message: Message) -> None:
+        self.started = True
+        kind = message["type"]
+        if kind.startswith("websocket.http.") and not self.can_deny:
+            # A handshake that no response can answer is closed.
+            if kind.endswith(".body"):
+                return
+            message = {"type": "websocket.close"}
+        elif kind.endswith("http.response.start"):
+            message["headers"] += self.headers
+        elif kind == "http.response.body" and not self.ended:
+            self.held_back = not message.get("more_body", False)
+            message["more_body"] = True
+        await self._send(message)
+
+    async def answer(self, error: Exception) -> None:
+        response = await problems.answer(HTTPConnection(self.scope), error)
+        await response(self.scope, self.receive, self.send)
+
+    def _check_size(self) -> None:
+        if max(self.declared, self.received) > self.limit:
+            raise HTTPException(413, f"The body has more than {self.limit} bytes.")

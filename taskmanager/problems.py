@@ -10,11 +10,12 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import Request, Response
+from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
 from taskmanager.errors import SHUTDOWN_SECONDS, TaskManagerError
@@ -73,7 +74,15 @@ def rate_limited(reset: int) -> Response:
     )
 
 
-async def answer(request: Request, error: Exception) -> Response:
+async def no_route(*call: object) -> None:
+    """What the router does where no route has the path.
+
+    Its own would refuse a WebSocket handshake in another way.
+    """
+    raise HTTPException(404)
+
+
+async def answer(request: HTTPConnection, error: Exception) -> Response:
     """The response to an error.
 
     It may come from the engine, pydantic, FastAPI or the middleware.
@@ -122,7 +131,7 @@ async def answer(request: Request, error: Exception) -> Response:
             return problem(500, "internal_error", detail)
 
 
-def _methods(request: Request) -> list[str]:
+def _methods(request: HTTPConnection) -> list[str]:
     """All methods of the request's path.
 
     Starlette's own Allow names those of the first route with this path.

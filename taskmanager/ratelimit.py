@@ -9,9 +9,17 @@ Notebook: 05-rate-limiting.
 
 import asyncio
 import math
+import re
 from collections import OrderedDict, deque
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import NamedTuple
+
+# 10.0.0.7:80, [2001:db8::1]:80
+WITH_PORT = re.compile(r"^(?:\[(.*)\](?::\d*)?|([^:]*):\d*)$")
+# Where the last 32 bits are an IPv4 address: IPv4-mapped, and reached
+# through NAT64.
+MAPPED = IPv6Network("::ffff:0:0/96")
+NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class Decision(NamedTuple):
@@ -97,20 +105,25 @@ class SlidingWindow:
 def client_key(host: str | None) -> str:
     """Whom the peer address ``host`` counts as.
 
-    IPv6 counts by its /64, which any household has, and an IPv4-mapped
-    address as that IPv4. All requests without an address are one
-    client.
+    IPv6 counts by its /64, which any household has. An IPv4 address
+    within it, mapped or behind NAT64, counts as that IPv4, and a
+    link-local one, which a whole link shares the /64 of, for itself. A
+    port is no part of an address. All requests without an address are
+    one client.
     """
     if host is None:
         return ""
     if ":" not in host:
         return host
 
+    host = WITH_PORT.sub(r"\1\2", host)
     try:
         address = IPv6Address(host)
     except ValueError:
         return host
 
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
+    if address in MAPPED or address in NAT64:
+        return str(IPv4Address(address.packed[-4:]))
+    if address.is_link_local:
+        return str(address)
     return str(IPv6Network((int(address), 64), strict=False))

@@ -71,7 +71,7 @@ REASONS = [
         why="a default that is never used, or says as little",
     ),
     Reason(
-        place="_is_about_tasks",
+        place="_below_root_path",
         fault=r"root_path\", (?:None)?\)",
         why="a default that is never used",
     ),
@@ -81,13 +81,13 @@ REASONS = [
         why="None is as false as False",
     ),
     Reason(
-        place="__call__|_limited|_answer",
+        place="_limited|answer",
         fault=r"scope, None, \w+\)",
         why="a problem document needs nothing of the request's body",
     ),
     Reason(
-        place="__call__|_answer",
-        fault=r"answer\(None, ",
+        place="__call__|answer",
+        fault=r"answer\(None",
         why="the answer to our own fault depends on nothing",
     ),
     Reason(

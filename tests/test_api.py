@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from http import HTTPStatus
 from typing import Any
@@ -10,13 +11,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from freezegun import freeze_time
 from pydantic import TypeAdapter
 
 from taskmanager.api import create_app
 from taskmanager.cleanup import sweep
 from taskmanager.task import TaskDict
-from taskmanager.testing import scope_of
+from taskmanager.testing import receive_from, scope_of
 from tests.helpers import (
     FAILURE,
     PRIMES,
@@ -774,22 +776,78 @@ async def test_health_answers_when_the_queue_is_full_and_the_quota_used_up(
         assert "ratelimit" not in answer.headers
 
 
-@pytest.mark.parametrize("root", ["", "/jobs"])
-async def test_the_root_leads_to_the_documentation_and_links_have_its_path(
-    root: str,
+@pytest.mark.parametrize("prefixes", [True, False])
+@pytest.mark.parametrize(
+    ("root_path", "base"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("//", ""),
+        ("/jobs", "/jobs"),
+        ("/jobs/", "/jobs"),
+        ("/jobs//", "/jobs"),
+        ("//jobs", "/jobs"),
+        ("/a//b/", "/a/b"),
+        ("/t", "/t"),
+        ("/tasks", "/tasks"),
+    ],
+)
+async def test_links_stay_on_this_host_and_have_no_needless_slash(
+    root_path: str, base: str, prefixes: bool
 ) -> None:
+    # uvicorn puts the root path before each path, others do not.
+    before = root_path if prefixes else ""
     async with running() as app:
-        transport = httpx.ASGITransport(app=app, root_path=root)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://test"
-        ) as client:
-            answer = await client.get(root + "/")
-            assert answer.status_code == 307
-            assert answer.headers["location"] == root + "/docs"
 
-            answer = await client.post(root + "/tasks", json=SUM)
-            path = f"{root}/tasks/{answer.json()['task_id']}"
-            assert answer.headers["location"] == path
+        async def ask(method: str, path: str) -> tuple[dict[bytes, bytes], str]:
+            scope = scope_of(method, before + path) | {"root_path": root_path}
+            sent: list[Any] = []
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            body = json.dumps(SUM).encode()
+            await app(scope, receive_from(body, asyncio.Event()), send)
+            head, *bodies = sent
+            text = b"".join(message.get("body", b"") for message in bodies)
+            return dict(head["headers"]), text.decode()
+
+        # The router finds nothing at a path that is the root path.
+        if prefixes or root_path != "/tasks":
+            headers, text = await ask("POST", "/tasks")
+            path = f"{base}/tasks/{json.loads(text)['task_id']}"
+            assert headers[b"location"] == path.encode()
+
+        if prefixes or root_path != "/":
+            headers, _ = await ask("GET", "/")
+            assert headers[b"location"] == f"{base}/docs".encode()
+
+        for page in ("/docs", "/redoc"):
+            _, text = await ask("GET", page)
+            assert re.search(rf"""['"]{base}/openapi.json['"]""", text), page
+            assert not re.search(r"""['"]//""", text), page
+
+        _, text = await ask("GET", "/openapi.json")
+        assert json.loads(text)["servers"] == [{"url": base or "/"}]
+
+
+@pytest.mark.parametrize("root_path", ["", "/", "/api", "/api/"])
+async def test_links_of_a_mounted_application_have_its_path(root_path: str) -> None:
+    async with running() as app:
+        outer = FastAPI()
+        outer.mount("/a b/Ω", app)
+        transport = httpx.ASGITransport(app=outer, root_path=root_path)
+        async with httpx.AsyncClient(transport=transport) as client:
+            below = f"http://test{root_path}/a b/Ω"
+            answer = await client.post(f"{below}/tasks", json=SUM)
+            assert answer.status_code == 202
+
+            quoted = root_path.rstrip("/") + "/a%20b/%CE%A9"
+            where = f"{quoted}/tasks/{answer.json()['task_id']}"
+            assert answer.headers["location"] == where
+
+            answer = await client.get(f"{below}/")
+            assert answer.headers["location"] == f"{quoted}/docs"
 
 
 async def test_a_poll_without_wait_is_answered_at_once(gate: Gate) -> None:

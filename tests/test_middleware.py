@@ -7,15 +7,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 from freezegun import freeze_time
 
+from taskmanager import testing
 from taskmanager.api import create_app
-from taskmanager.testing import scope_of
+from taskmanager.testing import receive_from, run_in_virtual_time, scope_of
 from tests.helpers import (
     SUM,
     UNKNOWN,
@@ -30,6 +32,17 @@ from tests.helpers import (
 
 JSON = {"Content-Type": "application/json"}
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+
+async def messages_of(app: FastAPI, scope: dict[str, Any]) -> list[Any]:
+    """What the application sends to a client that sends no body."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive_from(b"", asyncio.Event()), send)
+    return sent
 
 
 async def test_ten_a_minute_and_then_429_until_retry_after() -> None:
@@ -103,6 +116,45 @@ async def test_whatever_comes_to_tasks_counts(method: str, path: str) -> None:
         answer = await client.request(method, path)
         assert answer.headers["ratelimit"] == '"default";r=1;t=60'
         assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("root_path", "path", "counted"),
+    [
+        ("", "/tasks", True),
+        ("", "/tasksfoo", False),
+        # A server that puts the root path before each path, as uvicorn.
+        ("/", "//tasks", True),
+        ("//", "///tasks/x", True),
+        ("/api", "/api/tasks", True),
+        ("/api/", "/api//tasks", True),
+        ("/t", "/t/tasks", True),
+        ("/tasks", "/tasks/tasks", True),
+        ("/tasks", "/tasks/health", False),
+        # One that does not.
+        ("/", "/tasks", True),
+        ("/t", "/tasks", True),
+        ("/t", "/tasks/x", True),
+        ("/ta", "/tasksfoo", False),
+        ("/api", "/tasks", True),
+        ("/api/", "/tasks/x", True),
+        # What only looks like it.
+        ("/api", "/apix/tasks", False),
+        ("/api", "/api", False),
+        ("/tasks", "/tasks", False),
+    ],
+)
+async def test_what_counts_is_what_the_router_takes_for_tasks(
+    root_path: str, path: str, counted: bool
+) -> None:
+    async with running(rate_limit=2) as app:
+        scope = scope_of("GET", path) | {"root_path": root_path}
+        head, *_ = await messages_of(app, scope)
+        assert (b"ratelimit" in dict(head["headers"])) is counted
+        if path.endswith("/tasks") and counted:
+            assert head["status"] == 200
+        elif not path.endswith("/health"):
+            assert head["status"] in (400, 404)
 
 
 async def test_a_path_behind_a_root_path_counts_too() -> None:
@@ -202,14 +254,18 @@ async def test_the_body_limit_is_exact(extra: int, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "reads"), [([(b"content-length", b"1000")], 0), ([], 3)]
+    ("headers", "reads"),
+    [
+        ([(b"content-length", b"1000")], 0),
+        ([(b"transfer-encoding", b"chunked")], 3),
+    ],
 )
-async def test_a_body_over_the_limit_is_not_read_to_its_end(
+async def test_a_body_over_the_limit_is_refused_before_its_end(
     headers: list[Any], reads: int
 ) -> None:
     async with running(max_body=250) as app:
         reads_made = 0
-        statuses = []
+        reads_before: list[int] = []
 
         async def receive() -> dict[str, Any]:
             nonlocal reads_made
@@ -217,11 +273,14 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(
             return {"type": "http.request", "body": b"x" * 100, "more_body": True}
 
         async def send(message: dict[str, Any]) -> None:
-            statuses.append(message.get("status"))
+            reads_before.append(reads_made)
+            if message["type"] == "http.response.start":
+                assert message["status"] == 413
 
         await app(scope_of("POST", "/tasks") | {"headers": headers}, receive, send)
-        assert statuses[0] == 413
-        assert reads_made == reads
+        start, body, _ = reads_before
+        assert start == reads
+        assert body == reads
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -248,7 +307,7 @@ async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(
         app.state.stop()
         await request
 
-        start, body = sent
+        start, body, *_ = sent
         assert start["status"] == 503
         assert json.loads(body["body"])["detail"] == "The server is shutting down."
 
@@ -461,3 +520,308 @@ async def test_a_mounted_application_works_whose_lifespan_is_entered() -> None:
         answer = await client.post("/below/tasks", json=SUM)
         assert answer.status_code == 202
         assert (await client.get(answer.headers["location"])).status_code == 200
+
+
+# The rest of a body that nobody needs
+
+
+class Client:
+    """Sends a body in pieces, for ever, and notes what it is told.
+
+    ``wait`` stands between two pieces; ``requests`` are the scopes of
+    what is refused before its body is read.
+    """
+
+    def __init__(self, app: FastAPI, wait: Any, piece: int = 1) -> None:
+        self.app = app
+        self.wait = wait
+        self.piece = piece
+        self.pieces = 0
+        self.received: list[Any] = []
+
+    async def receive(self) -> dict[str, Any]:
+        await self.wait()
+        self.pieces += 1
+        return {"type": "http.request", "body": b"x" * self.piece, "more_body": True}
+
+    async def send(self, message: Any) -> None:
+        self.received.append(message)
+
+    async def request(
+        self, method: str = "PUT", path: str = "/tasks", *headers: tuple[bytes, bytes]
+    ) -> None:
+        given = list(headers or [(b"content-length", b"100000000")])
+        await self.app(scope_of(method, path, headers=given), self.receive, self.send)
+
+    def has_the_answer(self) -> bool:
+        """Whether it has all that Content-Length says."""
+        head, *bodies = self.received
+        body = b"".join(message.get("body", b"") for message in bodies)
+        return dict(head["headers"])[b"content-length"] == b"%d" % len(body)
+
+    def is_done(self) -> bool:
+        """Whether the server knows that the response is complete."""
+        *_, last = self.received
+        return not last.get("more_body", False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("PUT", "/tasks", 405),
+        ("POST", "/tasks", 413),
+        ("POST", "/tasks/a/b", 404),
+        ("POST", "/health", 405),
+        ("POST", "/nothing", 404),
+        ("GET", "/health", 200),
+        ("GET", "/", 307),
+        ("HEAD", "/health", 200),
+    ],
+)
+def test_the_answer_is_sent_at_once_and_two_seconds_of_the_body_are_dropped(
+    method: str, path: str, status: int
+) -> None:
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        async with running() as app:
+            client = Client(app, partial(asyncio.sleep, 0.3))
+            begun = loop.time()
+            request = asyncio.create_task(client.request(method, path))
+            await settle()
+
+            head, *_ = client.received
+            assert head["status"] == status
+            assert client.has_the_answer()
+            assert not client.is_done()
+            assert loop.time() == begun
+
+            await request
+            assert client.is_done()
+            assert loop.time() == begun + 2
+            assert client.pieces == 6
+
+    run_in_virtual_time(play())
+
+
+async def test_429_waits_for_the_rest_too() -> None:
+    async with running(rate_limit=1) as app:
+        gate = asyncio.Event()
+        for status in (405, 429):
+            client = Client(app, gate.wait)
+            request = asyncio.create_task(client.request())
+            await settle()
+            head, *_ = client.received
+            assert head["status"] == status
+            assert client.has_the_answer()
+            assert not client.is_done()
+            request.cancel()
+            await asyncio.wait([request])
+
+
+@pytest.mark.parametrize("piece", [1000, 65_536, 1_000_000])
+async def test_no_more_than_a_mebibyte_of_a_body_is_dropped(piece: int) -> None:
+    async with running() as app:
+        client = Client(app, partial(asyncio.sleep, 0), piece)
+        await client.request()
+        assert client.is_done()
+        # The last piece was read by the server already.
+        assert 2**20 < client.pieces * piece <= 2**20 + piece
+
+
+async def test_a_hundred_wait_for_the_rest_at_once_and_no_more() -> None:
+    async with running() as app:
+        gate = asyncio.Event()
+        clients = [Client(app, gate.wait, piece=2**20) for _ in range(101)]
+        requests = [asyncio.create_task(client.request()) for client in clients]
+        await settle()
+        assert all(client.has_the_answer() for client in clients)
+        assert [client.is_done() for client in clients] == [False] * 100 + [True]
+
+        # They go on, and the next one can wait.
+        gate.set()
+        await asyncio.gather(*requests)
+        assert all(client.is_done() for client in clients)
+        gate.clear()
+        client = Client(app, gate.wait, piece=2**20)
+        last = asyncio.create_task(client.request())
+        await settle()
+        assert not client.is_done()
+        gate.set()
+        await last
+
+
+async def test_the_stop_ends_the_wait_for_the_rest_at_once() -> None:
+    async with running() as app:
+        client = Client(app, asyncio.Event().wait)
+        request = asyncio.create_task(client.request())
+        await settle()
+        assert not client.is_done()
+
+        app.state.stop()
+        await request
+        assert client.is_done()
+
+        # Nor does it begin any more.
+        client = Client(app, asyncio.Event().wait)
+        await client.request()
+        assert client.has_the_answer()
+        assert client.is_done()
+        assert client.pieces == 0
+
+
+async def test_who_waits_for_100_continue_is_not_told_to_send_the_body() -> None:
+    async with running(max_body=10) as app:
+        for method, path in [("POST", "/tasks"), ("PUT", "/tasks"), ("POST", "/x")]:
+            client = Client(app, asyncio.Event().wait)
+            await client.request(
+                method, path, (b"content-length", b"1000"), (b"expect", b"100-continue")
+            )
+            assert client.has_the_answer()
+            assert client.is_done()
+            assert client.pieces == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/health", []),
+        ("PUT", "/tasks", []),
+        ("POST", "/tasks", []),
+        ("PUT", "/tasks", [(b"content-length", b"0")]),
+    ],
+)
+async def test_where_there_is_no_body_the_last_message_is_not_held_back(
+    method: str, path: str, headers: list[Any]
+) -> None:
+    async with running() as app:
+        scope = scope_of(method, path, headers=headers)
+        messages = await messages_of(app, scope)
+        assert len(messages) == 2
+
+
+async def test_once_the_body_has_been_read_nobody_waits_for_more() -> None:
+    async with running() as app:
+        body = json.dumps(SUM).encode()
+        length = (b"content-length", b"%d" % len(body))
+        read_to_its_end = receive_from(body, asyncio.Event())
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"content-type", b"application/json"), length]
+        await app(scope_of("POST", "/tasks", headers=headers), read_to_its_end, send)
+        head, last = sent
+        assert head["status"] == 202
+        assert "more_body" not in last
+
+        # A long poll, which reads it only to see whether the client is
+        # there.
+        path = dict(head["headers"])[b"location"].decode()
+        scope = scope_of("GET", path, query="wait=true&since=9", headers=[length])
+        poll = app(scope, receive_from(body, asyncio.Event()), send)
+        await asyncio.wait_for(poll, 5)
+        _, _, head, last = sent
+        assert head["status"] == 200
+        assert "more_body" not in last
+
+
+async def test_a_client_that_goes_away_is_not_waited_for() -> None:
+    async with running() as app:
+        client = Client(app, None)
+
+        async def leave() -> dict[str, Any]:
+            client.pieces += 1
+            return {"type": "http.disconnect"}
+
+        client.receive = leave  # type: ignore[method-assign]
+        await client.request()
+        assert client.pieces == 1
+        assert client.is_done()
+
+
+# WebSocket handshakes
+
+
+def handshake(path: str, *, with_response: bool = True) -> dict[str, Any]:
+    scope = scope_of("GET", path, headers=[(b"upgrade", b"websocket")])
+    del scope["method"]
+    scope |= {"type": "websocket", "scheme": "ws", "subprotocols": []}
+    if with_response:
+        scope["extensions"] = {"websocket.http.response": {}}
+    return scope
+
+
+@pytest.mark.parametrize("path", ["/tasks", "/tasks/", f"/tasks/{UNKNOWN}", "/tasks/a"])
+async def test_handshakes_count_like_any_request(path: str) -> None:
+    async with running(rate_limit=2) as app, client_of(app) as client:
+        for left, status, code in [
+            (1, 404, "not_found"),
+            (0, 404, "not_found"),
+            (0, 429, "rate_limited"),
+        ]:
+            head, body = await messages_of(app, handshake(path))
+            assert head["type"] == "websocket.http.response.start"
+            assert head["status"] == status
+            headers = dict(head["headers"])
+            assert headers[b"content-type"] == b"application/problem+json"
+            assert headers[b"cache-control"] == b"no-store"
+            assert headers[b"ratelimit-policy"] == b'"default";q=2;w=60'
+            assert headers[b"ratelimit"] == b'"default";r=%d;t=60' % left
+            assert (b"retry-after" in headers) == (status == 429)
+
+            assert body["type"] == "websocket.http.response.body"
+            assert not body.get("more_body", False)
+            assert json.loads(body["body"])["code"] == code
+
+        assert (await client.get("/tasks")).status_code == 429
+
+
+async def test_handshakes_to_other_paths_are_refused_and_free() -> None:
+    async with running(rate_limit=1) as app:
+        for path in ("/", "/ws", "/tasksfoo", "/health", "/docs"):
+            head, body = await messages_of(app, handshake(path))
+            assert head["status"] == 404
+            assert b"ratelimit" not in dict(head["headers"])
+            assert json.loads(body["body"])["code"] == "not_found"
+
+
+async def test_a_handshake_that_cannot_be_answered_is_closed_and_counts() -> None:
+    async with running(rate_limit=2) as app, client_of(app) as client:
+        for _ in range(3):
+            messages = await messages_of(app, handshake("/tasks", with_response=False))
+            assert messages == [{"type": "websocket.close"}]
+        assert (await client.get("/tasks")).status_code == 429
+
+        messages = await messages_of(app, handshake("/ws", with_response=False))
+        assert messages == [{"type": "websocket.close"}]
+
+
+async def test_a_websocket_route_of_ones_own_works() -> None:
+    app = create_app(settings())
+
+    @app.websocket("/echo")
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("hello")
+        raise OSError("after that, it fails")
+
+    async with testing.running(app):
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        with pytest.raises(OSError, match="after that"):
+            await app(handshake("/echo"), receive, send)
+        assert [each["type"] for each in sent] == ["websocket.accept", "websocket.send"]
+
+
+async def test_a_handshake_before_the_lifespan_is_told_so() -> None:
+    app = create_app(settings())
+    head, body = await messages_of(app, handshake("/tasks"))
+    assert head["status"] == 503
+    assert json.loads(body["body"])["code"] == "not_started"

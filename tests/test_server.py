@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import URLError
 
@@ -246,6 +247,111 @@ def test_a_stop_is_quick_on_a_busy_machine(executor: str) -> None:
         took = server.stop()
         assert took < 2, took
         assert not processes_of(server)
+
+
+def answer_from(connection: socket.socket) -> tuple[int, bytes]:
+    """The status and body of one response that has Content-Length."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = connection.recv(1)
+        assert byte, head
+        head += byte
+
+    length = re.search(rb"content-length: (\d+)", head)
+    assert length is not None, head
+    body = b""
+    while len(body) < int(length[1]):
+        body += connection.recv(int(length[1]) - len(body))
+    _, status, _ = head.split(maxsplit=2)
+    return int(status), body
+
+
+HTTP = pytest.mark.parametrize(
+    "http",
+    [
+        "h11",
+        pytest.param(
+            "httptools",
+            marks=pytest.mark.skipif(
+                find_spec("httptools") is None, reason="httptools is not installed"
+            ),
+        ),
+    ],
+)
+CHUNK = b"%x\r\n" % 600_000
+
+
+@HTTP
+def test_an_early_answer_reaches_a_client_that_is_still_sending(http: str) -> None:
+    length = "Content-Length: 600000"
+    requests = [
+        ("POST /tasks", length, b"", 413),
+        ("POST /tasks", "Transfer-Encoding: chunked", CHUNK, 413),
+        ("PUT /tasks", length, b"", 405),
+        ("POST /tasks/a/b", "Transfer-Encoding: chunked", CHUNK, 404),
+        ("POST /tasks", length, b"", 429),
+        ("PUT /tasks", "Transfer-Encoding: chunked", CHUNK, 429),
+        ("GET /", length, b"", 307),
+        ("POST /nothing", length, b"", 404),
+    ]
+    with uvicorn("--http", http, RATE_LIMIT="4") as server:
+        for request, framing, begin, status in requests:
+            head = f"{request} HTTP/1.1\nHost: x\nConnection: close\n{framing}\n\n"
+            with server.connect(head) as client:
+                client.sendall(begin + b"x" * 300_000)
+                assert answer_from(client)[0] == status
+
+                # The connection is open, and closed in good order only
+                # when the body has been read.
+                client.sendall(b"x" * 300_000)
+                if begin:
+                    client.sendall(b"\r\n0\r\n\r\n")
+                assert client.recv(1) == b""
+
+        assert not [line for line in server.lines if "ERROR" in line]
+
+
+@HTTP
+def test_a_refused_body_is_never_read_as_a_request(http: str) -> None:
+    with uvicorn("--http", http) as server, server.connect() as client:
+        for size in (40, 3_000, 300_000, 1_000_000, 30_000_000):
+            smuggled = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+            body = (smuggled * (size // len(smuggled) + 1))[:size]
+            head = f"PUT /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n"
+            client.sendall(head.encode() + b"\r\n" + body)
+            # It may be pipelined, too.
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+
+            assert answer_from(client)[0] == 405
+            status, health = answer_from(client)
+            assert status == 200
+            assert json.loads(health)["status"] == "ok"
+
+
+@HTTP
+def test_who_expects_100_continue_is_refused_without_it(http: str) -> None:
+    with uvicorn("--http", http) as server:
+        head = "POST /tasks HTTP/1.1\nHost: x\nConnection: close\n"
+        head += "Content-Length: 600000\nExpect: 100-continue\n\n"
+        with server.connect(head) as client:
+            answer = b"".join(iter(partial(client.recv, 10_000), b""))
+            assert answer.startswith(b"HTTP/1.1 413 ")
+            assert b"100 Continue" not in answer
+
+
+@HTTP
+def test_a_stop_does_not_wait_for_the_rest_of_refused_bodies(http: str) -> None:
+    with uvicorn("--http", http) as server:
+        head = "PUT /tasks HTTP/1.1\nHost: x\nContent-Length: 600000\n\n"
+        clients = [server.connect(head) for _ in range(10)]
+        for client in clients:
+            assert answer_from(client)[0] == 405
+
+        took = server.stop()
+        assert took < 2, took
+        assert not [line for line in server.lines if "ERROR" in line]
+        for client in clients:
+            client.close()
 
 
 def test_a_poller_that_goes_away_stops_waiting() -> None:
