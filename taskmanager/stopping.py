@@ -68,13 +68,12 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
         loop.call_soon_threadsafe(on_stop)
         server.handle_exit(number, frame)
 
-    for number in SIGNALS:
-        signal.signal(number, on_signal)
+    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
     # With --reload: a reloader that is killed sends no signal.
     when_orphaned(loop.call_soon_threadsafe, on_signal, signal.SIGTERM, None)
     yield
-    for number in SIGNALS:
-        signal.signal(number, server.handle_exit)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
     # uvicorn ends the process by the signal itself, so Python has no
     # exit at which the last lines of the log could be written.

@@ -1,6 +1,7 @@
 """The fixtures that several test modules share."""
 
 import multiprocessing
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -24,8 +25,9 @@ def nothing_is_left() -> Iterator[None]:
     """Each test ends the threads and the processes that it began.
 
     At its own end the interpreter waits for those that are no daemons,
-    and might do so for ever.
+    and might do so for ever. And Ctrl-C does what it did before.
     """
+    on_interrupt = signal.getsignal(signal.SIGINT)
     threads = set(threading.enumerate())
     processes = set(multiprocessing.active_children())
     yield
@@ -36,6 +38,7 @@ def nothing_is_left() -> Iterator[None]:
         if not each.daemon:
             each.join(5)
             assert not each.is_alive(), each
+    assert signal.getsignal(signal.SIGINT) == on_interrupt
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ def test_a_module_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_name_of_two_functions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(life.CALLS, "manager.__init__", "Which one?")
-    monkeypatch.setitem(life.CALLS, "middleware.__call__", "Which one?")
+    monkeypatch.setitem(life.CALLS, "supervisor.stop", "Which one?")
     with pytest.raises(
-        life.OutdatedError, match=r"functions middleware\.__call__, not one"
+        life.OutdatedError, match=r"functions supervisor\.stop, not one"
     ):
         life.page()
 

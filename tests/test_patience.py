@@ -98,7 +98,12 @@ def test_other_threads_may_sleep() -> None:
 
 
 @pytest.mark.parametrize("function", [gives_way, never_awaits, waits_outside])
-def test_the_stop_button_ends_it(function: Any) -> None:
+def test_the_stop_button_ends_it(
+    function: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing but the button ends it.
+    monkeypatch.setattr(patience, "WORK", 60)
+    monkeypatch.setattr(patience, "IDLE", 60)
     begun = threading.Event()
 
     def press() -> None:
