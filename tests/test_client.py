@@ -334,16 +334,18 @@ async def test_two_programs_at_one_address_share_its_requests() -> None:
         here = Wire(app)
         there = Wire(app)
         async with (
-            TaskClient("http://t", transport=here) as one,
-            TaskClient("http://t", transport=there) as two,
+            TaskClient("http://t", transport=here, rng=random.Random(1)) as one,
+            TaskClient("http://t", transport=there, rng=random.Random(2)) as two,
         ):
             await asyncio.gather(
                 *(run_for(tasks, 5, timeout=900) for tasks in (one, two) * 10)
             )
 
-        # Neither can know of the other, but both recover.
-        assert here.answers.count(429) <= 6
-        assert there.answers.count(429) <= 6
+        # Neither can know of the other, so each may send what the
+        # other was just granted. But both recover: of the twenty
+        # requests that each needs, few are refused.
+        assert here.answers.count(429) < 10
+        assert there.answers.count(429) < 10
 
 
 # When to come, and when to come again

@@ -25,6 +25,11 @@ def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "LOOK", 0.02)
 
 
+def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "WORK", 60)
+    monkeypatch.setattr(patience, "IDLE", 60)
+
+
 async def gives_way() -> None:
     while True:
         await asyncio.sleep(0)  # gives way
@@ -101,9 +106,7 @@ def test_other_threads_may_sleep() -> None:
 def test_the_stop_button_ends_it(
     function: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing but the button ends it.
-    monkeypatch.setattr(patience, "WORK", 60)
-    monkeypatch.setattr(patience, "IDLE", 60)
+    be_patient(monkeypatch)  # nothing but the button ends it
     begun = threading.Event()
 
     def press() -> None:
@@ -158,7 +161,10 @@ def app() -> Any:
     lab.stop(app)
 
 
-def test_who_polls_a_hundred_times_at_one_instant_is_told(app: Any) -> None:
+def test_who_polls_a_hundred_times_at_one_instant_is_told(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_patient(monkeypatch)
     with pytest.raises(lab.TimeStandsStillError, match="asked a hundred times"):
         lab.run(poll_without_a_pause(lab.client(app)))
 
