@@ -20,7 +20,7 @@ PACKAGE = Path(taskmanager.__file__).parent
 # comments and docstrings are free.
 GRANTED = {
     "the engine as it was put in order": 12_000,
-    "faults that users of such services report, mended": 2_000,
+    "faults that users of such services report, mended": 2_500,
 }
 ENGINE_TOKENS = sum(GRANTED.values())
 ROOT = PACKAGE.parent
