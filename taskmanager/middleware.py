@@ -150,7 +150,10 @@ def _below_root_path(scope: Scope) -> str:
     a link that begins with two slashes would lead to another host.
     """
     path: str = scope["path"]
-    root_path = scope.get("root_path", "")
+    root_path = scope.setdefault("root_path", "")
+    if not root_path:
+        return path
+
     below = path.removeprefix(root_path)
     if below and not below.startswith("/"):
         below = path
@@ -192,7 +195,9 @@ class _Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self.started = False
         self.held_back = False
-        self.can_deny = "websocket.http.response" in scope.get("extensions", {})
+        # A handshake that no response can answer is closed.
+        can_answer = "websocket.http.response" in scope.get("extensions", {})
+        self.closes = scope["type"] == "websocket" and not can_answer
 
     async def receive(self) -> Message:
         """The next message.
@@ -226,11 +231,9 @@ class _Exchange:
             await self.receive()
 
     async def send(self, message: Message) -> None:
-        self.started = True
         kind = message["type"]
-        if kind.startswith("websocket.http.") and not self.can_deny:
-            # A handshake that no response can answer is closed.
-            if kind.endswith(".body"):
+        if self.closes:
+            if self.started:
                 return
             message = {"type": "websocket.close"}
         elif kind.endswith("http.response.start"):
@@ -238,6 +241,8 @@ class _Exchange:
         elif kind == "http.response.body" and not self.ended:
             self.held_back = not message.get("more_body", False)
             message["more_body"] = True
+
+        self.started = True
         await self._send(message)
 
     async def answer(self, error: Exception) -> None:
