@@ -320,7 +320,7 @@ def _check_once(
     """Refuse what is given twice, or not in the form of the pattern."""
     for name in names:
         values = given.getlist(name)
-        if values and (len(values) > 1 or not pattern.fullmatch(*values)):
+        if len(values) > 1 or not all(map(pattern.fullmatch, values)):
             error = {"type": "", "loc": ("query", name), "msg": detail}
             raise RequestValidationError([error])
 
