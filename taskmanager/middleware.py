@@ -3,7 +3,7 @@ rate limit, then the body limit.
 
 Rule: pure ASGI. A dependency would run after the body has been parsed,
 so malformed bodies would be free. BaseHTTPMiddleware costs more than
-all of this, and behind it ``request.is_disconnected()`` never says yes.
+all of this, and behind it ``request.is_disconnected()`` is blind.
 Notebook: 05-rate-limiting.
 """
 
