@@ -226,6 +226,7 @@ class _Exchange:
             await self.receive()
 
     async def send(self, message: Message) -> None:
+        """Send a message, as it is or as the server can take it."""
         self.started = True
         kind = message["type"]
         if kind.startswith("websocket.http.") and not self.can_deny:
@@ -241,6 +242,7 @@ class _Exchange:
         await self._send(message)
 
     async def answer(self, error: Exception) -> None:
+        """Send the problem document of an error."""
         response = await problems.answer(HTTPConnection(self.scope), error)
         await response(self.scope, self.receive, self.send)
 
