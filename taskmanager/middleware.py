@@ -3,7 +3,7 @@ rate limit, then the body limit.
 
 Rule: pure ASGI. A dependency would run after the body has been parsed,
 so malformed bodies would be free. BaseHTTPMiddleware costs more than
-all of this, and behind it ``request.is_disconnected()`` never says yes.
+all of this, and behind it ``request.is_disconnected()`` is blind.
 Notebook: 05-rate-limiting.
 """
 
@@ -231,6 +231,7 @@ class _Exchange:
             await self.receive()
 
     async def send(self, message: Message) -> None:
+        """Send a message, as it is or as the server can take it."""
         kind = message["type"]
         if self.closes:
             if self.started:
@@ -246,6 +247,7 @@ class _Exchange:
         await self._send(message)
 
     async def answer(self, error: Exception) -> None:
+        """Send the problem document of an error."""
         response = await problems.answer(HTTPConnection(self.scope), error)
         await response(self.scope, self.receive, self.send)
 

@@ -526,20 +526,21 @@ async def test_a_mounted_application_works_whose_lifespan_is_entered() -> None:
 
 
 class Client:
-    """Sends a body in pieces, for ever, and notes what it is told.
+    """Sends a body in pieces, for ever, and keeps what it is told.
 
-    ``wait`` stands between two pieces; ``requests`` are the scopes of
-    what is refused before its body is read.
+    ``wait`` stands before each piece.
     """
 
     def __init__(self, app: FastAPI, wait: Any, piece: int = 1) -> None:
         self.app = app
         self.wait = wait
         self.piece = piece
+        self.asked = False
         self.pieces = 0
         self.received: list[Any] = []
 
     async def receive(self) -> dict[str, Any]:
+        self.asked = True
         await self.wait()
         self.pieces += 1
         return {"type": "http.request", "body": b"x" * self.piece, "more_body": True}
@@ -601,6 +602,50 @@ def test_the_answer_is_sent_at_once_and_two_seconds_of_the_body_are_dropped(
             assert client.pieces == 6
 
     run_in_virtual_time(play())
+
+
+async def test_the_length_of_the_rest_may_be_unknown() -> None:
+    async with running() as app:
+        client = Client(app, partial(asyncio.sleep, 0), piece=2**20)
+        await client.request("PUT", "/tasks", (b"transfer-encoding", b"chunked"))
+        assert client.asked
+        assert client.is_done()
+
+
+async def test_without_an_engine_the_answer_is_complete_at_once() -> None:
+    client = Client(create_app(settings()), asyncio.Event().wait)
+    await client.request()
+    head, *_ = client.received
+    assert head["status"] == 503
+    assert client.has_the_answer()
+    assert client.is_done()
+
+
+async def test_a_stream_ends_once_where_the_body_ends_meanwhile() -> None:
+    async with running() as app:
+        begun = asyncio.Event()
+        ended = asyncio.Event()
+        sent: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            await begun.wait()
+            if ended.is_set():
+                await asyncio.Event().wait()
+            ended.set()
+            return {"type": "http.request", "body": b"x", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+            if message["type"] == "http.response.body":
+                begun.set()
+                await ended.wait()
+
+        app.state.manager.submit(SUM)
+        headers = [(b"content-length", b"1")]
+        await app(scope_of("GET", "/tasks", headers=headers), receive, send)
+        _, *bodies = sent
+        assert len(bodies) > 1
+        assert [each for each in bodies if not each.get("more_body")] == bodies[-1:]
 
 
 async def test_429_waits_for_the_rest_too() -> None:
@@ -666,7 +711,7 @@ async def test_the_stop_ends_the_wait_for_the_rest_at_once() -> None:
         await client.request()
         assert client.has_the_answer()
         assert client.is_done()
-        assert client.pieces == 0
+        assert not client.asked
 
 
 async def test_who_waits_for_100_continue_is_not_told_to_send_the_body() -> None:
@@ -678,7 +723,7 @@ async def test_who_waits_for_100_continue_is_not_told_to_send_the_body() -> None
             )
             assert client.has_the_answer()
             assert client.is_done()
-            assert client.pieces == 0
+            assert not client.asked
 
 
 @pytest.mark.parametrize(
