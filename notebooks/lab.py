@@ -55,6 +55,7 @@ LOG = logging.getLogger("taskmanager")
 LOG.addHandler(logging.NullHandler())
 
 _loop = VirtualLoop()
+_answers: set[asyncio.Future[httpx.Response]] = set()
 _random = random.Random(2026)
 
 
@@ -113,15 +114,32 @@ def stop(app: FastAPI) -> None:
     run(app.state.running.__aexit__(None, None, None))
 
 
-def client(app: FastAPI, address: str = "10.0.0.1") -> httpx.AsyncClient:
+def client(
+    app: FastAPI, address: str = "10.0.0.1", *, as_a_server: bool = False
+) -> httpx.AsyncClient:
     """A client of the application in this process, at ``address``.
 
     It raises TimeStandsStillError when it polls a hundred times at one
-    instant.
+    instant. ``as_a_server``: when it gives up, the application works
+    on, as under a real server.
     """
     made = client_of(app, address, "http://localhost:8000")
+    if as_a_server:
+        transport = _WorksOn(app, client=(address, 50000))
+        made = httpx.AsyncClient(transport=transport, base_url=made.base_url)
     made.event_hooks["request"].append(_Polls().count)
     return made
+
+
+class _WorksOn(httpx.ASGITransport):
+    """A transport whose application does not end with its client."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = asyncio.ensure_future(super().handle_async_request(request))
+        # The event loop itself keeps only weak references.
+        _answers.add(answer)
+        answer.add_done_callback(_answers.discard)
+        return await asyncio.shield(answer)
 
 
 class _Polls:

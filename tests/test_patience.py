@@ -11,7 +11,10 @@ import threading
 import time
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from notebooks import checks, lab, patience
 
@@ -191,3 +194,52 @@ def test_a_check_says_what_a_learner_reads(capsys: pytest.CaptureFixture[str]) -
 
     said = capsys.readouterr().out
     assert said.startswith("Not yet: no time passes: line ")
+
+
+def slow_app() -> tuple[FastAPI, list[str]]:
+    """An application that takes a while, and what it has done."""
+    app = FastAPI()
+    done: list[str] = []
+
+    @app.get("/")
+    async def work() -> None:
+        await asyncio.sleep(0.2)
+        done.append("the work")
+
+    return app, done
+
+
+async def give_up(client: httpx.AsyncClient) -> None:
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(client.get("/"), 0.1)
+    await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("as_a_server", [False, True])
+def test_an_application_works_on_where_the_lesson_says_so(as_a_server: bool) -> None:
+    app, done = slow_app()
+    lab.run(give_up(lab.client(app, as_a_server=as_a_server)))
+    assert done == ["the work"] * as_a_server
+
+
+@pytest.mark.slow
+def test_a_real_server_works_on_when_its_client_has_gone() -> None:
+    app, done = slow_app()
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        [listening] = server.servers[0].sockets
+        host, port = listening.getsockname()
+
+        async def ask() -> None:
+            async with httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:
+                await give_up(client)
+
+        asyncio.run(ask())
+    finally:
+        server.should_exit = True
+        thread.join(10)
+    assert done == ["the work"]
