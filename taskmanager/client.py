@@ -7,7 +7,7 @@ when the server says so, plus some jitter, so that a crowd of clients
 does not come back at once; and never after the caller's deadline. All
 times are those of the event loop.
 
-Notebooks: 04-polling, 05-rate-limiting.
+Notebooks: 05-polling, 06-rate-limiting.
 """
 
 # A timeout here is for many requests, and chance only spreads load.

@@ -12,7 +12,7 @@ duration passes before any of them is free again.
             (+ mean, where some workers were free)
 
 Rule: pure functions, in seconds. They are exact for one worker and
-equal tasks, else approximate. Notebook: 03-backpressure-and-priorities.
+equal tasks, else approximate. Notebook: 04-backpressure-and-priorities.
 """
 
 import math

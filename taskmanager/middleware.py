@@ -4,7 +4,7 @@ rate limit, then the body limit.
 Rule: pure ASGI. A dependency would run after the body has been parsed,
 so malformed bodies would be free. BaseHTTPMiddleware costs more than
 all of this, and behind it ``request.is_disconnected()`` is blind.
-Notebook: 05-rate-limiting.
+Notebook: 06-rate-limiting.
 """
 
 import asyncio

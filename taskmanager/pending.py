@@ -3,7 +3,7 @@ of their place.
 
 Rule: a cancelled task leaves at once and gives its slot back. A
 tombstone that stayed until a worker reached it would make an empty
-queue answer "full". Notebook: 03-backpressure-and-priorities.
+queue answer "full". Notebook: 04-backpressure-and-priorities.
 """
 
 import asyncio

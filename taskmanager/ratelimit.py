@@ -4,7 +4,7 @@ window (a sliding window log).
 Rules: the window ``(now - window, now]`` is half-open: a request
 exactly one window after another no longer counts it. Only accepted
 requests count. ``now`` is passed in: nothing here reads a clock.
-Notebook: 05-rate-limiting.
+Notebook: 06-rate-limiting.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 Rule: uvicorn ends the lifespan only when all responses have been sent,
 and a long poll would hold that up for ten seconds, a half-sent body for
 ever. So waiting ends at the signal itself. What else uvicorn has to be
-told is told here, too. Notebook: 10-shutdown-and-faults.
+told is told here, too. Notebook: 11-shutdown-and-faults.
 """
 
 import asyncio

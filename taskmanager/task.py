@@ -4,7 +4,7 @@ that changes them.
 Rules: a status changes only along TRANSITIONS, so the first terminal
 status wins. Each change raises ``version`` by one and wakes everybody
 who waits for it. Nothing here reads a clock. Notebook:
-01-task-lifecycle.
+02-task-lifecycle.
 """
 
 import asyncio

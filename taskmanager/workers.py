@@ -4,7 +4,7 @@ asyncio.Task of its own.
 Rules: ``asyncio.gather`` runs the loops, not batches, which idle until
 their slowest task is done (head-of-line blocking). Cancelling a task
 cancels its asyncio.Task, stopping a worker the loop.
-Notebook: 02-queue-and-workers.
+Notebook: 03-queue-and-workers.
 """
 
 import asyncio

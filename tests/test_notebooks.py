@@ -28,10 +28,10 @@ from tests.helpers import project_root
 pytestmark = pytest.mark.slow
 # These show times of this machine.
 MEASURED = {
-    "08-streaming",
-    "09-load",
-    "10-shutdown-and-faults",
-    "11-outgrowing-one-machine",
+    "09-streaming",
+    "10-load",
+    "11-shutdown-and-faults",
+    "12-outgrowing-one-machine",
 }
 FOLDER = project_root() / "notebooks"
 MODULES = sorted(

@@ -1,4 +1,4 @@
-"""Checks for 03-backpressure-and-priorities."""
+"""Checks for 04-backpressure-and-priorities."""
 
 import asyncio
 import math

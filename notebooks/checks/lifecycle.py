@@ -1,4 +1,4 @@
-"""Checks for 01-task-lifecycle."""
+"""Checks for 02-task-lifecycle."""
 
 import asyncio
 from itertools import product

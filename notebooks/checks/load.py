@@ -1,4 +1,4 @@
-"""Checks for 09-load."""
+"""Checks for 10-load."""
 
 from math import isclose
 from typing import Any

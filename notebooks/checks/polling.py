@@ -1,4 +1,4 @@
-"""Checks for 04-polling."""
+"""Checks for 05-polling."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

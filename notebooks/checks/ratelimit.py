@@ -1,4 +1,4 @@
-"""Checks for 05-rate-limiting."""
+"""Checks for 06-rate-limiting."""
 
 import random
 from collections import deque

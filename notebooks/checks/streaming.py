@@ -1,4 +1,4 @@
-"""Checks for 08-streaming."""
+"""Checks for 09-streaming."""
 
 import asyncio
 import json

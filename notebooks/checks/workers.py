@@ -1,4 +1,4 @@
-"""Checks for 02-queue-and-workers."""
+"""Checks for 03-queue-and-workers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Solutions for 03-backpressure-and-priorities."""
+"""Solutions for 04-backpressure-and-priorities."""
 
 import asyncio
 from typing import Any

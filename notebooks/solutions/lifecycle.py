@@ -1,4 +1,4 @@
-"""Solutions for 01-task-lifecycle."""
+"""Solutions for 02-task-lifecycle."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Solutions for 09-load."""
+"""Solutions for 10-load."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""Solutions for 04-polling."""
+"""Solutions for 05-polling."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Solutions for 05-rate-limiting."""
+"""Solutions for 06-rate-limiting."""
 
 import math
 from collections import deque

@@ -1,4 +1,4 @@
-"""Solutions for 10-shutdown-and-faults."""
+"""Solutions for 11-shutdown-and-faults."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

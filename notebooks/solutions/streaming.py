@@ -1,4 +1,4 @@
-"""Solutions for 08-streaming."""
+"""Solutions for 09-streaming."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Solutions for 02-queue-and-workers."""
+"""Solutions for 03-queue-and-workers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

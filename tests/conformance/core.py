@@ -57,13 +57,13 @@ async def work_takes_its_time(api: Api) -> None:
         )
 
 
-@core("Five tasks are processed in parallel", "notebook 02-queue-and-workers")
+@core("Five tasks are processed in parallel", "notebook 03-queue-and-workers")
 async def five_in_parallel(api: Api) -> None:
     count = await at_work(api)
     expect(count == 5, "five of five tasks in process at a time", f"{count} were")
 
 
-@core("Never more than five tasks are processed", "notebook 02-queue-and-workers")
+@core("Never more than five tasks are processed", "notebook 03-queue-and-workers")
 async def never_more_than_five(api: Api) -> None:
     ids = []
     for _ in range(7):
@@ -112,7 +112,7 @@ async def cancel_lets_no_sixth_in(api: Api) -> None:
 
 @core(
     "A free worker takes the next task, without waiting for the other four",
-    "notebook 02-queue-and-workers",
+    "notebook 03-queue-and-workers",
 )
 async def no_head_of_line_blocking(api: Api) -> None:
     quick = await quick_seconds(api)
@@ -157,7 +157,7 @@ async def nothing_is_lost(api: Api) -> None:
 
 @core(
     "A task that fails shows the status failed, and an error",
-    "notebook 06-cancellation-and-failure",
+    "notebook 07-cancellation-and-failure",
 )
 async def failure_is_shown(api: Api) -> None:
     task_id = await failed_task(api)
@@ -170,7 +170,7 @@ async def failure_is_shown(api: Api) -> None:
     expect(not result, "no result", f"it was {result!r:.100}")
 
 
-@core("After failures, all five workers go on", "notebook 10-shutdown-and-faults")
+@core("After failures, all five workers go on", "notebook 11-shutdown-and-faults")
 async def workers_survive_failures(api: Api) -> None:
     for _ in range(7):
         await failed_task(api)
@@ -221,7 +221,7 @@ async def ask(api: Api, count: int, address: str, **options: Any) -> list[int]:
 
 @core(
     "Ten requests a minute are accepted, and the eleventh is answered 429",
-    "notebook 05-rate-limiting",
+    "notebook 06-rate-limiting",
 )
 async def eleventh_is_429(api: Api) -> None:
     seen = await ask(api, 12, "192.0.2.1")
@@ -306,7 +306,7 @@ async def limit_covers_all_routes(api: Api) -> None:
 
 @core(
     "The limit is of any 60 s, not of each minute on the clock",
-    "notebook 05-rate-limiting, on the double burst",
+    "notebook 06-rate-limiting, on the double burst",
 )
 async def window_slides(api: Api) -> None:
     address = "192.0.2.1"
@@ -333,7 +333,7 @@ async def window_slides(api: Api) -> None:
 
 @core(
     "Requests leave the window one by one, 60 s after each was made",
-    "notebook 05-rate-limiting",
+    "notebook 06-rate-limiting",
 )
 async def window_is_a_log(api: Api) -> None:
     address = "192.0.2.1"
@@ -463,7 +463,7 @@ async def exists(api: Api, task_id: str) -> bool:
 
 @core(
     "A completed task can be read for ten minutes after its end",
-    "notebook 07-cleanup-and-frozen-time",
+    "notebook 08-cleanup-and-frozen-time",
 )
 async def kept_for_ten_minutes(api: Api) -> None:
     await api.sleep(7)
@@ -493,7 +493,7 @@ async def kept_for_ten_minutes(api: Api) -> None:
 
 @core(
     "A completed task is removed after ten minutes",
-    "notebook 07-cleanup-and-frozen-time",
+    "notebook 08-cleanup-and-frozen-time",
 )
 async def removed_after_ten_minutes(api: Api) -> None:
     # A cleanup may not survive its first find.
@@ -560,7 +560,7 @@ async def cancelled_is_removed(api: Api) -> None:
 
 @core(
     "A task that is queued or in process is never removed",
-    "notebook 07-cleanup-and-frozen-time",
+    "notebook 08-cleanup-and-frozen-time",
 )
 async def unfinished_is_not_removed(api: Api) -> None:
     accepted = 0
@@ -602,7 +602,7 @@ async def unfinished_is_not_removed(api: Api) -> None:
 
 @core(
     "The application stops within seconds, with work under way",
-    "notebook 10-shutdown-and-faults",
+    "notebook 11-shutdown-and-faults",
 )
 async def stops_with_work_under_way(api: Api) -> None:
     for _ in range(60):
@@ -613,7 +613,7 @@ async def stops_with_work_under_way(api: Api) -> None:
 
 @core(
     "The application stops within seconds after tasks in process were cancelled",
-    "notebook 06-cancellation-and-failure",
+    "notebook 07-cancellation-and-failure",
 )
 async def stops_after_cancellations(api: Api) -> None:
     for _ in range(3):

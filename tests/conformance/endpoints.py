@@ -269,7 +269,7 @@ async def invalid_leaves_nothing(api: Api) -> None:
 
 @endpoint(
     "POST /tasks answers 503 when 100 tasks are queued",
-    "notebook 03-backpressure-and-priorities",
+    "notebook 04-backpressure-and-priorities",
 )
 async def full_is_503(api: Api) -> None:
     try:
@@ -349,7 +349,7 @@ async def refusal_leaves_nothing(api: Api) -> None:
 
 @endpoint(
     "A full queue accepts again as soon as a task has left it",
-    "notebook 03-backpressure-and-priorities",
+    "notebook 04-backpressure-and-priorities",
 )
 async def full_recovers(api: Api) -> None:
     accepted, _ = await api.fill(api.solution.slow)
@@ -387,7 +387,7 @@ async def get_shows_fields(api: Api) -> None:
 
 @endpoint(
     "GET /tasks/{task_id} answers at once, with ?wait=false as well",
-    "notebook 04-polling",
+    "notebook 05-polling",
 )
 async def get_does_not_wait(api: Api) -> None:
     task_id = await processing_for(api, 1)
@@ -447,7 +447,7 @@ async def unknown_is_404(api: Api) -> None:
 
 
 @endpoint(
-    "A long poll is answered at the moment the task is completed", "notebook 04-polling"
+    "A long poll is answered at the moment the task is completed", "notebook 05-polling"
 )
 async def wait_ends_at_completion(api: Api) -> None:
     await learns_in_time(api, await processing_for(api, 0), 1.0)
@@ -455,7 +455,7 @@ async def wait_ends_at_completion(api: Api) -> None:
 
 @endpoint(
     "A long poll without news is answered after 10 s, with the task as it is then",
-    "notebook 04-polling",
+    "notebook 05-polling",
 )
 async def wait_ends_after_ten_seconds(api: Api) -> None:
     # Four rounds of five go first.
@@ -496,7 +496,7 @@ async def wait_on_finished_is_immediate(api: Api) -> None:
 
 @endpoint(
     "A long poll is answered at the moment the task fails",
-    "notebook 06-cancellation-and-failure",
+    "notebook 07-cancellation-and-failure",
 )
 async def wait_ends_at_failure(api: Api) -> None:
     if api.solution.failing is None:
@@ -515,7 +515,7 @@ async def wait_ends_at_failure(api: Api) -> None:
 
 @endpoint(
     "All long polls of one task are answered when it is completed",
-    "notebook 04-polling, on lost wake-ups",
+    "notebook 05-polling, on lost wake-ups",
 )
 async def every_waiter_wakes(api: Api) -> None:
     await learns_in_time(api, await processing_for(api, 0), 0.0, 0.0, 1.0, 2.0, 3.0)
@@ -523,7 +523,7 @@ async def every_waiter_wakes(api: Api) -> None:
 
 @endpoint(
     "A long poll is not disturbed by another client that hangs up",
-    "notebook 04-polling, on lost wake-ups",
+    "notebook 05-polling, on lost wake-ups",
 )
 async def waiters_do_not_disturb_each_other(api: Api) -> None:
     task_id = await processing_for(api, 0)
@@ -535,7 +535,7 @@ async def waiters_do_not_disturb_each_other(api: Api) -> None:
     await asyncio.gather(*others)
 
 
-@endpoint("A long poll does not hold up other clients", "notebook 04-polling")
+@endpoint("A long poll does not hold up other clients", "notebook 05-polling")
 async def wait_holds_up_nobody(api: Api) -> None:
     task_id = await processing_for(api, 0.5)
     poll = await api.held_poll(task_id, 1)
@@ -555,7 +555,7 @@ async def wait_holds_up_nobody(api: Api) -> None:
 
 @endpoint(
     "A long poll of a queued task is answered when its status changes",
-    "notebook 04-polling",
+    "notebook 05-polling",
     open=True,
 )
 async def wait_ends_at_any_change(api: Api) -> None:
@@ -576,7 +576,7 @@ async def wait_ends_at_any_change(api: Api) -> None:
 
 @endpoint(
     "A long poll sleeps on an event, and does not look again and again",
-    "notebook 04-polling, on busy polling",
+    "notebook 05-polling, on busy polling",
 )
 async def wait_is_not_busy(api: Api) -> None:
     task_id = await processing_for(api, 0.25)
@@ -609,7 +609,7 @@ async def wait_is_not_busy(api: Api) -> None:
 # GET /tasks
 
 
-@endpoint("GET /tasks lists all tasks", "notebook 08-streaming")
+@endpoint("GET /tasks lists all tasks", "notebook 09-streaming")
 async def list_has_all(api: Api) -> None:
     ids = [await api.submit(api.solution.slow) for _ in range(7)]
     listed = [api.id_in(task) for task in await api.list_tasks()]
@@ -675,7 +675,7 @@ async def bad_query_is_400(api: Api) -> None:
         expect(answer.status == 400, f"400 for {answer.asked}", str(answer))
 
 
-@endpoint("GET /tasks is streamed, in pieces", "notebook 08-streaming")
+@endpoint("GET /tasks is streamed, in pieces", "notebook 09-streaming")
 async def list_is_streamed(api: Api) -> None:
     await api.many()
     answer = await api.request("GET", "/tasks")
@@ -687,7 +687,7 @@ async def list_is_streamed(api: Api) -> None:
 
 
 @endpoint(
-    "The list stays well-formed while a task comes during it", "notebook 08-streaming"
+    "The list stays well-formed while a task comes during it", "notebook 09-streaming"
 )
 async def list_survives_changes(api: Api) -> None:
     await api.many()
@@ -708,7 +708,7 @@ async def list_survives_changes(api: Api) -> None:
 
 @endpoint(
     "DELETE cancels a queued task, which then never runs",
-    "notebook 06-cancellation-and-failure",
+    "notebook 07-cancellation-and-failure",
 )
 async def cancel_queued(api: Api) -> None:
     for _ in range(5):
@@ -727,7 +727,7 @@ async def cancel_queued(api: Api) -> None:
         await api.sleep(1)
 
 
-@endpoint("DELETE cancels a task in process", "notebook 06-cancellation-and-failure")
+@endpoint("DELETE cancels a task in process", "notebook 07-cancellation-and-failure")
 async def cancel_processing(api: Api) -> None:
     task_id = await processing_for(api, 2)
     answer = await api.cancel(task_id)
@@ -746,7 +746,7 @@ async def cancel_processing(api: Api) -> None:
 @endpoint(
     "A cancelled task stays cancelled, and has no result, "
     "when its work would have ended",
-    "notebook 01-task-lifecycle",
+    "notebook 02-task-lifecycle",
 )
 async def cancelled_stays_cancelled(api: Api) -> None:
     task_id = await processing_for(api, 2)
@@ -766,7 +766,7 @@ async def cancelled_stays_cancelled(api: Api) -> None:
 
 @endpoint(
     "Cancelling a queued task frees its place in the queue at once",
-    "notebook 03-backpressure-and-priorities",
+    "notebook 04-backpressure-and-priorities",
 )
 async def cancel_frees_place(api: Api) -> None:
     accepted, _ = await api.fill(api.solution.slow)
@@ -777,7 +777,7 @@ async def cancel_frees_place(api: Api) -> None:
 
 @endpoint(
     "Each task that is cancelled frees one place, and no more",
-    "notebook 03-backpressure-and-priorities",
+    "notebook 04-backpressure-and-priorities",
 )
 async def cancel_frees_one_place(api: Api) -> None:
     running = [await api.submit(api.solution.slow) for _ in range(5)]
@@ -814,7 +814,7 @@ async def cancel_frees_one_place(api: Api) -> None:
 
 @endpoint(
     "Cancelling a task in process frees its worker at once",
-    "notebook 02-queue-and-workers",
+    "notebook 03-queue-and-workers",
 )
 async def cancel_frees_worker(api: Api) -> None:
     running = [await api.submit(api.solution.slow) for _ in range(5)]
@@ -842,7 +842,7 @@ async def cancel_frees_worker(api: Api) -> None:
 
 @endpoint(
     "A DELETE at any moment leaves all workers at work",
-    "notebook 06-cancellation-and-failure",
+    "notebook 07-cancellation-and-failure",
 )
 async def cancel_at_any_moment(api: Api) -> None:
     # Around the moment at which a worker takes the task.
@@ -860,7 +860,7 @@ async def cancel_at_any_moment(api: Api) -> None:
     )
 
 
-@endpoint("A long poll is answered when its task is cancelled", "notebook 04-polling")
+@endpoint("A long poll is answered when its task is cancelled", "notebook 05-polling")
 async def cancel_wakes_waiters(api: Api) -> None:
     running, *_, queued = [await api.submit(api.solution.slow) for _ in range(6)]
     await api.until(running, api.solution.processing)
@@ -882,7 +882,7 @@ async def cancel_unknown_is_404(api: Api) -> None:
     expect(answer.status == 404, "404", str(answer))
 
 
-@endpoint("DELETE of a completed task changes nothing", "notebook 01-task-lifecycle")
+@endpoint("DELETE of a completed task changes nothing", "notebook 02-task-lifecycle")
 async def cancel_finished_changes_nothing(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)

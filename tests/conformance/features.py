@@ -241,7 +241,7 @@ async def _refusal_of(api: Api, pair: tuple[Any, Any]) -> Answer | None:
 
 @feature(
     "A task of high priority is begun before one of low priority",
-    "notebook 03-backpressure-and-priorities",
+    "notebook 04-backpressure-and-priorities",
 )
 async def high_goes_first(api: Api) -> None:
     pairs = await levels(api)

@@ -1,4 +1,4 @@
-"""Wrong answers to 03-backpressure-and-priorities.
+"""Wrong answers to 04-backpressure-and-priorities.
 
 Each has words of the complaint that it must get.
 """

@@ -1,4 +1,4 @@
-"""Wrong answers to 01-task-lifecycle.
+"""Wrong answers to 02-task-lifecycle.
 
 Each has words of the complaint that it must get.
 """

@@ -1,4 +1,4 @@
-"""Wrong answers to 04-polling.
+"""Wrong answers to 05-polling.
 
 Each has words of the complaint that it must get.
 """

@@ -1,4 +1,4 @@
-"""Wrong answers to 05-rate-limiting.
+"""Wrong answers to 06-rate-limiting.
 
 Each has words of the complaint that it must get.
 """

@@ -1,4 +1,4 @@
-"""Wrong answers to 02-queue-and-workers.
+"""Wrong answers to 03-queue-and-workers.
 
 Each has words of the complaint that it must get.
 """
