@@ -187,7 +187,9 @@ class _Exchange:
         self.limit = math.inf
         self.received = 0
         given = dict(scope["headers"])
-        self.declared = int(given.get(b"content-length", 0))
+        length = given.get(b"content-length", b"")
+        # Not every server refuses a length that is no number.
+        self.declared = int(length) if length.isdigit() else 0
         # Who waits for 100 Continue sends no body unasked.
         has_body = self.declared or b"transfer-encoding" in given
         self.ended = not has_body or b"expect" in given
@@ -195,9 +197,8 @@ class _Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self.started = False
         self.held_back = False
-        # A handshake that no response can answer is closed.
-        can_answer = "websocket.http.response" in scope.get("extensions", {})
-        self.closes = scope["type"] == "websocket" and not can_answer
+        extensions = scope.get("extensions") or {}
+        self.can_respond = "websocket.http.response" in extensions
 
     async def receive(self) -> Message:
         """The next message.
@@ -233,7 +234,8 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Send a message, as it is or as the server can take it."""
         kind = message["type"]
-        if self.closes:
+        if kind.startswith("websocket.http.") and not self.can_respond:
+            # A handshake that no response can answer is closed.
             if self.started:
                 return
             message = {"type": "websocket.close"}

@@ -283,6 +283,33 @@ async def test_a_body_over_the_limit_is_refused_before_its_end(
         assert body == reads
 
 
+@pytest.mark.parametrize(
+    "length",
+    [
+        b"",
+        b"x",
+        b"-5",
+        b"5, 5",
+        "\u0665".encode(),
+    ],
+)
+@pytest.mark.parametrize(("max_body", "status"), [(200, 202), (50, 413)])
+async def test_a_length_that_is_no_number_counts_as_unknown(
+    length: bytes, max_body: int, status: int
+) -> None:
+    async with running(max_body=max_body) as app:
+        headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        body = receive_from(json.dumps(SUM).encode(), asyncio.Event())
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await app(scope_of("POST", "/tasks", headers=headers), body, send)
+        head, _ = sent
+        assert head["status"] == status
+
+
 @pytest.mark.parametrize("more", [True, False])
 async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(
     more: bool,
@@ -838,11 +865,14 @@ async def test_a_handshake_that_cannot_be_answered_is_closed_and_counts() -> Non
             assert messages == [{"type": "websocket.close"}]
         assert (await client.get("/tasks")).status_code == 429
 
-        messages = await messages_of(app, handshake("/ws", with_response=False))
-        assert messages == [{"type": "websocket.close"}]
+        for extensions in ({}, {"tls": {}}, None):
+            scope = handshake("/ws") | {"extensions": extensions}
+            messages = await messages_of(app, scope)
+            assert messages == [{"type": "websocket.close"}]
 
 
-async def test_a_websocket_route_of_ones_own_works() -> None:
+@pytest.mark.parametrize("with_response", [True, False])
+async def test_a_websocket_route_of_ones_own_works(with_response: bool) -> None:
     app = create_app(settings())
 
     @app.websocket("/echo")
@@ -860,8 +890,9 @@ async def test_a_websocket_route_of_ones_own_works() -> None:
         async def receive() -> dict[str, Any]:
             return {"type": "websocket.connect"}
 
+        scope = handshake("/echo", with_response=with_response)
         with pytest.raises(OSError, match="after that"):
-            await app(handshake("/echo"), receive, send)
+            await app(scope, receive, send)
         assert [each["type"] for each in sent] == ["websocket.accept", "websocket.send"]
 
 
