@@ -165,7 +165,8 @@ class Task:
 
         # Waiters hold the old Event, which stays set for ever; who
         # waits from now on gets a new one. Clearing one Event instead
-        # would lose the wake-up of a waiter that has not run yet.
+        # would lose the wake-up of a waiter that has compared versions
+        # and begins to wait a turn of the event loop later.
         changed = self._changed
         self._changed = None
         if changed is not None:
