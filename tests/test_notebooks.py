@@ -227,10 +227,15 @@ def test_every_check_is_asked_for_in_its_notebook_and_has_its_answers() -> None:
 
 
 @pytest.mark.parametrize("key", sorted(checks.CHECKS))
-def test_a_check_accepts_the_solution_and_tells_wrong_answers(key: str) -> None:
+def test_a_check_accepts_the_solution_and_tells_wrong_answers(
+    key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     module, _, name = key.partition(".")
     solution = getattr(importlib.import_module(f"notebooks.solutions.{module}"), name)
-    assert checks.CHECKS[key](solution) is None
+    getattr(importlib.import_module(f"notebooks.checks.{module}"), name)(solution)
+    right = re.fullmatch(r"Right\. ([A-Z].+\.)\n", capsys.readouterr().out)
+    assert right
+    assert len(right[1].split()) <= 25
 
     wrong = wrong_answers(module)[name]
     assert wrong
@@ -242,7 +247,7 @@ def test_a_check_accepts_the_solution_and_tells_wrong_answers(key: str) -> None:
 
 
 def test_what_a_learner_sees(capsys: pytest.CaptureFixture[str]) -> None:
-    @checks.exercise
+    @checks.exercise("One and one are two.")
     def is_two(answer: int) -> None:
         # No assert: pytest would add its own words to it.
         if answer != 2:
@@ -251,4 +256,6 @@ def test_what_a_learner_sees(capsys: pytest.CaptureFixture[str]) -> None:
     del checks.CHECKS[f"{__name__.rpartition('.')[2]}.is_two"]
     for answer in (2, 3):
         is_two(answer)
-    assert capsys.readouterr().out == "Right.\nNot yet: 3 is not two.\n"
+    assert capsys.readouterr().out == (
+        "Right. One and one are two.\nNot yet: 3 is not two.\n"
+    )

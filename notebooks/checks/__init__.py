@@ -19,43 +19,52 @@ from taskmanager.task import TaskDict
 CHECKS: dict[str, Callable[[Any], str | None]] = {}
 
 
-def exercise(check: Callable[[Any], None]) -> Callable[[Any], None]:
+def exercise(
+    more: str,
+) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Turn a function that asserts into one that prints.
 
-    It prints "Right." or "Not yet: ...".
+    It prints "Right." and ``more``, a sentence that says why or what to
+    try next, or "Not yet: ...".
     """
 
-    def complaint(answer: Any) -> str | None:
-        # What was not awaited is told in our own words.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "coroutine .* was never awaited")
-            return fault_of(answer)
+    def printing(check: Callable[[Any], None]) -> Callable[[Any], None]:
+        module = check.__module__.rpartition(".")[2]
+        complaint = functools.partial(_complaint, check)
+        CHECKS[f"{module}.{check.__name__}"] = complaint
 
-    def fault_of(answer: Any) -> str | None:
-        try:
-            check(answer)
-        except AssertionError as error:
-            return str(error)
-        except (TimeoutError, asyncio.TimeoutError):
-            return "it waits for ever."
-        except TimeStandsStillError as error:
-            return str(error)
-        except Exception as error:
-            return f"it raises {type(error).__name__}: {error}{_hint(error)}"
-        return None
+        @functools.wraps(check)
+        def printed(answer: Any) -> None:
+            wrong = complaint(answer)
+            if wrong is None:
+                print(f"Right. {more}")
+            else:
+                print(f"Not yet: {wrong}")
 
-    module = check.__module__.rpartition(".")[2]
-    CHECKS[f"{module}.{check.__name__}"] = complaint
+        return printed
 
-    @functools.wraps(check)
-    def printed(answer: Any) -> None:
-        wrong = complaint(answer)
-        if wrong is None:
-            print("Right.")
-        else:
-            print(f"Not yet: {wrong}")
+    return printing
 
-    return printed
+
+def _complaint(check: Callable[[Any], None], answer: Any) -> str | None:
+    # What was not awaited is told in our own words.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+        return _fault_of(check, answer)
+
+
+def _fault_of(check: Callable[[Any], None], answer: Any) -> str | None:
+    try:
+        check(answer)
+    except AssertionError as error:
+        return str(error)
+    except (TimeoutError, asyncio.TimeoutError):
+        return "it waits for ever."
+    except TimeStandsStillError as error:
+        return str(error)
+    except Exception as error:
+        return f"it raises {type(error).__name__}: {error}{_hint(error)}"
+    return None
 
 
 def _hint(error: Exception) -> str:

@@ -11,7 +11,10 @@ from notebooks import lab
 from notebooks.checks import exercise
 
 
-@exercise
+@exercise(
+    "A head start bounds the wait: only what comes less than 60 s later overtakes, "
+    "however long the stream goes on."
+)
 def low_starts(answer: Any) -> None:
     assert answer is not ..., "put a number in place of the dots."
     assert answer not in (None, math.inf), (
@@ -30,7 +33,10 @@ def low_starts(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "Retry-After is a minimum: where many clients are refused at one moment, each "
+    "should add a random bit, or they all return together."
+)
 def submit_all(answer: Any) -> None:
     server = _FullAtTimes()
     client = httpx.AsyncClient(
@@ -94,7 +100,10 @@ class _FullAtTimes:
         return httpx.Response(202, json=receipt)
 
 
-@exercise
+@exercise(
+    "A cancelled task has left the queue, so there is a free slot exactly when fewer "
+    "tasks wait than there are slots."
+)
 def MendedQueue(answer: Any) -> None:  # noqa: N802 - called like the answer
     sleep = asyncio.sleep
     wakes = 0

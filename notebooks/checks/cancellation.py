@@ -38,7 +38,10 @@ async def _end_of(
     return run.exception() or run.result()
 
 
-@exercise
+@exercise(
+    "CancelledError is a BaseException and no Exception, so a clean-up under except "
+    "Exception would miss every cancellation."
+)
 def with_clean_up(answer: Any) -> None:
     log: list[str] = []
 
@@ -88,7 +91,10 @@ class _Ended:
     by_then: list[str]  # logged
 
 
-@exercise
+@exercise(
+    "Whoever awaits it knows that nothing is left running when it returns or raises; "
+    "this is called structured concurrency."
+)
 def all_or_nothing(answer: Any) -> None:
     log: list[str] = []
 
@@ -159,7 +165,10 @@ def all_or_nothing(answer: Any) -> None:
         )
 
 
-@exercise
+@exercise(
+    "The first case that fits is taken, so the narrow classes stand before OSError, "
+    "of which the builtin TimeoutError is one."
+)
 def classify(answer: Any) -> None:
     for error, code, hint in (
         (TaskFailedError("why"), "task_failed", ""),

@@ -50,7 +50,10 @@ class _Watched(deque[Pair]):
         return [name for _, name in deque.__iter__(self)]
 
 
-@exercise
+@exercise(
+    "They stand in the order finished, so the first that stays ends the sweep, which "
+    "costs only what it removes."
+)
 def forget(answer: Any) -> None:
     def left(now: float) -> set[str]:
         records = {
@@ -90,7 +93,10 @@ def forget(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "The clock jumps only where nothing is ready, and exactly to the next timer, so "
+    "ten minutes cost nothing."
+)
 def select(answer: Any) -> None:
     def turn(
         ready: list[str], timeout: float | None

@@ -26,7 +26,10 @@ IMPOSSIBLE = {
 }
 
 
-@exercise
+@exercise(
+    "The version counts the states so far, so it tells which are possible: 1 is "
+    "always queued, and 3 is always terminal."
+)
 def never(answer: Any) -> None:
     assert ... not in set(answer), "put letters in place of the dots."
     letters = {str(letter).upper() for letter in answer}
@@ -41,7 +44,10 @@ def never(answer: Any) -> None:
         )
 
 
-@exercise
+@exercise(
+    "The table is asked before anything changes, so a refused move leaves the record "
+    "as it was."
+)
 def change(answer: Any) -> None:
     moves = product((status.value for status in TaskStatus), repeat=2)
     # Those that must work come first.
@@ -85,7 +91,10 @@ def _check_refused(move: str, changed: bool, refusal: Exception | None) -> None:
     )
 
 
-@exercise
+@exercise(
+    "Between the last check and the change there is no await, so nobody can cancel in "
+    "between."
+)
 def finish(answer: Any) -> None:
     undisturbed = _finish(answer, cancel=None)
     assert undisturbed["saved"], "nobody cancels, and the result is not saved."

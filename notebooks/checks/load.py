@@ -6,7 +6,10 @@ from typing import Any
 from notebooks.checks import exercise
 
 
-@exercise
+@exercise(
+    "At full load, more connections bring no more answers a second, only longer "
+    "waits: latency is connections over rate."
+)
 def little(answer: Any) -> None:
     assert ... not in answer, "put two numbers in place of the dots."
     latency, connections = answer
@@ -19,7 +22,10 @@ def little(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "Both numbers of a round meet the same machine, and the median does not care "
+    "about one disturbed round."
+)
 def ratio(answer: Any) -> None:
     def found(ours: list[float], reference: list[float]) -> float:
         value = answer(ours, reference)
@@ -53,7 +59,10 @@ def ratio(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "A closed loop does not ask while it waits, so it leaves out the very requests "
+    "that would have waited."
+)
 def corrected(answer: Any) -> None:
     def found(latencies: list[float], interval: float) -> list[float]:
         value = answer(list(latencies), interval)

@@ -14,7 +14,10 @@ from taskmanager import Settings, TaskManager
 from taskmanager.task import Task
 
 
-@exercise
+@exercise(
+    "Each number is a rate times a time, as in Little's law, with twice the room "
+    "where nothing may be busy for more than half."
+)
 def sizing(answer: Any) -> None:
     assert ... not in answer, "put three numbers in place of the dots."
     cores, gigabytes, processes = answer
@@ -46,7 +49,10 @@ def sizing(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "Every proxy sends a client to the same shard, so one shard sees all of its "
+    "requests and can count them."
+)
 def shard_of(answer: Any) -> None:
     def found(address: str, shards: int = 4) -> int:
         shard = answer(address, shards)
@@ -138,7 +144,10 @@ class _Outcome:
     ran: int
 
 
-@exercise
+@exercise(
+    "Only a failure that may pass is worth another attempt; the limit stops a task "
+    "that kills its worker every time."
+)
 def insist(answer: Any) -> None:
     def outcome(
         submission: Any, times: int = 0, error: Exception | None = None, **options: int

@@ -32,7 +32,10 @@ def _counted(
     return counted
 
 
-@exercise
+@exercise(
+    "With the version compared right before each wait, and no await in between, no "
+    "change is missed."
+)
 def versioned(answer: Any) -> None:
     # Event.wait and sleep are counted, since a loop around an Event
     # that is set would never come to an end.
@@ -101,7 +104,10 @@ async def _changes(task: Any) -> None:
             question.cancel()
 
 
-@exercise
+@exercise(
+    "You sleep while no news can come, and hold a long poll when it is due: few "
+    "requests, and no delay."
+)
 def best(answer: Any) -> None:
     for submission, seconds in ((SUM, 5.1), (LONG, 30.6)):
         told, delay = _attempt(answer, submission)

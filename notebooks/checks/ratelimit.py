@@ -7,7 +7,10 @@ from typing import Any
 from notebooks.checks import exercise
 
 
-@exercise
+@exercise(
+    "The log counts in any window; a bucket keeps to five too if its size and its "
+    "refill a minute add up to five."
+)
 def bursts(answer: Any) -> None:
     assert ... not in answer, "put three numbers in place of the dots."
     fixed, log, bucket = answer
@@ -49,7 +52,10 @@ class _Times(deque[float]):
         return super().__getitem__(index)
 
 
-@exercise
+@exercise(
+    "Exactness is paid for in memory: one time for each accepted request in the "
+    "window, and never more than the limit."
+)
 def hit(answer: Any) -> None:
     times = _Times()
     first = [answer(times, now, 2, 60) for now in (0.0, 10.0)]
@@ -106,7 +112,10 @@ def _try_at_random(answer: Any) -> None:
             accepted.append(now)
 
 
-@exercise
+@exercise(
+    "There is room again when the oldest request leaves the window, so a client that "
+    "waits just so long is accepted."
+)
 def wait(answer: Any) -> None:
     for times in (_Times(), _Times([0.0])):
         told = answer(times, 5.0, 2, 60)

@@ -9,7 +9,10 @@ from notebooks import lab
 from notebooks.checks import exercise
 
 
-@exercise
+@exercise(
+    "The pauses grow so that a loop that keeps dying costs little, and no further "
+    "than 30 s, so that it is soon back."
+)
 def restarts(answer: Any) -> None:
     assert ... not in answer, "put seven numbers in place of the dots."
     times = list(answer)
@@ -27,7 +30,10 @@ def restarts(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "It catches Exception only, so a cancellation, which is no Exception, gets "
+    "through and ends it."
+)
 def keep_alive(answer: Any) -> None:
     starts: list[float] = []
     dies = RuntimeError("a bug in the loop")
@@ -78,7 +84,10 @@ def keep_alive(answer: Any) -> None:
 _NOT_TO_BE_GOT_RID_OF: list["asyncio.Task[Any]"] = []
 
 
-@exercise
+@exercise(
+    "Ours answers every waiting client at once with what it knows, so the stop need "
+    "not wait for the longest poll."
+)
 def gone_after(answer: Any) -> None:
     assert ... not in answer, "put two numbers in place of the dots."
     naive, ours = answer

@@ -22,7 +22,10 @@ def _generator(answer: Any) -> Any:
     return answer
 
 
-@exercise
+@exercise(
+    "A page shows what exists when it is read, and a listing ends with the tasks that "
+    "existed when it began."
+)
 def listed(answer: Any) -> None:
     assert answer is not ..., "put a number in place of the dots."
     assert answer not in (303, 304, 305), (
@@ -38,7 +41,10 @@ def listed(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "One page at a time is in memory, and others get their turn after each, so a long "
+    "list holds nobody up."
+)
 def as_array(answer: Any) -> None:
     async def body(*pages: list[int]) -> bytes:
         sent = b""
@@ -98,7 +104,10 @@ def as_array(answer: Any) -> None:
         assert shown == expected, f"of the pages {pages} it makes {made.decode()}."
 
 
-@exercise
+@exercise(
+    "You cut at newlines only and decode whole lines, so it does not matter where the "
+    "network cuts."
+)
 def records(answer: Any) -> None:
     lab.run(_check_pieces(answer), limit=60)
 

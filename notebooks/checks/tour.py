@@ -12,7 +12,7 @@ SUBMISSION = {
 }
 
 
-@exercise
+@exercise("Polling pays for every second of the wait, long polls only for every ten.")
 def requests(answer: Any) -> None:
     assert ... not in answer, "put two numbers in place of the dots."
     polled, long_polled = answer
@@ -26,7 +26,10 @@ def requests(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "With since, a change that happened between two polls is answered at once, so "
+    "none gets lost."
+)
 def run_task(answer: Any) -> None:
     app = lab.start()
     try:

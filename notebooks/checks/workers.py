@@ -14,7 +14,10 @@ SECONDS = [30, 5, 5, 5, 5, 5, 30, 5, 5, 5]
 FAILING = [1, -1, 1, -1, 1]
 
 
-@exercise
+@exercise(
+    "Now put the two long tasks first: two workers then need only 30 s, since neither "
+    "is idle at the end."
+)
 def makespans(answer: Any) -> None:
     assert ... not in answer, "put two numbers in place of the dots."
     batches, workers = answer
@@ -35,7 +38,10 @@ def makespans(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "A worker that takes the next job when it is free is never idle while jobs wait, "
+    "and a failure costs only its own job."
+)
 def run_all(answer: Any) -> None:
     found = _run(answer, SECONDS, 5)
     seconds = found.seconds
@@ -127,7 +133,10 @@ def _run(answer: Any, lengths: list[int], workers: int) -> _Found:
         return lab.run(watch())
 
 
-@exercise
+@exercise(
+    "Little's law needs nothing but averages over a long time, so it holds for any "
+    "order and any mix of lengths."
+)
 def wait_and_busy(answer: Any) -> None:
     assert ... not in answer, "put two numbers in place of the dots."
     wait, busy = answer
