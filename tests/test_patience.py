@@ -183,7 +183,7 @@ def test_who_polls_a_hundred_times_at_many_is_not(app: Any) -> None:
 
 
 def test_a_check_says_what_a_learner_reads(capsys: pytest.CaptureFixture[str]) -> None:
-    @checks.exercise
+    @checks.exercise("It ends.")
     def check(answer: Any) -> None:
         lab.run(answer())
 

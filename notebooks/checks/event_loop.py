@@ -7,7 +7,9 @@ from notebooks import lab
 from notebooks.checks import exercise
 
 
-@exercise
+@exercise(
+    "Between two of these moments nobody runs, so the loop may jump to the next."
+)
 def moments(answer: Any) -> None:
     assert ... not in answer, "put numbers in place of the dots."
     given = [float(moment) for moment in answer]
@@ -20,7 +22,9 @@ def moments(answer: Any) -> None:
     )
 
 
-@exercise
+@exercise(
+    "A Task is under way once it is created; to await it is only to wait for its end."
+)
 def gather(answer: Any) -> None:
     seen: list[str] = []
 
