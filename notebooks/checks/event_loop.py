@@ -7,9 +7,7 @@ from notebooks import lab
 from notebooks.checks import exercise
 
 
-@exercise(
-    "Between two of these moments nobody runs, so the loop may jump to the next."
-)
+@exercise("Between two of these moments nobody runs, so the loop may jump to the next.")
 def moments(answer: Any) -> None:
     assert ... not in answer, "put numbers in place of the dots."
     given = [float(moment) for moment in answer]
