@@ -148,6 +148,15 @@ def test_the_tour_leads_to_every_other_lesson() -> None:
         assert f"]({name}.ipynb) | {question} |" in overview
 
 
+def test_the_loop_of_forty_lines_has_forty_lines() -> None:
+    (cell,) = (
+        cell
+        for cell in refresh.read("01-event-loop").cells
+        if cell.source.startswith("clock = ") and "def run(" in cell.source
+    )
+    assert len(re.findall(r"^.*\S", cell.source, re.MULTILINE)) == 40
+
+
 @contextlib.contextmanager
 def jupyter(arguments: list[str], folder: Path) -> Iterator[dict[str, Any]]:
     """Start Jupyter as its command says, and yield how it is reached.

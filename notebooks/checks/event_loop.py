@@ -7,46 +7,89 @@ from notebooks import lab
 from notebooks.checks import exercise
 
 
-@exercise("Between two of these moments nobody runs, so the loop may jump to the next.")
-def moments(answer: Any) -> None:
-    assert ... not in answer, "put numbers in place of the dots."
-    given = [float(moment) for moment in answer]
-    assert 15 not in given, "two sleeps of 5 s end at 5 s and at 10 s."
-    assert 0 in given, "everybody runs for the first time at 0 s."
-    assert len(set(given)) == len(given), "name each moment once."
-    assert 10 in given, "somebody gets up at 10 s: two of them, in fact."
-    assert sorted(given) == [0, 5, 7, 10], (
-        f"not {sorted(given)}: add up the sleeps of each Task on its own."
+@exercise(
+    "A create_task begins and goes on at once; only an await stands still, "
+    "and for what has ended already it does not even do that."
+)
+def ends(answer: Any) -> None:
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise AssertionError("give a pair of numbers, such as (1, 2).")
+    assert ... not in answer, "put two numbers in place of the dots."
+    first, second = answer
+    assert first != 7, (
+        "first ends before 7 s: create_task begins the job of 4 s, and does not wait "
+        "for it."
+    )
+    assert first != 3, "at 3 s first has yet to await slow, which takes until 4 s."
+    assert first == 4, (
+        f"not {first} s for first: the job of 4 s runs from 0 s, beside the other two."
+    )
+
+    assert second not in (4, 5), (
+        f"not {second} s for second: await slow stands still until its end, and the "
+        "job of 2 s begins after that."
+    )
+    assert second != 6, (
+        "not 6 s for second: the job of 4 s begins when that of 1 s has ended."
+    )
+    assert second == 7, (
+        f"not {second} s for second: each of its three jobs begins where the one "
+        "before has ended."
     )
 
 
 @exercise(
-    "A Task is under way once it is created; to await it is only to wait for its end."
+    "First begin all, then wait for each: whichever is awaited first, the others "
+    "run meanwhile, and their results are kept."
 )
 def gather(answer: Any) -> None:
-    seen: list[str] = []
+    begun: list[int] = []
 
-    async def part(name: str, seconds: float) -> str:
-        seen.append(f"{name} begins")
+    async def job(seconds: int) -> int:
+        begun.append(seconds)
         await asyncio.sleep(seconds)
-        return name
+        return seconds * 10
 
-    async def attempt() -> tuple[Any, float]:
-        begun = lab.now()
-        parts = (part("a", 10), part("b", 5), part("c", 7))
-        return await answer(asyncio.create_task, *parts), lab.now() - begun
+    jobs = [job(3), job(1), job(2)]
 
-    told, took = lab.run(attempt(), limit=1000)
-    assert len(seen) == 3, f"it begins {len(seen)} of three coroutines."
-    assert isinstance(told, list), f"it returns {told!r:.60}, not a list."
-    pending = [each for each in told if isinstance(each, asyncio.Task)]
-    assert not pending, "it returns Tasks: await each of them for its result."
-    assert sorted(told) == ["a", "b", "c"], f"it returns {told!r:.60}."
-    assert told == ["a", "b", "c"], (
-        f"it returns {told}: the order is that in which they were given."
+    async def story() -> tuple[Any, float]:
+        start = lab.now()
+        results = await answer(*jobs)
+        return results, lab.now() - start
+
+    try:
+        results, seconds = lab.run(story(), limit=1000)
+    finally:
+        # What is left behind ends, and what never began is closed, so
+        # that Python does not warn of it later.
+        lab.run(asyncio.sleep(60))
+        for each in jobs:
+            each.close()
+
+    assert begun, "it runs none of the coroutines."
+    assert results is not None, "it returns nothing: return the list of results."
+    assert seconds < 5.99, (
+        f"jobs of 3, 1 and 2 s take {seconds:g} s, one after the other: begin all of "
+        "them with create_task before you await the first."
     )
-    assert took < 22, (
-        f"it takes {took:.0f} s, not 10: one after the other. Create all Tasks before "
-        "you await the first."
+    assert not asyncio.isfuture(results), (
+        f"it returns a {type(results).__name__}, not a list: await it."
     )
-    assert took == 10, f"it takes {took:.0f} s, not 10: let all run side by side."
+    assert isinstance(results, list | tuple), (
+        f"it returns a {type(results).__name__}, not a list."
+    )
+
+    assert not any(isinstance(each, asyncio.Future) for each in results), (
+        "it returns Tasks, not what they return: await each of them."
+    )
+    assert sorted(map(str, results)) == ["10", "20", "30"], (
+        f"the jobs return 30, 10 and 20, and it returns {results}."
+    )
+    assert list(results) == [30, 10, 20], (
+        f"it returns {results}, in the order in which they end; the order given is "
+        "30, 10, 20."
+    )
+    assert seconds < 3.01, f"jobs of 3, 1 and 2 s take {seconds:.3g} s, not 3."
+
+    nothing = lab.run(answer())
+    assert nothing == [], f"of no coroutines it makes {nothing!r:.60}, not []."

@@ -1,17 +1,14 @@
 """Solutions for 01-event-loop."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
-# All begin at 0 s. The first gets up at 5 s and at 10 s, the others at
-# 7 s and at 10 s.
-moments = [0, 5, 7, 10]
+# The job of 4 s runs beside those of 1 and 2 s, which end at 3 s. In
+# the second, each begins where the one before has ended: 1 + 4 + 2.
+ends = (4, 7)
 
 
-async def gather(
-    create_task: Callable[[Any], "asyncio.Task[Any]"],
-    *coroutines: Coroutine[Any, Any, Any],
-) -> list[Any]:
-    tasks = [create_task(each) for each in coroutines]
+async def gather(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     return [await task for task in tasks]

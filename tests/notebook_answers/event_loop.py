@@ -6,49 +6,96 @@ Each has words of the complaint that it must get.
 import asyncio
 
 WRONG: dict[str, list[tuple[object, str]]] = {
-    "moments": [
-        ([5, 7, 10], "for the first time at 0 s"),
-        ([0, 5, 7, 10, 10], "each moment once"),
-        ([0, 5, 7, 15], "end at 5 s and at 10 s"),
-        ([0, 5, 7], "gets up at 10 s"),
-        ([0, 5, 10], "add up the sleeps"),
+    "ends": [
+        (4, "a pair of numbers"),
+        ((..., 7), "in place of the dots"),
+        ((7, 7), "does not wait for it"),
+        ((3, 7), "has yet to await slow"),
+        ((5, 7), "runs from 0 s"),
+        ((4, 5), "begins after that"),
+        ((4, 4), "begins after that"),
+        ((4, 6), "when that of 1 s has ended"),
+        ((4, 3), "where the one before has ended"),
     ]
 }
 
 
-async def one_after_the_other(create_task, *coroutines):
-    return [await each for each in coroutines]
+async def one_by_one(*coroutines):
+    return [await coroutine for coroutine in coroutines]
 
 
-async def a_task_at_a_time(create_task, *coroutines):
-    return [await create_task(each) for each in coroutines]
+async def begins_late(*coroutines):
+    # A generator expression: each task is begun when it is awaited.
+    tasks = (asyncio.create_task(coroutine) for coroutine in coroutines)
+    return [await task for task in tasks]
 
 
-async def returns_tasks(create_task, *coroutines):
-    return [create_task(each) for each in coroutines]
+async def returns_tasks(*coroutines):
+    return [asyncio.create_task(coroutine) for coroutine in coroutines]
 
 
-async def in_the_order_of_their_ends(create_task, *coroutines):
-    tasks = [create_task(each) for each in coroutines]
-    return [await each for each in asyncio.as_completed(tasks)]
+async def waits_and_returns_tasks(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    for task in tasks:
+        await task
+    return tasks
 
 
-async def forgets_the_results(create_task, *coroutines):
-    for task in [create_task(each) for each in coroutines]:
+async def returns_nothing(*coroutines):
+    for task in [asyncio.create_task(coroutine) for coroutine in coroutines]:
         await task
 
 
-async def forgets_one(create_task, *coroutines):
-    first, *rest = coroutines
-    first.close()
-    return [await each for each in map(create_task, rest)]
+async def does_nothing(*coroutines):
+    return []
+
+
+async def in_the_order_of_their_ends(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    return [await task for task in asyncio.as_completed(tasks)]
+
+
+async def only_the_first(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    return [await tasks[0]]
+
+
+async def does_not_wait(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    return [task.result() for task in tasks]
+
+
+async def returns_a_set(*coroutines):
+    done, _ = await asyncio.wait([asyncio.create_task(each) for each in coroutines])
+    return done
+
+
+async def sleeps_long_enough(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    await asyncio.sleep(5)
+    return [task.result() for task in tasks]
+
+
+async def forgets_to_await(*coroutines):
+    return asyncio.gather(*coroutines)
+
+
+def is_plain(*coroutines):
+    return [asyncio.create_task(coroutine) for coroutine in coroutines]
 
 
 WRONG["gather"] = [
-    (one_after_the_other, "one after the other"),
-    (a_task_at_a_time, "one after the other"),
-    (returns_tasks, "returns Tasks"),
-    (in_the_order_of_their_ends, "the order is that"),
-    (forgets_the_results, "returns None"),
-    (forgets_one, "begins 2 of three"),
+    (one_by_one, "one after the other"),
+    (begins_late, "one after the other"),
+    (returns_tasks, "it returns Tasks"),
+    (waits_and_returns_tasks, "it returns Tasks"),
+    (returns_nothing, "it returns nothing"),
+    (does_nothing, "none of the coroutines"),
+    (in_the_order_of_their_ends, "order given"),
+    (only_the_first, "it returns [30]"),
+    (does_not_wait, "InvalidStateError"),
+    (returns_a_set, "not a list"),
+    (sleeps_long_enough, "take 5 s, not 3"),
+    (forgets_to_await, "await it"),
+    (is_plain, "Write async def"),
 ]
