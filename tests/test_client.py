@@ -1859,6 +1859,7 @@ async def test_two_hundred_runs_over_a_bad_network_run_once(
         assert proxy.dropped >= 200 / 2
 
 
+@pytest.mark.slow
 @on(HurriedLoop)
 async def test_a_server_that_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "LONGEST_BACKOFF", 1.0)

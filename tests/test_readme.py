@@ -255,6 +255,7 @@ async def test_without_that_no_page_of_another_origin_may() -> None:
         assert not [name for name in answer.headers if name.startswith("access-")]
 
 
+@pytest.mark.slow
 def test_the_test_on_virtual_time_passes(tmp_path: Path) -> None:
     code = program("## Virtual time in your own tests")
     (tmp_path / "test_own.py").write_text(code, encoding="utf-8")

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from taskmanager import workers
-from taskmanager.manager import TaskManager
 from taskmanager.pending import PendingQueue
 from taskmanager.task import Task
-from taskmanager.testing import VirtualLoop, clocks_of
+from taskmanager.testing import VirtualLoop, clocks_of, run_in_virtual_time
 from taskmanager.workers import WorkerPool
 from tests.helpers import SUM, Gate, managing, settings, settle
 
@@ -296,11 +295,6 @@ async def test_a_handler_cancelled_from_elsewhere_does_not_stay_processing(
         assert task.error["code"] == "internal_error"
 
 
-async def degraded(manager: TaskManager) -> bool:
-    await settle()
-    return manager.stats()["status"] == "degraded"
-
-
 async def test_a_worker_that_dies_with_a_task_in_hand_fails_it_and_is_started_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -327,8 +321,8 @@ async def test_a_worker_that_dies_with_a_task_in_hand_fails_it_and_is_started_ag
         assert manager.stats()["status"] == "ok"
 
 
-async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     get = PendingQueue._get
 
@@ -336,28 +330,20 @@ async def test_a_worker_that_dies_while_it_waits_is_told_and_loses_no_task(
         monkeypatch.setattr(PendingQueue, "_get", get)
         raise RuntimeError("a fault in the queue")
 
-    pause = asyncio.Event()
-    sleep = asyncio.sleep
+    async def watch() -> None:
+        async with managing(workers=1, cleanup_interval=1000) as manager:
+            task = manager.submit(SUM)
+            await asyncio.sleep(0.9)
+            assert manager.stats()["status"] == "degraded"
+            assert task.status.value == "queued"
 
-    async def held(seconds: float) -> None:
-        if seconds >= 1:
-            await pause.wait()
-        else:
-            await sleep(seconds)
+            # It is started again after a second.
+            await manager.wait(task.task_id, since=2)
+            assert task.status.value == "completed"
+            assert manager.stats()["status"] == "ok"
 
-    monkeypatch.setattr("taskmanager.workers.asyncio.sleep", held)
     monkeypatch.setattr(PendingQueue, "_get", fault)
-
-    async with managing(workers=1, cleanup_interval=1000) as manager:
-        task = manager.submit(SUM)
-        assert await degraded(manager)
-        assert task.status.value == "queued"
-
-        pause.set()
-        monkeypatch.undo()
-        await manager.wait(task.task_id, since=2)
-        assert task.status.value == "completed"
-        assert manager.stats()["status"] == "ok"
+    run_in_virtual_time(watch())
 
 
 async def test_while_nothing_is_in_process_timeouts_are_looked_for_seldom(
