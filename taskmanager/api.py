@@ -180,7 +180,7 @@ async def submit_task(
     task = manager.submit(submission, key)
     path = f"{request.scope['root_path']}/tasks/{task.task_id}"
     headers = {
-        "Location": quote(path),
+        "Location": quote(path, safe="/%"),
         "Retry-After": str(manager.retry_after(task)),
     }
     return _described(manager, task, 202, headers)

@@ -850,6 +850,14 @@ async def test_links_of_a_mounted_application_have_its_path(root_path: str) -> N
             assert answer.headers["location"] == f"{quoted}/docs"
 
 
+async def test_a_root_path_that_is_quoted_already_stays_as_it_is() -> None:
+    async with running() as app:
+        transport = httpx.ASGITransport(app=app, root_path="/a%20b")
+        async with httpx.AsyncClient(transport=transport) as client:
+            answer = await client.post("http://test/tasks", json=SUM)
+            assert answer.headers["location"].startswith("/a%20b/tasks/")
+
+
 async def test_a_poll_without_wait_is_answered_at_once(gate: Gate) -> None:
     async with serving(wait_timeout=1000) as client:
         where = (await client.post("/tasks", json=SUM)).headers["location"]
