@@ -65,13 +65,17 @@ class _KeptAlive:
 
     def start(self) -> None:
         self.supervisor.dead.discard(self.name)
+        # Set while it is dead.
+        self.restart: asyncio.TimerHandle | None = None
         self.started = self.event_loop.time()
         self.task = asyncio.create_task(self.run(), name=self.name)
         self.task.add_done_callback(self.at_end)
 
     def at_end(self, task: "asyncio.Task[None]") -> None:
         if self.supervisor.stopping:
-            self.ended.set_result(None)
+            # Who waits for it may have been cancelled.
+            if not self.ended.done():
+                self.ended.set_result(None)
             return
 
         error = None if task.cancelled() else task.exception()
@@ -88,9 +92,9 @@ class _KeptAlive:
         self.start()
 
     def stop(self) -> None:
-        if self.task.done():
-            # It waits for its restart.
-            self.restart.cancel()
-            self.ended.set_result(None)
-        else:
+        if self.restart is None:
+            # If it has just ended, at_end is called in the next turn.
             self.task.cancel()
+        else:
+            self.restart.cancel()
+            self.at_end(self.task)

@@ -110,6 +110,44 @@ def test_a_stop_ends_a_loop_that_runs_and_one_that_waits_for_its_restart() -> No
     assert run_in_virtual_time(watch()) == [None, None]
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_a_loop_may_end_in_whichever_turn_before_the_stop(
+    turns: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def watch() -> None:
+        supervisor = Supervisor()
+        ended = supervisor.keep_alive("cleanup", lives)
+        await asyncio.sleep(0.5)
+        background()["cleanup"].cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        supervisor.stop()
+        await ended
+        await asyncio.sleep(100)
+        assert "cleanup" not in background()
+
+    run_in_virtual_time(watch())
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.mark.parametrize("end", [raises, lives])
+def test_who_waits_for_the_end_may_be_cancelled(
+    end: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def watch() -> None:
+        supervisor = Supervisor()
+        ended = supervisor.keep_alive("cleanup", end)
+        await asyncio.sleep(0.5)
+        ended.cancel()
+        supervisor.stop()
+        await asyncio.sleep(100)
+        assert "cleanup" not in background()
+
+    run_in_virtual_time(watch())
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_a_death_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     run_in_virtual_time(fall_dead(raises))
     (record,) = caplog.records
@@ -165,6 +203,22 @@ def test_whichever_loop_is_cancelled_the_engine_recovers(name: str) -> None:
 
             await everything_works(app, client)
         assert not background().keys() & LOOPS
+
+    run_in_virtual_time(watch())
+
+
+def test_all_loops_may_be_cancelled_at_once() -> None:
+    async def watch() -> None:
+        app = create_app(Settings(task_timeout=8, retention=60, rate_window=60))
+        async with running(app), client_of(app) as client:
+            for name in LOOPS:
+                background()[name].cancel()
+            await asyncio.sleep(0.5)
+            assert app.state.manager.stats()["status"] == "degraded"
+            await asyncio.sleep(2)
+            assert app.state.manager.stats()["restarts"] == len(LOOPS)
+            assert app.state.manager.stats()["status"] == "ok"
+            await everything_works(app, client)
 
     run_in_virtual_time(watch())
 
