@@ -65,7 +65,12 @@ class WorkerPool:
             self.processing[task] = clock() + self._settings.task_timeout
             try:
                 self._change_status(task, TaskStatus.PROCESSING)
-                handler = asyncio.create_task(self._run_handler(task))
+                run = self._run_handler(task)
+                # Its first step is made here, into its "try": of a
+                # coroutine that is cancelled before that, no line runs.
+                run.send(None)
+                handler = asyncio.create_task(run)
+
                 # A worker waits as a long poll does, for the task and
                 # not for its handler, which may ignore its
                 # cancellation: whoever finishes the task, be it the
@@ -84,6 +89,8 @@ class WorkerPool:
 
     async def _run_handler(self, task: Task) -> None:
         try:
+            # The end of the first step, which the worker makes.
+            await asyncio.sleep(0)
             result = await self._handle(task)
             self._change_status(task, TaskStatus.COMPLETED, result=result)
         except asyncio.CancelledError:

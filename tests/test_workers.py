@@ -295,6 +295,29 @@ async def test_a_handler_cancelled_from_elsewhere_does_not_stay_processing(
         assert task.error["code"] == "internal_error"
 
 
+@pytest.mark.parametrize("turns", range(1, 5))
+async def test_a_handler_may_be_cancelled_before_its_first_step(
+    turns: int, gate: Gate
+) -> None:
+    async with managing() as manager:
+        await settle()
+        before = asyncio.all_tasks()
+        task = manager.submit(SUM)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        (handler,) = asyncio.all_tasks() - before
+        handler.cancel()
+        await settle()
+        assert task.error is not None
+        assert task.error["code"] == "internal_error"
+
+        # Its worker has another.
+        tasks = [manager.submit(SUM) for _ in range(5)]
+        await settle()
+        assert statuses(tasks) == ["processing"] * 5
+
+
 async def test_a_worker_that_dies_with_a_task_in_hand_fails_it_and_is_started_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
