@@ -86,7 +86,6 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         manager = TaskManager(settings, executor=executor, new_task_id=new_task_id)
-        app.state.manager = manager
         app.state.encoding = asyncio.Lock()
         app.state.limiter = None
 
@@ -97,6 +96,8 @@ def create_app(
 
         app.state.stop = stop
         async with manager, at_server_stop(stop):
+            # Only now: a start that failed takes no tasks.
+            app.state.manager = manager
             if settings.rate_limit is not None:
                 limiter = SlidingWindow(
                     settings.rate_limit, settings.rate_window, settings.max_clients

@@ -23,8 +23,14 @@ from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 
 NO_STORE = (b"cache-control", b"no-store")
-# What needs no engine.
-DOCS = ("/docs", "/redoc", "/openapi.json", "/static-offline-docs/")
+# What needs no engine, and the scripts of /docs.
+DOCS = (
+    "/",
+    "/docs",
+    "/redoc",
+    "/openapi.json",
+)
+SCRIPTS = "/static-offline-docs/"
 NOT_STARTED = (
     "The application's lifespan has not run. Its server does not support lifespans, "
     "or it is mounted in an application that does not enter its lifespan."
@@ -67,7 +73,7 @@ class TasksMiddleware:
         exchange = _Exchange(scope, receive, send, self.readers)
         manager = exchange.manager
         try:
-            if manager is None and path != "/" and not path.startswith(DOCS):
+            if manager is None and path not in DOCS and not path.startswith(SCRIPTS):
                 if not self.told:
                     self.told = True
                     logger.error(NOT_STARTED)

@@ -6,16 +6,18 @@ Of several refusals, the first in one order is answered.
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
 from fastapi import FastAPI, WebSocket
 from freezegun import freeze_time
 
-from taskmanager import testing
+from taskmanager import executors, testing
 from taskmanager.api import create_app
 from taskmanager.testing import receive_from, run_in_virtual_time, scope_of
 from tests.helpers import (
@@ -496,6 +498,10 @@ NEEDS_THE_ENGINE = [
     ("GET", f"/tasks/{UNKNOWN}"),
     ("PUT", "/tasks"),
     ("GET", "/nothing"),
+    ("GET", "/docs/"),
+    ("GET", "/docs/nothing"),
+    ("GET", "/redocs"),
+    ("GET", "/openapi.json.bak"),
 ]
 
 
@@ -531,6 +537,36 @@ async def test_without_its_lifespan_it_says_so(
 
     (told,) = caplog.messages
     assert "lifespan has not run" in told
+
+
+async def test_an_application_whose_start_has_failed_takes_no_tasks() -> None:
+    class Unreachable(ThreadPoolExecutor):
+        def __enter__(self) -> "Unreachable":
+            raise OSError("no cluster")
+
+    app = create_app(settings())
+    with (
+        mock.patch.object(executors, "new_executor", return_value=Unreachable()),
+        pytest.raises(OSError, match="no cluster"),
+    ):
+        async with app.router.lifespan_context(app):
+            pass
+
+    async with client_of(app) as client:
+        answer = await client.post("/tasks", json=SUM)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_started")
+        assert (await client.get("/health")).status_code == 503
+
+
+async def test_a_stopped_application_answers() -> None:
+    app = create_app(settings())
+    async with app.router.lifespan_context(app):
+        pass
+
+    async with client_of(app) as client:
+        answer = await client.post("/tasks", json=SUM)
+        assert (answer.status_code, answer.json()["code"]) == (503, "shutting_down")
+        assert (await client.get("/health")).status_code == 200
 
 
 async def test_a_mounted_application_works_whose_lifespan_is_entered() -> None:
