@@ -41,5 +41,7 @@ async def sweep_clients(limiter: SlidingWindow, settings: Settings) -> None:
     """Forget clients that are idle, every CLEANUP_INTERVAL."""
     while True:
         await asyncio.sleep(settings.cleanup_interval)
-        while limiter.forget_idle(time.monotonic(), BATCH) == BATCH:  # noqa: ASYNC110
+        forgotten = BATCH
+        while forgotten == BATCH:  # more may be idle
+            forgotten = limiter.forget_idle(time.monotonic(), BATCH)
             await asyncio.sleep(0)

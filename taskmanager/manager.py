@@ -131,9 +131,11 @@ class TaskManager:
     ) -> Task:
         """Queue a task, or find the one that came with the same key.
 
-        The key has to name the client, too. What is no Submission yet
-        is checked first. Raises pydantic.ValidationError,
-        ShuttingDownError, KeyReusedError or QueueFullError.
+        A key means the same whoever brings it, so where there are
+        several clients it has to name the client as well. A dict is
+        checked and made a Submission first. Raises
+        pydantic.ValidationError, ShuttingDownError, KeyReusedError or
+        QueueFullError.
         """
         if not isinstance(submission, Submission):
             submission = SUBMISSION.validate_python(submission)
@@ -141,6 +143,7 @@ class TaskManager:
             raise errors.ShuttingDownError(
                 "The server is shutting down.", errors.SHUTDOWN_SECONDS
             )
+        # None, for no key, is never in there.
         known = self._store.by_key.get(idempotency_key)
         if known is not None:
             return _same(known, submission)
@@ -287,7 +290,7 @@ class TaskManager:
     ) -> None:
         """The one way to a new status: record, index and log.
 
-        The first final status wins.
+        The first terminal status wins.
         """
         before = task.status
         since = task.status_since

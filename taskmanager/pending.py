@@ -13,8 +13,9 @@ from operator import attrgetter
 from taskmanager.task import Task
 from taskmanager.task_types import Priority
 
-# Not a wall: these seconds are added to the time of submission, and the
-# smallest sum goes first, so nothing starves.
+# Seconds added to the time of submission; the smallest sum goes first.
+# So "high" is up to 60 s ahead of "low", and yet nothing starves, since
+# whatever has waited for longer than that goes before it.
 HEAD_START: dict[Priority, float] = {
     "high": 0.0,
     "normal": 30.0,

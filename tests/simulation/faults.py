@@ -144,7 +144,7 @@ _ALL = (
     ),
     Fault(
         name="last-end-wins",
-        breaks="a final status is replaced by a later one",
+        breaks="a terminal status is replaced by a later one",
         where="manager.TaskManager._change_status",
         right="if task.finished:\n        text",
         wrong="if False:\n        text",
