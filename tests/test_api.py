@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from taskmanager.api import create_app
 from taskmanager.cleanup import sweep
 from taskmanager.task import TaskDict
-from taskmanager.testing import receive_from, scope_of
+from taskmanager.testing import receive_from, run_in_virtual_time, scope_of
 from tests.helpers import (
     FAILURE,
     PRIMES,
@@ -197,6 +197,26 @@ async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -
         await poll
         await settle()
         assert (await client.get("/health")).json()["waiting"] == 0
+
+
+@pytest.mark.parametrize("name", ["Event.wait", "TaskManager.wait", "_disconnected"])
+def test_a_poll_answers_whichever_of_its_asyncio_tasks_is_cancelled(name: str) -> None:
+    async def watch() -> None:
+        async with running(work_scale=1) as app, client_of(app) as client:
+            task = app.state.manager.submit(SUM)
+            await asyncio.sleep(1)
+            before = asyncio.all_tasks()
+            poll = asyncio.create_task(client.get(f"/tasks/{task.task_id}?wait=true"))
+            await asyncio.sleep(1)
+            new = asyncio.all_tasks() - before
+            (part,) = [each for each in new if f" {name} " in repr(each.get_coro())]
+            part.cancel()
+
+            assert (await poll).json()["task_id"] == task.task_id
+            health = (await client.get("/health")).json()
+            assert (health["status"], health["waiting"]) == ("ok", 0)
+
+    run_in_virtual_time(watch())
 
 
 async def test_cancelling() -> None:

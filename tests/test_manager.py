@@ -466,16 +466,17 @@ async def test_the_end_of_the_block_stops_too() -> None:
     assert task.status.value == "cancelled"
 
 
+@pytest.mark.parametrize("step", [-3600, 3600])
 async def test_times_keep_their_order_when_somebody_sets_the_clock(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch
+    step: int, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with freeze_time("2026-01-01T12:00:00.250", real_asyncio=True) as frozen:
         async with managing() as manager:
             task = manager.submit(SUM)
 
-            # The wall clock goes back an hour; the monotonic one never.
-            an_hour_ago = time.time() - 3600
-            monkeypatch.setattr(time, "time", lambda: an_hour_ago)
+            # The wall clock is an hour off; the monotonic one never.
+            wrong = time.time() + step
+            monkeypatch.setattr(time, "time", lambda: wrong)
             frozen.tick(1.5)
             await settle()
 
