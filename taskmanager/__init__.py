@@ -27,6 +27,7 @@ schemas     what responses look like, for the OpenAPI document
 problems    errors become responses
 middleware  the rate limit, then the body limit
 openapi     what FastAPI's document would leave out or get wrong
+routing     checks what a route takes, and calls its endpoint
 stopping    wakes whoever waits when the server is told to stop
 api         create_app and its routes
 

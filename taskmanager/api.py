@@ -5,10 +5,8 @@ and a response; it decides nothing. Notebook: 00-tour.
 """
 
 import asyncio
-import json
 import operator
 import os
-import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
@@ -24,7 +22,6 @@ from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic import SkipValidation, ValidationError
 from pydantic_core import to_json
-from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
 
 import taskmanager
@@ -33,6 +30,7 @@ from taskmanager.errors import TaskManagerError
 from taskmanager.manager import Stats, TaskManager
 from taskmanager.middleware import Readers, TasksMiddleware, address_of
 from taskmanager.ratelimit import SlidingWindow, client_key
+from taskmanager.routing import PlainRoute, check_once
 from taskmanager.settings import Settings
 from taskmanager.stopping import CUT_OFF, at_server_stop
 from taskmanager.task import Task, TaskDict, TaskStatus, new_task_id
@@ -46,13 +44,11 @@ except ImportError:
     FastAPIOffline = FastAPI  # type: ignore[assignment]
 
 JSON = "application/json"
-IDENTITY = re.compile("(?i:identity)?")
-# Pydantic would take 1_0, +5 and 5.0 for integers, too.
-PLAIN = re.compile("[A-Za-z]+|[0-9]+")
-ONE_VALUE = "Give one value: a word, or a number in decimal digits alone"
 
 router = APIRouter(
-    tags=["tasks"], generate_unique_id_function=operator.attrgetter("name")
+    tags=["tasks"],
+    route_class=PlainRoute,
+    generate_unique_id_function=operator.attrgetter("name"),
 )
 
 
@@ -81,6 +77,7 @@ def create_app(
             f"in any {settings.rate_window} s."
         )
 
+    telemetry = settings.telemetry == "on"
     body_readers: Readers = set()
 
     @asynccontextmanager
@@ -120,6 +117,7 @@ def create_app(
         license_info={"name": "MIT", "identifier": "MIT"},
         openapi_tags=[{"name": "tasks", "description": "What runs in the background"}],
         servers=[{"url": "/"}],
+        telemetry={"tracing": telemetry, "metrics": telemetry, "logs": telemetry},
         lifespan=lifespan,
         routes=router.routes,
         redirect_slashes=False,
@@ -163,15 +161,8 @@ async def submit_task(
     Poll it at `Location`; `Retry-After` tells when it can be expected
     to finish.
     """
-    detail = "Send the body without a content coding"
-    _check_once(request.headers, IDENTITY, detail, "Content-Encoding")
-    # RFC 8259 allows no UTF-16 and UTF-32, which json.loads reads.
-    encoding = json.detect_encoding(await request.body())
-    if isinstance(submission, bytes) or encoding != "utf-8":
-        raise HTTPException(400)
-
     detail = "Send 1 to 255 characters in double quotes"
-    _check_once(request.headers, openapi.KEY, detail, "Idempotency-Key")
+    check_once(request.headers, openapi.KEY, detail, "Idempotency-Key")
     key = request.headers.get("idempotency-key")
     if key is not None:
         # A key is the client's own: it means nothing from another.
@@ -179,9 +170,9 @@ async def submit_task(
 
     manager: TaskManager = request.app.state.manager
     task = manager.submit(submission, key)
-    path = f"{request.scope['root_path']}/tasks/{task.task_id}"
+    root_path = quote(request.scope["root_path"], safe="/%")
     headers = {
-        "Location": quote(path, safe="/%"),
+        "Location": f"{root_path}/tasks/{task.task_id}",
         "Retry-After": str(manager.retry_after(task)),
     }
     return _described(manager, task, 202, headers)
@@ -202,7 +193,6 @@ async def list_tasks(
 
     They come as a JSON array or, if you accept that, as NDJSON.
     """
-    _check_once(request.query_params, PLAIN, ONE_VALUE, "status", "limit")
     manager: TaskManager = request.app.state.manager
     pages = manager.list_tasks(status)
     lock = request.app.state.encoding
@@ -236,7 +226,6 @@ async def get_task(
     ] = None,
 ) -> Response:
     """Read a task: now, or with `wait=true` once there is news."""
-    _check_once(request.query_params, PLAIN, ONE_VALUE, "wait", "since")
     manager: TaskManager = request.app.state.manager
     task = manager.get(str(task_id))
     seen = task.version if since is None else since
@@ -313,17 +302,6 @@ def _described(
     # engine made it, so it is valid.
     body = to_json(manager.describe(task))
     return Response(body, status_code=status, headers=headers, media_type=JSON)
-
-
-def _check_once(
-    given: Headers | QueryParams, pattern: re.Pattern[str], detail: str, *names: str
-) -> None:
-    """Refuse what is given twice, or not in the form of the pattern."""
-    for name in names:
-        values = given.getlist(name)
-        if len(values) > 1 or not all(map(pattern.fullmatch, values)):
-            error = {"type": "", "loc": ("query", name), "msg": detail}
-            raise RequestValidationError([error])
 
 
 async def _disconnected(request: Request) -> None:

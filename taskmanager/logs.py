@@ -25,6 +25,9 @@ PATIENCE = 0.2
 # Set when the process is about to end.
 ENDING = threading.Event()
 
+# json.dumps would make one for each line.
+_ENCODER = json.JSONEncoder(default=str)
+
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and fields.
@@ -48,7 +51,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
 
-        return json.dumps(line, default=str)
+        return _ENCODER.encode(line)
 
 
 class BackgroundStream:

@@ -317,13 +317,18 @@ class TaskManager:
             logger.info(text, fields)
 
     def _handle(self, task: Task) -> Awaitable[Result]:
-        loop = asyncio.get_running_loop()
         tools = task_types.Tools(
             work_scale=self.settings.work_scale,
             report_progress=task.report_progress,
-            in_executor=partial(loop.run_in_executor, self._executor),
+            in_executor=self._in_executor,
         )
         return task_types.run(task.task_type, task.parameters, tools)
+
+    def _in_executor(
+        self, function: Callable[..., int], *args: object
+    ) -> Awaitable[int]:
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._executor, function, *args)
 
     def _ends(self) -> list[float]:
         """For each task in process, the seconds until it should end."""

@@ -106,8 +106,7 @@ async def answer(request: HTTPConnection, error: Exception) -> Response:
             faults = [_fault(each) for each in errors[:MOST_FAULTS]]
             return invalid(faults, len(errors))
         case HTTPException(status_code=400):
-            # From us, or what FastAPI makes of bad UTF-8, overlong
-            # integers and deep nesting.
+            # Bad UTF-8, overlong integers, deep nesting.
             detail = (
                 "The body cannot be read: send JSON in UTF-8, as application/json, "
                 "without a byte order mark and without Content-Encoding."
@@ -177,9 +176,6 @@ def _fault(error: dict[str, Any]) -> dict[str, str]:
     match error:
         case {"loc": ("query" | "path", name)}:
             return {"detail": detail, "parameter": name}
-        case {"type": "json_invalid", "ctx": {"error": reason}, "loc": (_, place)}:
-            detail = f"Not valid JSON: {reason} at character {place}."
-            path = ()
         case {"type": "string_pattern_mismatch"}:
             # Pydantic's own text shows the pattern.
             detail = "Input should have no control characters"

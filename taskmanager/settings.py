@@ -113,6 +113,9 @@ class Settings:
     dask_scheduler: Annotated[Address | None, Field(description="tcp://host:port")] = (
         None
     )
+    # FastAPI's OpenTelemetry, for who collects it. It takes time of
+    # each request, even where nobody does.
+    telemetry: Annotated[Literal["on", "off"], Field(description="on or off")] = "off"
 
     def __post_init__(self) -> None:
         values = vars(self)
@@ -176,6 +179,6 @@ def _parse(field: "dataclasses.Field[Any]", text: str) -> Any:
     except ValueError:
         return text
 
-    if field.name == "executor":
+    if field.name in ("executor", "telemetry"):
         return text.lower()
     return text

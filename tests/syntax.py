@@ -21,6 +21,7 @@ PACKAGE = Path(taskmanager.__file__).parent
 GRANTED = {
     "the engine as it was put in order": 12_000,
     "faults that users of such services report, mended": 2_500,
+    "routes that cost half the time": 600,
 }
 ENGINE_TOKENS = sum(GRANTED.values())
 ROOT = PACKAGE.parent
@@ -33,6 +34,7 @@ WEB_ONLY = [
     "problems",
     "middleware",
     "openapi",
+    "routing",
     "stopping",
     "api",
 ]

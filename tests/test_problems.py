@@ -253,9 +253,7 @@ async def test_a_body_with_a_content_coding_is_refused(codings: list[str]) -> No
     assert await faults(body(), "application/json", *codings) == [fault]
     assert await faults(b"{}", "application/json", *codings) == [fault]
 
-    # What is really coded is not even read as JSON.
-    (unreadable,) = await faults(gzip.compress(body()), "application/json", *codings)
-    assert "Content-Encoding" in unreadable["detail"]
+    assert await faults(gzip.compress(body()), "application/json", *codings) == [fault]
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", ""])

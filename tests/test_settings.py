@@ -33,6 +33,7 @@ def test_the_defaults_are_those_of_the_exercise() -> None:
         "max_body": 262_144,
         "executor": "process",
         "dask_scheduler": None,
+        "telemetry": "off",
     }
 
 
@@ -160,8 +161,8 @@ def test_a_time_that_may_not_be_0_is_a_millisecond_at_least(field: str) -> None:
             Settings(**{field: seconds})
 
 
-def test_only_the_rate_limit_can_be_off() -> None:
-    for field in set(FIELDS) - {"rate_limit"}:
+def test_only_the_rate_limit_and_telemetry_can_be_off() -> None:
+    for field in set(FIELDS) - {"rate_limit", "telemetry"}:
         variable = f"TASKMANAGER_{field.upper()}"
         with pytest.raises(SettingsError, match=f"^{variable} must be "):
             Settings.from_env({variable: "off"})

@@ -118,13 +118,18 @@ async def test_simulate_failure(
     assert bench.progress == [20, 40, 60, 80, 100]
 
 
-@pytest.mark.parametrize("work_scale", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize("work_scale", [0.001, 0.5, 2.0])
 async def test_work_scale_multiplies_the_sleeps(
     bench: Bench, work_scale: float
 ) -> None:
     await bench.run("compute_sum", work_scale, numbers=[1])
     assert bench.slept == [work_scale] * 5
     assert bench.progress == [20, 40, 60, 80, 100]
+
+
+async def test_a_work_scale_of_0_costs_no_turn_of_the_event_loop(bench: Bench) -> None:
+    assert await bench.run("compute_sum", 0.0, numbers=[1, 2]) == {"sum": 3}
+    assert bench.slept == []
 
 
 async def test_count_primes_goes_through_the_executor_by_segments(bench: Bench) -> None:
