@@ -35,13 +35,20 @@ class PlainRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function that answers a request."""
+        """The function that answers a request.
+
+        Raises NotImplementedError where the endpoint asks for more.
+        """
+        takes = self.dependant
+        if takes.dependencies or takes.header_params or takes.cookie_params:
+            raise NotImplementedError(f"{self.name}: no dependencies, headers, cookies")
+
         endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
-        query = [field.name for field in self.dependant.query_params]
-        bodies = [field.name for field in self.dependant.body_params]
+        query = [field.name for field in takes.query_params]
+        bodies = [field.name for field in takes.body_params]
         fields: dict[str, Any] = {
             field.name: (field.field_info.annotation, field.field_info)
-            for field in self.dependant.path_params + self.dependant.query_params
+            for field in takes.path_params + takes.query_params
         }
         parameters = create_model("Parameters", **fields)
 
