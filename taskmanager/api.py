@@ -230,14 +230,12 @@ async def get_task(
     task = manager.get(str(task_id))
     seen = task.version if since is None else since
     if wait and not task.news_since(seen):
-        waiting = asyncio.ensure_future(manager.wait(task.task_id, seen))
+        # No longer than the client is there; nothing else tells a
+        # handler that it has gone.
         leaving = asyncio.ensure_future(_disconnected(request))
         try:
-            # No longer than the client is there; nothing else tells a
-            # handler that it has gone.
-            await asyncio.wait([waiting, leaving], return_when=asyncio.FIRST_COMPLETED)
+            await manager.wait(task.task_id, seen, leaving)
         finally:
-            waiting.cancel()
             leaving.cancel()
     return _described(manager, task)
 

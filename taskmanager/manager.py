@@ -9,6 +9,7 @@ is made inside the running loop and ends with it. Notebook: 00-tour.
 import asyncio
 import logging
 import time
+from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -166,27 +167,39 @@ class TaskManager:
             )
         return task
 
-    async def wait(self, task_id: str, since: int | None = None) -> Task:
+    async def wait(
+        self,
+        task_id: str,
+        since: int | None = None,
+        gone: "asyncio.Future[None] | None" = None,
+    ) -> Task:
         """Long poll: wait until the version is above ``since``.
 
         A finished task is not waited for. Without ``since`` that is the
-        version it has now. WAIT_TIMEOUT is the longest. Raises
+        version it has now. WAIT_TIMEOUT is the longest, and nobody is
+        left to wait for once ``gone`` is done. Raises
         TaskNotFoundError.
         """
         task = self.get(task_id)
         seen = task.version if since is None else since
-        clock = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
         # One deadline, however often the wait wakes.
-        deadline = clock() + self.settings.wait_timeout
+        deadline = loop.time() + self.settings.wait_timeout
+        if gone is None:
+            gone = loop.create_future()
 
         self._waiting += 1
         try:
-            while not task.news_since(seen) and clock() < deadline:
+            while not (task.news_since(seen) or gone.done() or loop.time() >= deadline):
                 # Not wait_for: in Python 3.10 it swallows a
                 # cancellation that comes with the change.
                 changed = asyncio.ensure_future(task.next_change().wait())
+                either: list[asyncio.Future[Any]] = [changed, gone]
+                left = deadline - loop.time()
                 try:
-                    await asyncio.wait([changed], timeout=deadline - clock())
+                    await asyncio.wait(
+                        either, timeout=left, return_when=FIRST_COMPLETED
+                    )
                 finally:
                     changed.cancel()
         finally:
