@@ -3,6 +3,9 @@
 An application, clients with an address, a clock that jumps, pictures;
 and a real server, for the notebooks that measure.
 
+``import lab`` in a notebook, or at the root of the project, and ``from
+notebooks import lab`` give one module, with one clock.
+
 Rules: ``run`` executes a coroutine on virtual time, so that a task of
 ten seconds takes none and each run shows the same. Between two calls of
 ``run`` time stands still. Ids come from a seeded generator, so they are
@@ -11,28 +14,50 @@ the same as well. Nothing of the engine is changed: it is told.
 
 import asyncio
 import contextlib
+import gc
+import html
 import json
 import logging
 import os
 import random
 import re
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import tracemalloc
 import uuid
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    MutableMapping,
+)
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
+import uvicorn
 from cycler import cycler
 from fastapi import FastAPI
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+
+if __name__ == "lab":
+    # In a notebook, Python looks for modules beside it. The project, to
+    # which all the others belong, is one folder above.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from notebooks.patience import TimeStandsStillError, run_in_thread
 from taskmanager import Settings
@@ -43,12 +68,18 @@ from taskmanager.testing import (
     VirtualLoop,
     client_of,
     clocks_of,
+    receive_from,
     running,
+    scope_of,
 )
+
+# By whichever of its two names somebody imports it next, it is this.
+for _name in ("lab", "notebooks.lab"):
+    sys.modules[_name] = sys.modules[__name__]
 
 T = TypeVar("T")
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).resolve().parent.parent
 # The engine's own log. A Trace listens to it; without a handler, Python
 # would print its warnings below a cell.
 LOG = logging.getLogger("taskmanager")
@@ -297,22 +328,48 @@ STYLE: dict[Any, Any] = {
     # The same picture is the same file.
     "svg.hashsalt": "notebooks",
 }
+# Of each picture, beside its words.
+NO_METADATA = dict.fromkeys(["Creator", "Date", "Format", "Type"])
 plt.rcParams.update(STYLE)
+
+
+def _described(figure: Figure) -> tuple[str, dict[str, str]]:
+    """A picture as SVG that says in words what it shows, twice.
+
+    Once in itself, and once beside it, where nbconvert looks.
+    """
+    from IPython.core import pylabtools
+
+    words = str(figure.get_label())
+    print_figure: Any = pylabtools.print_figure
+    svg = print_figure(figure, fmt="svg", bbox_inches="tight", metadata=NO_METADATA)
+    described = rf'\1 role="img">\n <desc>{html.escape(words, quote=False)}</desc>'
+    return re.sub(r"(<svg [^>]*)>", described, svg, count=1), {"alt": words}
+
+
 try:
+    from IPython.core import getipython
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    set_matplotlib_formats("svg", metadata={"Date": None})
+    set_matplotlib_formats("svg")
+    shell: Any = getipython.get_ipython()
+    svg_formatter = shell.display_formatter.formatters["image/svg+xml"]
+    svg_formatter.for_type(Figure, _described)
 except (ImportError, AttributeError):
     # This is not a notebook, but a test of its parts.
     pass
 
 
-def axes(title: str, x: str, y: str, rows: int = 1, height: float = 3.2) -> Any:
+def axes(
+    title: str, x: str, y: str, rows: int = 1, height: float = 3.2, *, alt: str
+) -> Any:
     """An empty picture: its Axes, whose labels name their unit.
 
     Of several ``rows`` it is a list of Axes, which share their x axis.
+    ``alt`` says in words what will be seen, to those who cannot see it.
     """
-    _, made = plt.subplots(rows, sharex=True, figsize=(8.0, height), squeeze=False)
+    figure, made = plt.subplots(rows, sharex=True, figsize=(8.0, height), squeeze=False)
+    figure.set_label(alt)
     column: list[Axes] = list(made[:, 0])
     column[0].set_title(title)
     column[-1].set_xlabel(x)
@@ -322,7 +379,12 @@ def axes(title: str, x: str, y: str, rows: int = 1, height: float = 3.2) -> Any:
 
 
 def gantt(
-    title: str, spans: Iterable[Span], since: float = 0.0, by: str = "task"
+    title: str,
+    spans: Iterable[Span],
+    since: float = 0.0,
+    by: str = "task",
+    *,
+    alt: str,
 ) -> Axes:
     """A bar for each span, from its start to its end after ``since``.
 
@@ -336,7 +398,8 @@ def gantt(
         label = "worker"
         rows = [span.worker or 0 for span in spans]
 
-    ax: Axes = axes(title, "time, s", label, height=1.2 + 0.25 * len(set(rows)))
+    height = 1.2 + 0.25 * len(set(rows))
+    ax: Axes = axes(title, "time, s", label, height=height, alt=alt)
     for row, span in zip(rows, spans, strict=True):
         start = span.start - since
         end = span.end - since
@@ -398,32 +461,50 @@ def _handle(status: str) -> Line2D | Patch:
     )
 
 
-# A real server, in real time
+# Real time, and real servers
+
+
+def measured(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run ``coroutine`` on an ordinary event loop, by the real clock.
+
+    It runs in a thread, since Jupyter's own event loop occupies this
+    one.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 @contextlib.contextmanager
 def server(**settings: Any) -> Iterator[int]:
     """A real uvicorn in a process of its own; its port on loopback."""
     environ = {f"TASKMANAGER_{name.upper()}": str(settings[name]) for name in settings}
+    arguments = ["--factory", "taskmanager.api:create_app", "--no-access-log"]
+    with _uvicorn(arguments, environ) as process:
+        yield _port_in(process.stderr)
+
+
+@contextlib.contextmanager
+def _uvicorn(
+    arguments: Iterable[str], environ: dict[str, str]
+) -> "Iterator[subprocess.Popen[str]]":
     command = [
         sys.executable,
         "-m",
         "uvicorn",
-        "--factory",
-        "taskmanager.api:create_app",
         "--port=0",
-        "--no-access-log",
         "--no-use-colors",
+        *arguments,
     ]
     with subprocess.Popen(
         command,
         cwd=PROJECT,
-        env={**os.environ, **environ},
+        env=os.environ | environ,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            yield _port_in(process.stderr)
+            yield process
         finally:
             process.kill()
 
@@ -470,6 +551,206 @@ async def hammer(
     finally:
         for _, writer in streams:
             writer.close()
+
+
+class Served:
+    """An application on a real uvicorn, beside this notebook.
+
+    It runs in a thread, with an event loop of its own. ``client`` is a
+    client of it, for coroutines that ``run`` executes in that loop.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+        # On a port that is free, where small pieces go at once.
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _, port = listening.getsockname()
+
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        serving = self._server.serve(sockets=[listening])
+        self._serving = asyncio.run_coroutine_threadsafe(serving, self._loop)
+        address = f"http://127.0.0.1:{port}"
+        self.client = httpx.AsyncClient(base_url=address, timeout=60, trust_env=False)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it in the loop of the server, in real time."""
+        running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return running.result(timeout=60)
+
+    def stop(self) -> None:
+        self.run(self.client.aclose())
+        self._server.should_exit = True
+        self._serving.result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+class Stall:
+    """Measures how long the event loop was held up within its block.
+
+    A ticker is due every millisecond; ``longest`` is by how much it was
+    late at the worst, in ms. Python's garbage collector is off
+    meanwhile, since its pauses would count as well.
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    async def __aenter__(self) -> "Stall":
+        gc.disable()
+        self._ticker = asyncio.create_task(self._tick())
+        await asyncio.sleep(0.002)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # What has held it up last is noted as well.
+        await asyncio.sleep(0.002)
+        self._ticker.cancel()
+        gc.enable()
+
+    async def _tick(self) -> None:
+        while True:
+            due = time.perf_counter() + 0.001
+            await asyncio.sleep(0.001)
+            late = (time.perf_counter() - due) * 1000
+            self.longest = max(self.longest, late)
+
+
+async def pieces_of(app: FastAPI, path: str, media_type: str) -> list[bytes]:
+    """The pieces in which an application sends an answer's body.
+
+    The application is called without a server, as a server calls it.
+    """
+    sent: list[bytes] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message.get("body", b""))
+
+    accept = [(b"accept", media_type.encode())]
+    await app(scope_of("GET", path, headers=accept), _patient_client(), send)
+    return [piece for piece in sent if piece]
+
+
+async def peak_of(app: FastAPI, path: str) -> float:
+    """The most memory that it takes to answer, in KiB.
+
+    The application is called without a server, and what it sends is
+    thrown away.
+    """
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        pass
+
+    tracemalloc.start()
+    await app(scope_of("GET", path), _patient_client(), send)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most / 1024
+
+
+def _patient_client() -> Any:
+    """A client that has sent its request, and stays for the answer."""
+    return receive_from(b"", asyncio.Event())
+
+
+# Whose end is watched
+
+
+@dataclass(frozen=True)
+class Poll:
+    """A long poll: seconds since the signal, and what it was told."""
+
+    begun: float
+    over: float
+    said: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A stop with open polls: when the process was gone, in seconds."""
+
+    polls: list[Poll]
+    gone: float
+
+
+NewPoll = Callable[[httpx.AsyncClient], Awaitable[str]]
+
+
+def stopped(new_poll: NewPoll, *arguments: str) -> Stop:
+    """Start uvicorn, open five long polls, send SIGTERM, and look on.
+
+    ``new_poll`` makes the path of a poll, which is opened then. Prints
+    what each of them is told and when, and the server's log. Times
+    count from the signal, and are rounded to 0.05 s. Whatever happens,
+    the server is killed after 20 s.
+    """
+    with _uvicorn(arguments, {}) as process:
+        bound = threading.Timer(20, process.kill)
+        bound.start()
+        try:
+            port = _port_in(process.stderr)
+            stop = measured(_stop(process, port, new_poll))
+        finally:
+            bound.cancel()
+
+        for poll in stop.polls:
+            begun = f"poll begun at {poll.begun:.2f} s"
+            print(f"{begun}, over at {poll.over:.2f} s: {poll.said}")
+        print(f"process gone at {stop.gone:.2f} s. Its log:")
+        _print_log(process.stderr)
+    return stop
+
+
+async def _stop(process: "subprocess.Popen[str]", port: int, new_poll: NewPoll) -> Stop:
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
+        polls = []
+        for _ in range(5):
+            path = await new_poll(client)
+            polls.append(asyncio.create_task(_poll(client, path)))
+            await asyncio.sleep(0.05)
+        # After this, all are open.
+        await asyncio.sleep(0.2)
+
+        process.send_signal(signal.SIGTERM)
+        signalled = time.monotonic()
+        answers = await asyncio.gather(*polls)
+        await asyncio.to_thread(process.wait)
+        gone = time.monotonic()
+
+    def after(moment: float) -> float:
+        return round((moment - signalled) * 20) / 20
+
+    ends = [Poll(after(poll.begun), after(poll.over), poll.said) for poll in answers]
+    return Stop(ends, after(gone))
+
+
+async def _poll(client: httpx.AsyncClient, path: str) -> Poll:
+    begun = time.monotonic()
+    try:
+        answer = await client.get(path)
+        said = answer.raise_for_status().json()["status"]
+    except httpx.HTTPError:
+        said = "an error"
+    return Poll(begun, time.monotonic(), said)
+
+
+def _print_log(log: IO[str] | None) -> None:
+    for event, times in groupby(_events(log or [])):
+        number = f"{len(list(times))} x " if event.startswith("task") else "    "
+        print(number, event)
+
+
+def _events(log: Iterable[str]) -> Iterator[str]:
+    for line in log:
+        # The engine logs each change of status, as JSON.
+        if line.startswith("{"):
+            change = json.loads(line)
+            yield f"task {change['from']} -> {change['to']}"
+        elif line.startswith("INFO:"):
+            yield re.sub(r"^INFO: +| \[\d+\]$", "", line.rstrip())
 
 
 async def _read_accepted(reader: asyncio.StreamReader) -> None:

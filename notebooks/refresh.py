@@ -2,11 +2,12 @@
 
 Without names, all of them. A run that shows the same changes nothing:
 what differs from run to run, such as times and the ids of cells, is not
-kept.
+kept. What follows a prediction is folded, so that nobody sees it first.
 """
 
 import argparse
 import asyncio
+import html
 import re
 import time
 from pathlib import Path
@@ -20,6 +21,10 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+FOLDED = (
+    "<details><summary>The outcome: run the cell, or click here</summary>"
+    "<pre>{}</pre></details>"
+)
 
 
 def names() -> list[str]:
@@ -62,7 +67,50 @@ def normalised(notebook: Any) -> Any:
         cell.metadata = nbformat.from_dict({})
         if "outputs" in cell:
             cell.outputs = _joined(cell.outputs)
+
+    for cell in outcomes(notebook):
+        cell.outputs = [_folded(output) for output in cell.outputs]
     return notebook
+
+
+def outcomes(notebook: Any) -> list[Any]:
+    """The code cells which show what was to be predicted.
+
+    They stand between a text that says "Predict" and the next text.
+    """
+    found = []
+    predicting = False
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            predicting = "**Predict" in cell.source
+        elif predicting:
+            found.append(cell)
+    return found
+
+
+def text_of(output: Any) -> str:
+    """What an output says, without its form."""
+    text: str = output.get("text", "") or output.get("data", {}).get("text/plain", "")
+    return text
+
+
+def _folded(output: Any) -> Any:
+    """The same output, to be opened with a click.
+
+    JupyterLab, VS Code and nbviewer show HTML so; the metadata by which
+    a cell can be folded is for JupyterLab alone. Whoever runs the cell
+    sees a plain output.
+    """
+    if "image/svg+xml" in output.get("data", {}):
+        return output
+    text = text_of(output)
+    return nbformat.v4.new_output(
+        "display_data",
+        data={
+            "text/html": FOLDED.format(html.escape(text, quote=False)),
+            "text/plain": text,
+        },
+    )
 
 
 def _joined(outputs: list[Any]) -> list[Any]:

@@ -6,7 +6,9 @@ committed. Every exercise's check can tell.
 
 import asyncio
 import contextlib
+import html
 import importlib
+import itertools
 import json
 import os
 import re
@@ -17,6 +19,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import nbformat
@@ -78,7 +81,22 @@ def shape(cell: Any) -> list[Any]:
 
 
 def printed(cell: Any) -> str:
-    return "".join(output.get("text", "") for output in cell.get("outputs", []))
+    """What a cell says in words, be it folded or not."""
+    return "".join(
+        refresh.text_of(output)
+        for output in cell.get("outputs", [])
+        if "image/svg+xml" not in output.get("data", {})
+    )
+
+
+def pictures(name: str) -> list[Any]:
+    """The outputs of a notebook that are pictures."""
+    return [
+        output
+        for cell in refresh.read(name).cells
+        for output in cell.get("outputs", [])
+        if "image/svg+xml" in output.get("data", {})
+    ]
 
 
 @pytest.mark.filterwarnings("default")  # Jupyter's own
@@ -103,14 +121,103 @@ def test_it_is_committed_executed_in_order_small_and_with_a_picture(name: str) -
         assert not [each for each in cell.outputs if each.output_type == "error"], (
             cell.source
         )
-    outputs = [output for cell in code for output in cell.outputs]
-    assert any("image/svg+xml" in output.get("data", {}) for output in outputs)
+    assert pictures(name)
 
     path = FOLDER / f"{name}.ipynb"
     assert len(notebook.cells) <= 40
     assert path.stat().st_size <= 160_000
     text = nbformat.writes(refresh.normalised(notebook)) + "\n"
     assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", refresh.names())
+def test_what_was_to_be_predicted_is_folded(name: str) -> None:
+    notebook = refresh.read(name)
+    predictions = [cell for cell in notebook.cells if "**Predict" in cell.source]
+    assert len(predictions) >= 4
+    for cell in predictions:
+        # The question is the last that a learner reads.
+        assert re.search(r"\*\*Predict:\*\*(?!.*\n\n)", cell.source, re.DOTALL)
+
+    folded = refresh.outcomes(notebook)
+    for cell in folded:
+        for output in cell.outputs:
+            page = output.data["text/html"]
+            assert page.startswith("<details><summary>"), cell.source
+            assert " open" not in page.partition(">")[0]
+            text = output.data["text/plain"]
+            assert html.escape(text, quote=False) in page
+
+    # Each question has an outcome, before the next text.
+    positions = [notebook.cells.index(cell) for cell in predictions]
+    for position in positions:
+        following = itertools.takewhile(
+            lambda cell: cell.cell_type == "code", notebook.cells[position + 1 :]
+        )
+        assert any(cell.outputs for cell in following), notebook.cells[position].source
+
+
+@pytest.mark.parametrize("name", refresh.names())
+def test_each_picture_is_told_in_words(name: str) -> None:
+    for output in pictures(name):
+        words = output.metadata["image/svg+xml"]["alt"]
+        assert 15 <= len(words.split()) <= 80, words
+
+        picture = ElementTree.fromstring(output.data["image/svg+xml"])  # noqa: S314
+        assert picture.get("role") == "img"
+        svg = "{http://www.w3.org/2000/svg}"
+        assert picture.findtext(f"{svg}desc") == words
+
+
+@pytest.mark.parametrize("name", refresh.names())
+def test_the_laboratory_is_imported_first_and_finds_the_project(name: str) -> None:
+    first = next(cell for cell in refresh.read(name).cells if cell.cell_type == "code")
+    before, found, after = first.source.partition("import lab\n")
+    assert found
+    assert not re.search("notebooks|taskmanager", before)
+    assert "sys.path" not in first.source
+    assert after.startswith("from notebooks.checks import ")
+
+
+ONE_MODULE = """
+import lab
+import asyncio
+from notebooks import lab as second
+import notebooks.lab as third
+from notebooks.checks import tour
+lab.run(asyncio.sleep(5))
+print(lab is second is third is tour.lab, tour.lab.now())
+"""
+OTHER_WAY_ROUND = """
+from notebooks import lab
+import asyncio
+import lab as second
+lab.run(asyncio.sleep(5))
+print(lab is second, second.now())
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "code"),
+    [
+        # VS Code and nbclient start in the folder of the notebook.
+        ("notebooks", ONE_MODULE),
+        # So do some editors, and their settings allow it in VS Code.
+        (".", ONE_MODULE),
+        (".", OTHER_WAY_ROUND),
+    ],
+)
+def test_the_laboratory_is_one_module_with_one_clock(folder: str, code: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project_root() / folder,
+        env={name: os.environ[name] for name in os.environ if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert told.stdout == "True 5.0\n"
 
 
 @pytest.mark.parametrize("name", refresh.names())
@@ -214,6 +321,39 @@ def test_jupyter_opens_every_link(tmp_path: Path) -> None:
             for target in sorted(targets):
                 answer = client.get(f"api/contents/{target}?content=0")
                 assert answer.status_code == 200, target
+
+
+@pytest.mark.filterwarnings("default")  # Jupyter's own
+@pytest.mark.skipif(not find_spec("jupyterlab"), reason="Jupyter is not installed")
+def test_jupyter_starts_a_notebook_where_it_finds_the_laboratory(
+    tmp_path: Path,
+) -> None:
+    from jupyter_client.blocking import BlockingKernelClient
+
+    notebook = {"path": "notebooks/00-tour.ipynb", "type": "notebook", "name": ""}
+    with jupyter(["--ServerApp.root_dir=."], tmp_path) as told:
+        given = {"Authorization": f"token {told['token']}"}
+        with httpx.Client(base_url=told["url"], headers=given, timeout=30) as http:
+            kernel = {"name": "python3"}
+            answer = http.post("api/sessions", json=notebook | {"kernel": kernel})
+            kernel_id = answer.json()["kernel"]["id"]
+
+        client = BlockingKernelClient()
+        client.load_connection_file(
+            str(tmp_path / "RUNTIME" / f"kernel-{kernel_id}.json")
+        )
+        client.start_channels()
+        said = []
+
+        def note(message: dict[str, Any]) -> None:
+            said.append(message["content"].get("text", ""))
+
+        try:
+            client.wait_for_ready(timeout=30)
+            client.execute_interactive(ONE_MODULE, output_hook=note, timeout=60)
+        finally:
+            client.stop_channels()
+    assert "".join(said) == "True 5.0\n"
 
 
 def test_every_check_is_asked_for_in_its_notebook_and_has_its_answers() -> None:
