@@ -1,0 +1,212 @@
+"""What the lessons of the notebooks promise to whoever reads them.
+
+A construct is explained before it is used, and the minutes of a lesson
+are measured. Nothing is executed here.
+"""
+
+import functools
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from notebooks import refresh
+
+# They come before the others, whose order is the reader's.
+FIRST = ["00-tour", "01-event-loop", "02-task-lifecycle"]
+
+
+@dataclass(frozen=True)
+class Construct:
+    """What a reader of functions, classes and dicts need not know.
+
+    ``used`` finds it in a cell. ``explained`` is, for each lesson that
+    explains it, a piece of the text that does.
+    """
+
+    used: str
+    explained: dict[str, str]
+
+
+CONSTRUCTS = [
+    # Python's
+    Construct(r"(?m)^@\w", {"00-tour": "a\n**decorator**"}),
+    Construct(r"-> \w", {"00-tour": "*type hints*"}),
+    Construct(r"\byield\b", {"01-event-loop": "**generator**: what calling"}),
+    Construct(r"next\(", {"01-event-loop": "lets a generator run to its next"}),
+    Construct(r"\(\*[a-z]\w", {"01-event-loop": "(`*generators`\ntakes"}),
+    Construct(r"\(\*_\)", {"02-task-lifecycle": "its `*_` takes any"}),
+    Construct(r"\bdeque\b", {"01-event-loop": "**deque**: a queue"}),
+    Construct(r"\bheap(pop|push)?\b", {"01-event-loop": "**heap**: a list"}),
+    Construct(r"SimpleNamespace", {"01-event-loop": "an object\nwith one attribute"}),
+    Construct(r"\blambda\b", {"01-event-loop": "A `lambda` is a function"}),
+    Construct(r"(?m)^\s*with .*:$", {"01-event-loop": "| `with`, `async with` |"}),
+    Construct(r"\bnonlocal\b", {"02-task-lifecycle": "(`nonlocal turns` says"}),
+    Construct(r"mock\.patch", {"02-task-lifecycle": "(`mock.patch.object` replaces"}),
+    Construct(r"defaultdict\(", {"02-task-lifecycle": "`defaultdict` is a dict"}),
+    Construct(r"Counter\(", {"02-task-lifecycle": "`Counter` one that counts"}),
+    Construct(
+        r"namedtuple\(",
+        {
+            "03-queue-and-workers": "`namedtuple` is a tuple",
+            "09-streaming": "a `namedtuple`, a tuple whose",
+        },
+    ),
+    Construct(r"contextlib\.suppress", {"05-polling": "(`contextlib.suppress` makes"}),
+    Construct(
+        r"(?m)^\s*(match|case) ", {"07-cancellation-and-failure": "a **`match`** over"}
+    ),
+    Construct(
+        r"except\*", {"07-cancellation-and-failure": "catches the `ValueError`s"}
+    ),
+    Construct(
+        r"ThreadPoolExecutor",
+        {
+            "08-cleanup-and-frozen-time": "a `ThreadPoolExecutor` takes a function",
+            "12-outgrowing-one-machine": "A `ThreadPoolExecutor` is an executor",
+        },
+    ),
+    Construct(r"partial\(", {"10-load": "(`partial(f, x)` is `f`"}),
+    Construct(r"pairwise\(", {"12-outgrowing-one-machine": "`pairwise` gives each"}),
+    # asyncio's
+    Construct(r"async def|coroutine", {"00-tour": "**coroutine**: what calling"}),
+    Construct(r"\bawait\b", {"00-tour": "At an `await` it may have to wait"}),
+    Construct(r"wait_for\(", {"00-tour": "which waits for 10 s at most"}),
+    Construct(r"event loop", {"01-event-loop": "**event loop**: the code"}),
+    Construct(r"create_task\(", {"01-event-loop": "That is a **Task**: a coroutine"}),
+    Construct(r"sleep\(0\)", {"01-event-loop": "That is why asyncio has `sleep(0)`"}),
+    Construct(r"CancelledError", {"01-event-loop": "The error that asyncio throws is"}),
+    Construct(r"\.cancel\(\)", {"01-event-loop": "**to cancel**: to end a coroutine"}),
+    Construct(
+        r"\bFutures?\b",
+        {
+            "01-event-loop": "yield a *Future*:\n  an end",
+            "12-outgrowing-one-machine": "is a **Future**, an end",
+        },
+    ),
+    Construct(r"\bgather\(", {"01-event-loop": "| `asyncio.gather(a(), b())` |"}),
+    Construct(r"asyncio\.wait\(", {"01-event-loop": "| `asyncio.wait(tasks"}),
+    Construct(r"\.(done|cancelled)\(\)", {"01-event-loop": "| `task.done()`, `task"}),
+    Construct(r"asyncio\.Event", {"01-event-loop": "| `asyncio.Event` |"}),
+    Construct(r"asyncio\.Queue\b", {"01-event-loop": "| `asyncio.Queue` |"}),
+    Construct(r"asyncio\.Lock", {"01-event-loop": "| `asyncio.Lock` |"}),
+    Construct(r"async with", {"01-event-loop": "| `with`, `async with` |"}),
+    Construct(r"async for", {"01-event-loop": "| `async for` |"}),
+    Construct(r"QueueFull\b", {"04-backpressure-and-priorities": "raises `QueueFull`"}),
+    Construct(r"TaskGroup", {"07-cancellation-and-failure": "which does about that"}),
+    Construct(
+        r"async generator|AsyncIterator|anext\(",
+        {"09-streaming": "**async generator**: what an"},
+    ),
+    Construct(r"asyncio\.Condition", {"05-polling": "it compares under a lock"}),
+    Construct(
+        r"call_soon|run_forever", {"08-cleanup-and-frozen-time": "`call_soon` puts"}
+    ),
+    Construct(
+        r"run_in_executor",
+        {"12-outgrowing-one-machine": "(`run_in_executor` hands a function"},
+    ),
+    # The web's
+    Construct(r"\bASGI", {"00-tour": "**ASGI**: the form"}),
+    Construct(r"scope_of|receive_from|\breceive,", {"10-load": "**`scope`**, a dict"}),
+    Construct(
+        r"\bmiddleware\b(?!`|\.py)",
+        {
+            "06-rate-limiting": "**middleware** stands between",
+            "10-load": "the chain of **middleware**",
+        },
+    ),
+    Construct(r"lifespan", {"11-shutdown-and-faults": "**lifespan**: what an"}),
+    Construct(
+        r"asynccontextmanager",
+        {"11-shutdown-and-faults": "from which `asynccontextmanager` makes"},
+    ),
+    Construct(r"\b429\b", {"00-tour": "refused with a **429**"}),
+    Construct(
+        r"\b503\b",
+        {
+            "04-backpressure-and-priorities": "**503**, *service unavailable*",
+            "11-shutdown-and-faults": "503 stands for",
+        },
+    ),
+    Construct(r"\b202\b", {"00-tour": "**202 Accepted** says"}),
+    Construct(r"Retry-After", {"00-tour": "`Retry-After` how many seconds"}),
+    Construct(
+        r"Idempotency-Key",
+        {
+            "05-polling": "called **`Idempotency-Key`**",
+            "12-outgrowing-one-machine": "(An **`Idempotency-Key`** is",
+        },
+    ),
+    Construct(
+        r"loopback",
+        {
+            "10-load": "on loopback (this machine",
+            "11-shutdown-and-faults": "**loopback** (this machine",
+            "12-outgrowing-one-machine": "over loopback, the network inside",
+        },
+    ),
+    Construct(
+        r"Little's law",
+        {
+            "03-queue-and-workers": "says **L = λ·W**",
+            "04-backpressure-and-priorities": "(**Little's law**, of",
+            "08-cleanup-and-frozen-time": "(Little's law: what is inside",
+            "10-load": "**Little's law**: requests under way",
+            "12-outgrowing-one-machine": "under way = arrivals a second",
+        },
+    ),
+    Construct(r"jitter", {"04-backpressure-and-priorities": "a **jitter**"}),
+    Construct(r"\bp(50|99)\b", {"10-load": "**percentile**: a *p99*"}),
+    Construct(r"\bGIL\b", {"12-outgrowing-one-machine": "**GIL**: the lock"}),
+]
+
+
+@functools.cache
+def sources(lesson: str) -> list[str]:
+    """The text of each of its cells, without that of the imports.
+
+    They stand at the top, and say nothing yet.
+    """
+    texts = [cell.source for cell in refresh.read(lesson).cells]
+    return [re.sub(r"(?m)^(from|import) .*", "", text) for text in texts]
+
+
+def explained_at(construct: Construct, lesson: str) -> int | None:
+    """The cell of this lesson that explains it first, if one does."""
+    words = construct.explained.get(lesson)
+    if words is None:
+        return None
+    for position, text in enumerate(sources(lesson)):
+        if words in text:
+            return position
+    raise AssertionError(f"{lesson} does not say: {words!r}")
+
+
+def used_at(construct: Construct, lesson: str) -> int | None:
+    for position, text in enumerate(sources(lesson)):
+        if re.search(construct.used, text):
+            return position
+    return None
+
+
+@pytest.mark.parametrize("construct", CONSTRUCTS, ids=lambda each: each.used)
+def test_it_is_explained_before_it_is_used(construct: Construct) -> None:
+    lessons = refresh.names()
+    uses = {lesson: used_at(construct, lesson) for lesson in lessons}
+    assert any(position is not None for position in uses.values())
+
+    explained = {lesson: explained_at(construct, lesson) for lesson in lessons}
+    for lesson, used in uses.items():
+        if used is None:
+            continue
+        before = [first for first in FIRST if first < lesson]
+        if any(explained[first] is not None for first in before):
+            continue
+        here = explained[lesson]
+        assert here is not None, (
+            f"{lesson} uses it in cell {used}, and explains it nowhere"
+        )
+        assert here <= used, (
+            f"{lesson} uses it in cell {used}, and explains it in {here}"
+        )
