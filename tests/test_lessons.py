@@ -8,9 +8,10 @@ import functools
 import re
 from dataclasses import dataclass
 
+import nbformat
 import pytest
 
-from notebooks import refresh
+from notebooks import minutes, refresh
 
 # They come before the others, whose order is the reader's.
 FIRST = ["00-tour", "01-event-loop", "02-task-lifecycle"]
@@ -210,3 +211,26 @@ def test_it_is_explained_before_it_is_used(construct: Construct) -> None:
         assert here <= used, (
             f"{lesson} uses it in cell {used}, and explains it in {here}"
         )
+
+
+def test_the_minutes_are_those_that_are_counted() -> None:
+    page = (refresh.FOLDER / "README.md").read_text(encoding="utf-8")
+    assert minutes.with_minutes(page) == page
+
+    wished = re.sub(r"(\? \|) \d+ \|", r"\1 1 |", page)
+    assert wished != page
+    assert minutes.with_minutes(wished) == page
+
+
+def test_how_minutes_are_counted() -> None:
+    prose = "word " * 900 + "[a page](https://example.org/not/counted)"
+    question = "**Predict:** what comes?"
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell(prose),
+        nbformat.v4.new_markdown_cell(question),
+        nbformat.v4.new_code_cell("line\n\n" * 80),
+        nbformat.v4.new_code_cell("answer = 1\ncheck.answer(answer)"),
+    ]
+    # Six of words, four of code, half a one to predict, and five.
+    assert minutes.minutes_of(notebook) == 15
