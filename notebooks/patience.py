@@ -1,4 +1,4 @@
-"""Patience: ends what would run for ever on virtual time.
+"""Patience: ends what would run for ever, in a lesson or in a check.
 
 Rule: what never lets time pass is ended once its thread has worked for
 five seconds, or has idled for thirty. Honest work on a busy machine is
@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent import futures
 from pathlib import Path
 from types import FrameType
@@ -43,7 +43,7 @@ NOT_THEIRS = (
 
 
 class TimeStandsStillError(RuntimeError):
-    """A coroutine was ended since it never let virtual time pass."""
+    """Something never let virtual time pass, or never ended."""
 
 
 class _Interruption(BaseException):
@@ -79,6 +79,40 @@ def run_in_thread(
             raise
 
 
+def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
+    """Call ``function`` in this thread, and return what it returns.
+
+    Raises TimeStandsStillError, which names the line, once this thread
+    has worked for it for five seconds. What ``run_in_thread`` does for
+    it meanwhile is work of another thread.
+    """
+    thread = threading.current_thread()
+    returned = threading.Event()
+    lines: list[str] = []
+
+    def watch() -> None:
+        begun = _worked(thread)
+        while not returned.wait(LOOK):
+            if _worked(thread) - begun > WORK:
+                frame = sys._current_frames().get(thread.ident or 0)
+                lines.append(_line_of([_outwards(frame)]))
+                _interrupt(thread)
+                return
+
+    watcher = threading.Thread(target=watch, name="watcher", daemon=True)
+    watcher.start()
+    try:
+        try:
+            return function(argument)
+        finally:
+            returned.set()
+            watcher.join()
+    except _Interruption:
+        raise TimeStandsStillError(
+            f"it does not end: {lines.pop()} is run again and again."
+        ) from None
+
+
 class _Run(Generic[T]):
     """A thread that runs the loop until ``coroutine`` has ended."""
 
@@ -101,16 +135,16 @@ class _Run(Generic[T]):
     def result(self) -> T:
         """Wait for it, as long as virtual time passes."""
         seen = self.loop.time()
-        worked = self._worked()
+        worked = _worked(self.thread)
         looked = time.perf_counter()
         while not self._ended_within(LOOK):
             if self.loop.time() != seen:
                 seen = self.loop.time()
-                worked = self._worked()
+                worked = _worked(self.thread)
                 looked = time.perf_counter()
                 continue
 
-            work = self._worked() - worked
+            work = _worked(self.thread) - worked
             if work > WORK:
                 self._give_up("is run again and again, and never sleeps")
             if work < LOOK and time.perf_counter() - looked > IDLE:
@@ -121,6 +155,7 @@ class _Run(Generic[T]):
     def end(self) -> None:
         """End it, wherever it is."""
         cancelled = threading.Event()
+        tasks = asyncio.all_tasks(self.loop) - self.before
 
         def cancel() -> None:
             self.task.cancel()
@@ -130,9 +165,7 @@ class _Run(Generic[T]):
         # goes on all the same, is interrupted in the middle of a line.
         self.loop.call_soon_threadsafe(cancel)
         if not cancelled.wait(LOOK) or not self._ended_within(UNWIND / 5):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(self.thread.ident or 0), ctypes.py_object(_Interruption)
-            )
+            _interrupt(self.thread)
         if not self._ended_within(UNWIND):
             raise RuntimeError(
                 "this is inside one long call, which nothing ends: restart the kernel."
@@ -141,6 +174,10 @@ class _Run(Generic[T]):
         # What it had begun must not go on in the next cell.
         for task in asyncio.all_tasks(self.loop) - self.before:
             task.cancel()
+        # Else asyncio says at some time that nobody looked.
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()
 
     def _give_up(self, fault: str) -> None:
         line = self._line()
@@ -151,24 +188,34 @@ class _Run(Generic[T]):
         done, _ = futures.wait([self.done], seconds)
         return bool(done)
 
-    def _worked(self) -> float:
-        """Seconds of processor time that the thread has had."""
-        if not hasattr(time, "pthread_getcpuclockid") or not self.thread.is_alive():
-            return time.process_time()
-        assert self.thread.ident is not None
-        return time.clock_gettime(time.pthread_getcpuclockid(self.thread.ident))
-
     def _line(self) -> str:
         """The innermost line that a learner has written."""
         frame = sys._current_frames().get(self.thread.ident or 0)
-        stacks: list[Iterable[FrameType]] = [_outwards(frame)]
         tasks = sorted(asyncio.all_tasks(self.loop), key=_waits)
-        stacks += [_awaited(task) for task in tasks]
-        for stack in stacks:
-            for each in stack:
-                if _is_theirs(each):
-                    return _text_of(each)
-        return "something"
+        return _line_of([_outwards(frame), *map(_awaited, tasks)])
+
+
+def _worked(thread: threading.Thread) -> float:
+    """Seconds of processor time that the thread has had."""
+    if not hasattr(time, "pthread_getcpuclockid") or not thread.is_alive():
+        return time.process_time()
+    assert thread.ident is not None
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Interruption)
+    )
+
+
+def _line_of(stacks: Iterable[Iterable[FrameType]]) -> str:
+    """The first line in these stacks that a learner has written."""
+    for stack in stacks:
+        for frame in stack:
+            if _is_theirs(frame):
+                return _text_of(frame)
+    return "something"
 
 
 def _is_theirs(frame: FrameType) -> bool:

@@ -25,7 +25,7 @@ import httpx
 import nbformat
 import pytest
 
-from notebooks import checks, refresh
+from notebooks import checks, patience, refresh
 from tests.helpers import project_root
 
 pytestmark = pytest.mark.slow
@@ -380,8 +380,8 @@ def test_a_check_accepts_the_solution_and_tells_wrong_answers(
     key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module, _, name = key.partition(".")
-    solution = getattr(importlib.import_module(f"notebooks.solutions.{module}"), name)
-    getattr(importlib.import_module(f"notebooks.checks.{module}"), name)(solution)
+    check = getattr(importlib.import_module(f"notebooks.checks.{module}"), name)
+    check(solution_of(key))
     right = re.fullmatch(r"Right\. ([A-Z].+\.)\n", capsys.readouterr().out)
     assert right
     assert len(right[1].split()) <= 25
@@ -393,6 +393,83 @@ def test_a_check_accepts_the_solution_and_tells_wrong_answers(
         assert complaint is not None, answer
         assert words in complaint
         assert str(Path.cwd()) not in complaint
+
+
+async def nothing_async(*arguments: object) -> None:
+    """What a learner may leave of an answer."""
+
+
+def nothing_plain(*arguments: object) -> None:
+    """The same."""
+
+
+def never_ends(*arguments: object) -> None:
+    while True:
+        pass
+
+
+# What fits no exercise, and comes of a misunderstanding or a slip.
+SLIPS = {
+    "number": 5,
+    "nothing": None,
+    "text": "5",
+    "one": (5,),
+    "texts": ("5", "6"),
+    "many": (1, 2, 3, 4),
+    "set": {1, 2},
+    "dots": ...,
+    "async def": nothing_async,
+    "def": nothing_plain,
+    "never ends": never_ends,
+    "class": int,
+}
+RAW = r"cannot unpack|not enough values|too many values|argument of type|Ellipsis|<cor"
+
+
+def solution_of(key: str) -> Any:
+    module, _, name = key.partition(".")
+    return getattr(importlib.import_module(f"notebooks.solutions.{module}"), name)
+
+
+@pytest.mark.parametrize(
+    ("key", "slip"),
+    [
+        (key, name)
+        for key in sorted(checks.CHECKS)
+        for name, slip in SLIPS.items()
+        if callable(slip) == callable(solution_of(key))
+    ],
+)
+def test_a_slip_is_told_in_words_and_hangs_nothing(
+    key: str, slip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "WORK", 0.05)
+    monkeypatch.setattr(patience, "LOOK", 0.01)
+    complaint = checks.CHECKS[key](SLIPS[slip])
+    assert complaint is not None
+    assert not re.search(RAW, complaint), complaint
+    if not callable(SLIPS[slip]):
+        assert re.match("give |put |not 5|that would be a wall|.* none of ", complaint)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (5, "give both numbers, like (3, 5), not 5."),
+        ((5,), "give both numbers, like (3, 5), not 1 of them."),
+        (("5", "6"), "give both numbers, like (3, 5); '5' is none."),
+        ((5, ...), "put two numbers in place of the dots."),
+    ],
+)
+def test_a_pair_is_asked_for(answer: object, words: str) -> None:
+    for key in ("tour.requests", "workers.makespans", "load.little"):
+        assert checks.CHECKS[key](answer) == words
+
+
+def test_an_async_def_in_place_of_a_plain_one_is_told() -> None:
+    complaint = checks.CHECKS["ratelimit.hit"](nothing_async)
+    assert complaint is not None
+    assert "write a plain def" in complaint
 
 
 def test_what_a_learner_sees(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ The limits are made short: what is tested is who is ended, not when.
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import threading
 import time
@@ -194,6 +195,28 @@ def test_a_check_says_what_a_learner_reads(capsys: pytest.CaptureFixture[str]) -
 
     said = capsys.readouterr().out
     assert said.startswith("Not yet: no time passes: line ")
+
+
+def test_a_check_that_never_ends_is_ended_and_its_line_is_named() -> None:
+    def turns(answer: int) -> None:
+        while True:
+            answer += 1  # turns
+
+    with pytest.raises(lab.TimeStandsStillError, match="it does not end: line") as told:
+        patience.run_bounded(turns, 0)
+    assert re.search(r"`(answer \+= 1  # turns|while True:)`", str(told.value))
+    assert patience.run_bounded(str, 5) == "5"
+
+
+def test_a_check_is_not_ended_for_what_it_has_done_in_virtual_time() -> None:
+    async def work() -> None:
+        for _ in range(20):
+            ends = time.thread_time() + 0.02
+            while time.thread_time() < ends:
+                pass
+            await asyncio.sleep(1)
+
+    assert patience.run_bounded(lambda _: lab.run(work()), None) is None
 
 
 def slow_app() -> tuple[FastAPI, list[str]]:

@@ -8,29 +8,50 @@ reads; ``exercise`` makes them printed lines.
 
 import asyncio
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
-from notebooks.patience import TimeStandsStillError
+from notebooks.patience import TimeStandsStillError, run_bounded
 from taskmanager.task import TaskDict
 
 # By "module.name": what gives the complaint about an answer, or None.
 CHECKS: dict[str, Callable[[Any], str | None]] = {}
 
+# What is to be given where so many numbers are asked for.
+ASKED = {
+    1: "one number, like 3",
+    2: "both numbers, like (3, 5)",
+    3: "all three numbers, like (3, 5, 7)",
+    7: "all seven numbers, in a list",
+}
+WORDS = {
+    2: "two",
+    3: "three",
+    7: "seven",
+}
+# What asyncio and Python say of what an async def would have given.
+NO_COROUTINE = [
+    "can't be used in 'await' expression",
+    "a coroutine was expected",
+    "awaitable is required",
+]
+
 
 def exercise(
-    more: str,
+    more: str, *, plain: bool = False
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Turn a function that asserts into one that prints.
 
     It prints "Right." and ``more``, a sentence that says why or what to
-    try next, or "Not yet: ...".
+    try next, or "Not yet: ...". ``plain``: the answer is a plain def.
     """
 
     def printing(check: Callable[[Any], None]) -> Callable[[Any], None]:
         module = check.__module__.rpartition(".")[2]
-        complaint = functools.partial(_complaint, check)
+        complaint = functools.partial(_complaint, check, plain)
         CHECKS[f"{module}.{check.__name__}"] = complaint
 
         @functools.wraps(check)
@@ -46,7 +67,25 @@ def exercise(
     return printing
 
 
-def _complaint(check: Callable[[Any], None], answer: Any) -> str | None:
+def numbers_of(answer: Any, count: int) -> tuple[float, ...]:
+    """The numbers of an answer that is to have so many.
+
+    Asserts that it has them, whatever a learner has written.
+    """
+    dots = "a number" if count == 1 else f"{WORDS[count]} numbers"
+    given = (answer,) if count == 1 or answer is ... else answer
+    assert isinstance(given, tuple | list), f"give {ASKED[count]}, not {answer!r:.40}."
+    assert ... not in given, f"put {dots} in place of the dots."
+    assert len(given) == count, f"give {ASKED[count]}, not {len(given)} of them."
+
+    for each in given:
+        assert isinstance(each, Real), f"give {ASKED[count]}; {each!r:.40} is none."
+    return tuple(given)
+
+
+def _complaint(check: Callable[[Any], None], plain: bool, answer: Any) -> str | None:
+    if plain and inspect.iscoroutinefunction(answer):
+        return "it is an async def, so a call of it runs nothing: write a plain def."
     # What was not awaited is told in our own words.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "coroutine .* was never awaited")
@@ -55,7 +94,7 @@ def _complaint(check: Callable[[Any], None], answer: Any) -> str | None:
 
 def _fault_of(check: Callable[[Any], None], answer: Any) -> str | None:
     try:
-        check(answer)
+        run_bounded(check, answer)
     except AssertionError as error:
         return str(error)
     except (TimeoutError, asyncio.TimeoutError):
@@ -74,8 +113,10 @@ def _hint(error: Exception) -> str:
         return (
             ". A call of an async def gives a coroutine, which runs when you await it."
         )
-    if "can't be used in 'await' expression" in text:
+    if any(words in text for words in NO_COROUTINE):
         return ". Is it a plain def? Write async def."
+    if "object is not callable" in text:
+        return ". Give the function or the class itself, by its name."
     if isinstance(error, KeyError) and error.args[0] in TaskDict.__annotations__:
         return ". A refusal (429, 503) is no task: look at response.status_code first."
     return ""

@@ -167,7 +167,8 @@ def all_or_nothing(answer: Any) -> None:
 
 @exercise(
     "The first case that fits is taken, so the narrow classes stand before OSError, "
-    "of which the builtin TimeoutError is one."
+    "of which the builtin TimeoutError is one.",
+    plain=True,
 )
 def classify(answer: Any) -> None:
     for error, code, hint in (
@@ -194,5 +195,6 @@ def classify(answer: Any) -> None:
 def _how(end: Any) -> str:
     """What an answer does in the end, for a sentence about it."""
     if isinstance(end, BaseException):
-        return f"raises {type(end).__name__}"
+        said = f": {end}" if str(end) else ""
+        return f"raises {type(end).__name__}{said}"
     return f"returns {end!r:.60}"

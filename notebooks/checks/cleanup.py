@@ -52,7 +52,8 @@ class _Watched(deque[Pair]):
 
 @exercise(
     "They stand in the order finished, so the first that stays ends the sweep, which "
-    "costs only what it removes."
+    "costs only what it removes.",
+    plain=True,
 )
 def forget(answer: Any) -> None:
     def left(now: float) -> set[str]:
@@ -95,7 +96,8 @@ def forget(answer: Any) -> None:
 
 @exercise(
     "The clock jumps only where nothing is ready, and exactly to the next timer, so "
-    "ten minutes cost nothing."
+    "ten minutes cost nothing.",
+    plain=True,
 )
 def select(answer: Any) -> None:
     def turn(

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from notebooks import lab
-from notebooks.checks import exercise
+from notebooks.checks import exercise, numbers_of
 
 
 @exercise(
@@ -12,10 +12,7 @@ from notebooks.checks import exercise
     "and for what has ended already it does not even do that."
 )
 def ends(answer: Any) -> None:
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise AssertionError("give a pair of numbers, such as (1, 2).")
-    assert ... not in answer, "put two numbers in place of the dots."
-    first, second = answer
+    first, second = numbers_of(answer, 2)
     assert first != 7, (
         "first ends before 7 s: create_task begins the job of 4 s, and does not wait "
         "for it."

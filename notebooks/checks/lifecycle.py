@@ -31,6 +31,10 @@ IMPOSSIBLE = {
     "always queued, and 3 is always terminal."
 )
 def never(answer: Any) -> None:
+    assert answer is not ..., "put letters in place of the dots, in braces."
+    assert isinstance(answer, set | frozenset | list | tuple | str), (
+        f"give a set of letters, like {{'A', 'C'}}, not {answer!r:.40}."
+    )
     assert ... not in set(answer), "put letters in place of the dots."
     letters = {str(letter).upper() for letter in answer}
     unknown = sorted(letters - set(POSSIBLE) - set(IMPOSSIBLE))
@@ -46,7 +50,8 @@ def never(answer: Any) -> None:
 
 @exercise(
     "The table is asked before anything changes, so a refused move leaves the record "
-    "as it was."
+    "as it was.",
+    plain=True,
 )
 def change(answer: Any) -> None:
     moves = product((status.value for status in TaskStatus), repeat=2)
@@ -69,9 +74,7 @@ def change(answer: Any) -> None:
 def _check_allowed(
     move: str, record: dict[str, Any], new: str, refusal: Exception | None
 ) -> None:
-    assert refusal is None, (
-        f"{move} is allowed, but it raises {type(refusal).__name__}."
-    )
+    assert refusal is None, f"{move} is allowed, but it raises {refusal!r}."
     status = record.get("status")
     assert status == new, f"{move} is allowed, but the record says {status!r} after it."
     version = record.get("version")

@@ -3,7 +3,7 @@
 from math import isclose
 from typing import Any
 
-from notebooks.checks import exercise
+from notebooks.checks import exercise, numbers_of
 
 
 @exercise(
@@ -11,8 +11,7 @@ from notebooks.checks import exercise
     "waits: latency is connections over rate."
 )
 def little(answer: Any) -> None:
-    assert ... not in answer, "put two numbers in place of the dots."
-    latency, connections = answer
+    latency, connections = numbers_of(answer, 2)
     assert not isclose(latency, 0.05), "0.05 is the latency in seconds; give it in ms."
     assert isclose(latency, 50), (
         f"not {latency} ms: the 200 under way are 4,000 a second times the latency."
@@ -24,7 +23,8 @@ def little(answer: Any) -> None:
 
 @exercise(
     "Both numbers of a round meet the same machine, and the median does not care "
-    "about one disturbed round."
+    "about one disturbed round.",
+    plain=True,
 )
 def ratio(answer: Any) -> None:
     def found(ours: list[float], reference: list[float]) -> float:
@@ -61,7 +61,8 @@ def ratio(answer: Any) -> None:
 
 @exercise(
     "A closed loop does not ask while it waits, so it leaves out the very requests "
-    "that would have waited."
+    "that would have waited.",
+    plain=True,
 )
 def corrected(answer: Any) -> None:
     def found(latencies: list[float], interval: float) -> list[float]:

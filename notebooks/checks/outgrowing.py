@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from notebooks import lab
-from notebooks.checks import exercise
+from notebooks.checks import exercise, numbers_of
 from taskmanager import Settings, TaskManager
 from taskmanager.task import Task
 
@@ -19,8 +19,7 @@ from taskmanager.task import Task
     "where nothing may be busy for more than half."
 )
 def sizing(answer: Any) -> None:
-    assert ... not in answer, "put three numbers in place of the dots."
-    cores, gigabytes, processes = answer
+    cores, gigabytes, processes = numbers_of(answer, 3)
 
     assert cores != 600, (
         "600 cores would be busy all of their time; give them twice the room."
@@ -51,7 +50,8 @@ def sizing(answer: Any) -> None:
 
 @exercise(
     "Every proxy sends a client to the same shard, so one shard sees all of its "
-    "requests and can count them."
+    "requests and can count them.",
+    plain=True,
 )
 def shard_of(answer: Any) -> None:
     def found(address: str, shards: int = 4) -> int:

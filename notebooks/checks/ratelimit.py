@@ -4,7 +4,7 @@ import random
 from collections import deque
 from typing import Any
 
-from notebooks.checks import exercise
+from notebooks.checks import exercise, numbers_of
 
 
 @exercise(
@@ -12,8 +12,7 @@ from notebooks.checks import exercise
     "refill a minute add up to five."
 )
 def bursts(answer: Any) -> None:
-    assert ... not in answer, "put three numbers in place of the dots."
-    fixed, log, bucket = answer
+    fixed, log, bucket = numbers_of(answer, 3)
 
     assert fixed == 10, (
         f"not {fixed} with a fixed window: five just before a full minute, and five "
@@ -54,7 +53,8 @@ class _Times(deque[float]):
 
 @exercise(
     "Exactness is paid for in memory: one time for each accepted request in the "
-    "window, and never more than the limit."
+    "window, and never more than the limit.",
+    plain=True,
 )
 def hit(answer: Any) -> None:
     times = _Times()
@@ -114,7 +114,8 @@ def _try_at_random(answer: Any) -> None:
 
 @exercise(
     "There is room again when the oldest request leaves the window, so a client that "
-    "waits just so long is accepted."
+    "waits just so long is accepted.",
+    plain=True,
 )
 def wait(answer: Any) -> None:
     for times in (_Times(), _Times([0.0])):

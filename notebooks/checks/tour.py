@@ -3,7 +3,7 @@
 from typing import Any
 
 from notebooks import lab
-from notebooks.checks import exercise
+from notebooks.checks import exercise, numbers_of
 
 # A task of 15 s.
 SUBMISSION = {
@@ -14,8 +14,7 @@ SUBMISSION = {
 
 @exercise("Polling pays for every second of the wait, long polls only for every ten.")
 def requests(answer: Any) -> None:
-    assert ... not in answer, "put two numbers in place of the dots."
-    polled, long_polled = answer
+    polled, long_polled = numbers_of(answer, 2)
     assert polled != 15, "that leaves out the submission itself."
     assert polled == 16, (
         f"not {polled} by polling: one submission, and a poll at each of 15 seconds."

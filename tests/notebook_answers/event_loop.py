@@ -7,7 +7,7 @@ import asyncio
 
 WRONG: dict[str, list[tuple[object, str]]] = {
     "ends": [
-        (4, "a pair of numbers"),
+        (4, "give both numbers, like (3, 5)"),
         ((..., 7), "in place of the dots"),
         ((7, 7), "does not wait for it"),
         ((3, 7), "has yet to await slow"),
