@@ -98,7 +98,7 @@ def _folded(output: Any) -> Any:
     """The same output, to be opened with a click.
 
     JupyterLab, VS Code and nbviewer show HTML so; the metadata by which
-    a cell can be folded is for JupyterLab alone. Whoever runs the cell
+    a cell can be folded is for JupyterLab alone. A learner that runs it
     sees a plain output.
     """
     if "image/svg+xml" in output.get("data", {}):

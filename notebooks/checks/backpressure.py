@@ -85,7 +85,7 @@ class _FullAtTimes:
         self.accepted = 0
 
     async def serve(self, request: httpx.Request) -> httpx.Response:
-        # So that time moves, whoever asks without a pause.
+        # So that time moves even if the answer asks without a pause.
         await asyncio.sleep(self.TAKES)
         now = lab.now() - self.begun
         self.times.append(now)

@@ -92,8 +92,8 @@ class _Ended:
 
 
 @exercise(
-    "Whoever awaits it knows that nothing is left running when it returns or raises; "
-    "this is called structured concurrency."
+    "When it returns or raises, nothing that it began is left running; this is called "
+    "structured concurrency."
 )
 def all_or_nothing(answer: Any) -> None:
     log: list[str] = []

@@ -63,7 +63,8 @@ async def _changes(task: Any) -> None:
         second = ask(1)
         told = await after(1000, first)
         assert told == "nothing", (
-            f"who has seen version 1 is told {told} before anything has changed."
+            f"a client that has seen version 1 is told {told} before anything has "
+            "changed."
         )
 
         not_run_yet = ask(1)
@@ -82,22 +83,23 @@ async def _changes(task: Any) -> None:
 
         told = await after(1, ask(1))
         assert told == 2, (
-            f"who saw version 1 and asks after the change is told {told}, though there "
-            "is news."
+            f"a client that saw version 1 and asks after the change is told {told}, "
+            "though there is news."
         )
 
         question = ask(2)
         told = await after(1000, question)
         assert told == "nothing", (
-            f"who has seen version 2 is told {told}, though nothing has changed since."
+            f"a client that has seen version 2 is told {told}, though nothing has "
+            "changed since."
         )
 
         task.change()
         task.change()
         told = await after(1, question)
         assert told == 4, (
-            f"after two more changes, who saw version 2 is told {told}, not 4, the "
-            "latest version."
+            f"after two more changes, a client that saw version 2 is told {told}, not "
+            "4, the latest version."
         )
     finally:
         for question in questions:

@@ -107,7 +107,7 @@ def gone_after(answer: Any) -> None:
     )
 
     assert ours != 2, (
-        "2 s is the promise; with nobody who reads slowly, nothing takes that long."
+        "2 s is the promise; with no slow reader, nothing takes that long."
     )
     assert ours == 0, (
         f"not {ours}: ours answers all polls at the signal, and then has nothing to "

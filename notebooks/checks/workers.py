@@ -32,8 +32,8 @@ def makespans(answer: Any) -> None:
         "begin?"
     )
     assert workers == 40, (
-        f"not {workers} s on two workers: draw a row for each; whoever is free takes "
-        "the next task."
+        f"not {workers} s on two workers: draw a row for each; the free one "
+        "takes the next task."
     )
 
 
@@ -51,7 +51,7 @@ def run_all(answer: Any) -> None:
     assert found.most <= 5, f"it runs {found.most} jobs at once on 5 workers."
     assert found.most > 1, "it runs one job after the other."
     assert seconds < 60, (
-        f"ten jobs take {seconds:.0f} s, as in batches: whoever is free must take the "
+        f"ten jobs take {seconds:.0f} s, as in batches: a free worker must take the "
         "next."
     )
     assert seconds < 35.1, f"ten jobs take {seconds:.0f} s on 5 workers, not 35."

@@ -12,7 +12,7 @@ WRONG: dict[str, list[tuple[object, str]]] = {
         ((40, 40), "not 40 s in batches"),
         ((60, 40), "the slower of its tasks"),
         ((45, 30), "when does the last task begin"),
-        ((45, 35), "whoever is free"),
+        ((45, 35), "the free one"),
     ],
     "wait_and_busy": [
         ((0.5, 4), "in seconds"),
