@@ -1,5 +1,5 @@
 """The notebooks, and what they share.
 
-That is ``lab``, ``checks`` of the exercises, ``solutions``, and
-``refresh``.
+That is ``lab``, with its ``patience``; ``checks`` of the exercises, and
+``solutions``; and two commands, ``refresh`` and ``minutes``.
 """

@@ -426,6 +426,12 @@ SLIPS = {
 RAW = r"cannot unpack|not enough values|too many values|argument of type|Ellipsis|<cor"
 
 
+def kind(answer: object) -> str:
+    if isinstance(answer, type):
+        return "class"
+    return "function" if callable(answer) else "value"
+
+
 def solution_of(key: str) -> Any:
     module, _, name = key.partition(".")
     return getattr(importlib.import_module(f"notebooks.solutions.{module}"), name)
@@ -437,7 +443,7 @@ def solution_of(key: str) -> Any:
         (key, name)
         for key in sorted(checks.CHECKS)
         for name, slip in SLIPS.items()
-        if callable(slip) == callable(solution_of(key))
+        if kind(slip) == kind(solution_of(key))
     ],
 )
 def test_a_slip_is_told_in_words_and_hangs_nothing(
