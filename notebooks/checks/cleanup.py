@@ -41,6 +41,10 @@ class _Watched(deque[Pair]):
         self._look(0)
         return super().__len__()
 
+    def __bool__(self) -> bool:
+        # Up to Python 3.10, a deque does not ask for its length here.
+        return len(self) > 0
+
     def popleft(self) -> Pair:
         self._look()
         return super().popleft()
