@@ -82,7 +82,12 @@ def test_it_is_ended_and_its_line_is_named(function: Any, line: str) -> None:
     assert lab.run(asyncio.sleep(600, "slept")) == "slept"
 
 
-def test_work_that_is_long_and_lets_time_pass_is_not_ended() -> None:
+def test_work_that_is_long_and_lets_time_pass_is_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A busy machine makes it wait.
+    monkeypatch.setattr(patience, "IDLE", 60)
+
     async def work() -> str:
         for _ in range(20):
             ends = time.thread_time() + 0.02
@@ -208,7 +213,11 @@ def test_a_check_that_never_ends_is_ended_and_its_line_is_named() -> None:
     assert patience.run_bounded(str, 5) == "5"
 
 
-def test_a_check_is_not_ended_for_what_it_has_done_in_virtual_time() -> None:
+def test_a_check_is_not_ended_for_what_it_has_done_in_virtual_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "IDLE", 60)
+
     async def work() -> None:
         for _ in range(20):
             ends = time.thread_time() + 0.02
