@@ -336,7 +336,7 @@ plt.rcParams.update(STYLE)
 def _described(figure: Figure) -> tuple[str, dict[str, str]]:
     """A picture as SVG that says in words what it shows, twice.
 
-    Once in itself, and once beside it, where nbconvert looks.
+    Once in itself, and once in the metadata of the output.
     """
     from IPython.core import pylabtools
 
