@@ -3,7 +3,7 @@
 An application, clients with an address, a clock that jumps, pictures;
 and a real server, for the notebooks that measure.
 
-``import lab`` in a notebook, or at the root of the project, and ``from
+``import lab`` in a notebook, whose folder is this one, and ``from
 notebooks import lab`` give one module, with one clock.
 
 Rules: ``run`` executes a coroutine on virtual time, so that a task of

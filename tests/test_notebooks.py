@@ -202,8 +202,7 @@ print(lab is second, second.now())
     [
         # VS Code and nbclient start in the folder of the notebook.
         ("notebooks", ONE_MODULE),
-        # So do some editors, and their settings allow it in VS Code.
-        (".", ONE_MODULE),
+        # A program that stands in the root of the project.
         (".", OTHER_WAY_ROUND),
     ],
 )
