@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
+from pydantic_core import from_json
 from starlette.types import ASGIApp, Message
 
 from benchmarks.harness import CheckFailedError
@@ -338,6 +340,106 @@ async def hammer(
     finally:
         for _, writer in streams:
             writer.close()
+
+
+# Jobs: from handing one in to its known result
+
+
+class Job(NamedTuple):
+    """What a client sends and expects, for one job."""
+
+    number: int
+    message: bytes
+    result: dict[str, int]
+
+
+@dataclass
+class Known:
+    """Jobs whose results are known, and what that took."""
+
+    # From sending a job to the answer with its result, in ms.
+    latencies: list[float] = field(default_factory=list)
+    # Of these, known within the time.
+    in_time: int = 0
+    requests: int = 0
+
+
+async def do_jobs(
+    port: int,
+    jobs: Iterator[Job],
+    *,
+    clients: int,
+    seconds: float,
+    query: str = "",
+    pause: float = 0.0,
+) -> Known:
+    """Have each client do one job after the other, for some seconds.
+
+    It sends a job, then asks for its result until that is known, with a
+    pause after each answer that does not have it. Its last job is
+    waited for. Raises CheckFailedError where a result is wrong, or
+    takes long.
+    """
+    known = Known()
+    opening = [asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
+    streams = await asyncio.gather(*opening)
+    end = time.perf_counter() + seconds
+
+    async def client(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while time.perf_counter() < end:
+            job = next(jobs)
+            sent = time.perf_counter()
+            requests = await _until_known(reader, writer, job, query, pause)
+            now = time.perf_counter()
+
+            known.latencies.append((now - sent) * 1000)
+            known.requests += requests
+            known.in_time += now < end
+
+    try:
+        await asyncio.gather(*(client(*stream) for stream in streams))
+        return known
+    finally:
+        for _, writer in streams:
+            writer.close()
+
+
+async def _until_known(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    job: Job,
+    query: str,
+    pause: float,
+) -> int:
+    """Do one job; the number of requests that it took."""
+    writer.write(job.message)
+    answer = await read_response(reader)
+    if answer.status != 202:
+        raise CheckFailedError(f"a job was answered {answer}")
+
+    task = from_json(answer.body)
+    ask = http_request("GET", f"/tasks/{task['task_id']}{query}")
+    end = time.perf_counter() + PATIENCE
+    requests = 1
+    while True:
+        writer.write(ask)
+        answer = await read_response(reader)
+        requests += 1
+        task = from_json(answer.body)
+        if task.get("result") is not None:
+            break
+
+        if answer.status != 200 or time.perf_counter() > end:
+            raise CheckFailedError(f"a job was answered {answer}")
+        if pause:
+            await asyncio.sleep(pause)
+
+    right = task["status"] == "completed" and task["result"] == job.result
+    if not right:
+        raise CheckFailedError(f"{job} was answered {answer}")
+    return requests
 
 
 # By wrk, where it is installed
