@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import load
 from benchmarks.harness import Bench
-from benchmarks.processes import PATIENCE, Program, Programs, free_port, programs
+from benchmarks.processes import Program, Programs, free_port, programs
 
 # Another checkout of this project, to be measured as well.
 BESIDE = os.environ.get("BENCHMARKS_BESIDE")
@@ -41,7 +40,7 @@ _POLLS = 0.01
 
 @dataclass(frozen=True)
 class Contestant:
-    """A way to have jobs done, and how a client learns their results."""
+    """A way to have jobs done, and to learn of their results."""
 
     name: str
     # A module of benchmarks.alternatives; taskmanager has none.
@@ -98,11 +97,10 @@ class Contestant:
         body: dict[str, object] = {"numbers": numbers, "seconds": seconds}
         if self.ours:
             body = {"task_type": "compute_sum", "parameters": {"numbers": numbers}}
-        message = load.http_request("POST", "/tasks", json.dumps(body).encode())
-        return load.Job(number, message, {"sum": number + 3})
+        return load.Job(number, json.dumps(body).encode(), {"sum": number + 3})
 
-    def jobs(self, seconds: float = 0.0) -> Iterator[load.Job]:
-        return (self.job(number, seconds) for number in itertools.count())
+    def jobs(self, seconds: float = 0.0, first: int = 0) -> Iterator[load.Job]:
+        return (self.job(number, seconds) for number in itertools.count(first))
 
 
 class Running:
@@ -113,16 +111,18 @@ class Running:
         contestant: Contestant,
         together: Programs,
         seconds: float,
-        settings: dict[str, object],
+        noted: bool,
     ) -> None:
         self.contestant = contestant
         self.programs = together
+        # Where each run of a job is noted, if it is.
         self.notes = together.folder / "notes"
 
         # The engine's sum takes five simulated seconds.
-        of_job: dict[str, object] = {**SETTINGS, "work_scale": seconds / 5, **settings}
-        self._variables = load.environment(**of_job)
+        self._variables = load.environment(**SETTINGS, work_scale=seconds / 5)
         self._variables |= contestant.variables
+        if noted:
+            self._variables["JOB_NOTES"] = str(self.notes)
         self._variables["ALTERNATIVE"] = contestant.module
         if contestant.durable:
             self._start_redis()
@@ -132,9 +132,26 @@ class Running:
         self.web = self.start_web()
         self.worker = self.start_worker() if contestant.durable else None
 
-    def note_runs(self) -> None:
-        """Have each run of a job noted, by what is started from now."""
-        self._variables["JOB_NOTES"] = str(self.notes)
+    async def do_jobs(
+        self, jobs: Iterator[load.Job], clients: int, seconds: float
+    ) -> load.Known:
+        """Have clients do jobs, for some seconds."""
+        return await load.do_jobs(
+            self.port,
+            jobs,
+            clients=clients,
+            seconds=seconds,
+            query=self.contestant.query,
+            pause=self.contestant.pause,
+        )
+
+    async def until_started(self, jobs: Iterator[load.Job]) -> int:
+        """Wait for a first result; how many jobs were lost before."""
+        for lost in range(10):
+            with contextlib.suppress(load.JobUndoneError):
+                await self.do_jobs(jobs, 1, 0.001)
+                return lost
+        raise RuntimeError(f"{self.contestant.name} loses every job")
 
     def start_web(self) -> Program:
         target = "main:app"
@@ -183,11 +200,15 @@ _PYTHON = [sys.executable, "-m"]
 
 @contextlib.contextmanager
 def running(
-    contestant: Contestant, seconds: float = 0.0, **settings: object
+    contestant: Contestant, seconds: float = 0.0, *, noted: bool = False
 ) -> Iterator[Running]:
-    """Start a contestant, whose jobs take so long; end it."""
+    """Start a contestant, and end it.
+
+    ``seconds`` is what the engine's jobs take; others are told so with
+    each.
+    """
     with programs() as together:
-        yield Running(contestant, together, seconds, settings)
+        yield Running(contestant, together, seconds, noted)
 
 
 def present(bench: Bench, contestants: list[Contestant]) -> list[Contestant]:
@@ -209,7 +230,7 @@ def present(bench: Bench, contestants: list[Contestant]) -> list[Contestant]:
 
 
 BACKGROUND = Contestant(
-    "BackgroundTasks, slowapi", "background_tasks", needs=("slowapi",)
+    "BackgroundTasks, slowapi's decorators", "background_tasks", needs=("slowapi",)
 )
 SAQ = Contestant(
     "SAQ",

@@ -210,6 +210,8 @@ class Bench:
         what: str,
         contestants: Mapping[str, Callable[[], Awaitable[T]]],
         rounds: int | None = None,
+        *,
+        warm_up: bool = True,
     ) -> dict[str, list[T]]:
         """Let each warm up once, then run all in turn, A B A B.
 
@@ -218,7 +220,7 @@ class Bench:
         rounds = rounds or ROUNDS[self.size]
         given: dict[str, list[T]] = {name: [] for name in contestants}
 
-        if self.size != "quick":
+        if warm_up and self.size != "quick":
             for name, sample in contestants.items():
                 self.say(f"{name}, warm-up")
                 await _take(sample)

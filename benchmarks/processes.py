@@ -119,7 +119,7 @@ class Programs:
     def start(
         self, command: list[str], variables: dict[str, str], root: Path
     ) -> Program:
-        """Start a program in a folder, with these as its environment."""
+        """Start a program in this folder and environment."""
         program = Program(command, variables, root, self.folder)
         self._running.append(program)
         self._tell("started", program)

@@ -9,7 +9,7 @@ import uuid
 
 from fastapi import BackgroundTasks, HTTPException, Request
 
-from benchmarks.alternatives.front import LIMIT, Answer, Work, limited_app, limiter
+from benchmarks.alternatives.front import Answer, Work, limited, limited_app
 from benchmarks.alternatives.job import WORKERS, add_up
 
 app = limited_app()
@@ -25,7 +25,7 @@ async def run(answer: Answer, work: Work) -> None:
 
 
 @app.post("/tasks", status_code=202)
-@limiter.limit(LIMIT)
+@limited
 async def submit_task(
     request: Request, work: Work, background: BackgroundTasks
 ) -> Answer:
@@ -36,7 +36,7 @@ async def submit_task(
 
 
 @app.get("/tasks/{task_id}")
-@limiter.limit(LIMIT)
+@limited
 async def get_task(request: Request, task_id: str) -> Answer:
     if task_id not in answers:
         raise HTTPException(404)

@@ -12,7 +12,7 @@ import os
 
 from fastapi import HTTPException, Request
 
-from benchmarks.alternatives.front import LIMIT, Answer, Work, limited_app, limiter
+from benchmarks.alternatives.front import Answer, Work, limited, limited_app
 from benchmarks.alternatives.job import Found
 
 queue = importlib.import_module(f"benchmarks.alternatives.{os.environ['ALTERNATIVE']}")
@@ -28,25 +28,25 @@ def answer(task_id: str, found: Found | None) -> Answer:
 if inspect.iscoroutinefunction(queue.submit):
 
     @app.post("/tasks", status_code=202)
-    @limiter.limit(LIMIT)
+    @limited
     async def submit_task(request: Request, work: Work) -> Answer:
         task_id = await queue.submit(work.numbers, work.seconds)
         return Answer(task_id=task_id, status="queued")
 
     @app.get("/tasks/{task_id}")
-    @limiter.limit(LIMIT)
+    @limited
     async def get_task(request: Request, task_id: str) -> Answer:
         return answer(task_id, await queue.find(task_id))
 
 else:
 
     @app.post("/tasks", status_code=202)
-    @limiter.limit(LIMIT)
+    @limited
     def submit_task_in_thread(request: Request, work: Work) -> Answer:
         task_id = queue.submit(work.numbers, work.seconds)
         return Answer(task_id=task_id, status="queued")
 
     @app.get("/tasks/{task_id}")
-    @limiter.limit(LIMIT)
+    @limited
     def get_task_in_thread(request: Request, task_id: str) -> Answer:
         return answer(task_id, queue.find(task_id))

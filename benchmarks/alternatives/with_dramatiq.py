@@ -1,7 +1,7 @@
 """dramatiq: ordinary functions in threads, and Redis.
 
-``python -m dramatiq benchmarks.alternatives.with_dramatiq:broker``, with
-one process and five threads.
+``python -m dramatiq benchmarks.alternatives.with_dramatiq:broker``: one
+process with five threads.
 """
 
 import dramatiq
