@@ -22,7 +22,10 @@ from benchmarks import plots, report
 from benchmarks.harness import HOW_TO_GET, Bench, CheckFailedError, Size, progress_line
 
 FOLDER = Path(__file__).parent
-NAMES = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
+# What the engine is for comes first.
+FIRST = ["concurrency", "ratelimit"]
+ALL = {path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py")}
+NAMES = [*FIRST, *sorted(ALL - {*FIRST})]
 
 
 def run(name: str, size: Size, prefix: str = "") -> Bench:
@@ -70,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         "names",
         nargs="*",
         metavar="name",
-        help=f"which to run (default: all): {', '.join(NAMES)}",
+        help=f"which to run: {', '.join(NAMES)}; by default all, "
+        f"{' and '.join(report.WHOLE)} only with --full",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
@@ -110,12 +114,15 @@ def _complaint(given: argparse.Namespace) -> str:
             f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}"
         )
 
-    if given.readme and (given.names or given.size == "quick"):
+    partial = given.names and sorted(given.names) != report.WHOLE
+    if given.readme and (partial or given.size == "quick"):
+        whole = " and ".join(report.WHOLE)
         return (
-            "--readme replaces all results, so it takes all benchmarks, and not --quick"
+            "--readme replaces all results, so it takes all benchmarks, or just "
+            f"{whole}, and not --quick"
         )
     if given.readme:
-        why = report.why_not_readme()
+        why = report.why_not_readme(names_of(given))
         if why:
             return f"--readme: {why}"
 
@@ -124,12 +131,19 @@ def _complaint(given: argparse.Namespace) -> str:
     return ""
 
 
+def names_of(given: argparse.Namespace) -> list[str]:
+    """The benchmarks that are to run."""
+    if given.names:
+        return list(given.names)
+    return [name for name in NAMES if name not in report.WHOLE or given.size == "full"]
+
+
 class Run:
     """All that one command measures, and where it is kept."""
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.given = given
-        self.names = given.names or NAMES
+        self.names = names_of(given)
         self.quick = given.size == "quick"
         self.command = " ".join(["python -m benchmarks", *sys.argv[1:]])
         self.date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
@@ -168,7 +182,7 @@ class Run:
     def measure(self) -> None:
         """Run the benchmarks, and print each when it has ended."""
         print(
-            report.caveats(self.quick),
+            report.caveats(self.names, self.quick),
             report.load_line(self.loads),
             sep="\n\n",
             flush=True,
@@ -184,8 +198,9 @@ class Run:
     def sum_up(self) -> None:
         """Print the targets; draw and write what was asked for."""
         seconds = time.perf_counter() - self.begun
-        if not self.quick:
-            print(f"\n{report.markdown(report.targets_of(self.benches))}")
+        targets = report.targets_of(self.benches)
+        if targets.rows:
+            print(f"\n{report.markdown(targets)}")
         print(
             f"\nBenchmarks measured: {len(self.benches)}, in {seconds:.0f} s.",
             report.load_line(self.loads),

@@ -12,7 +12,6 @@ import statistics
 import time
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from benchmarks import contestants, load
@@ -116,7 +115,7 @@ def _with_another_checkout() -> list[Contestant]:
     if contestants.BESIDE is None:
         return CONTESTANTS
 
-    root = Path(contestants.BESIDE).resolve()
+    root = contestants.BESIDE
     others = [
         replace(each, name=f"{each.name}, of {root.name}", root=root)
         for each in CONTESTANTS

@@ -22,7 +22,9 @@ from benchmarks.harness import Bench
 from benchmarks.processes import Program, Programs, free_port, programs
 
 # Another checkout of this project, to be measured as well.
-BESIDE = os.environ.get("BENCHMARKS_BESIDE")
+BESIDE: Path | None = None
+if "BENCHMARKS_BESIDE" in os.environ:
+    BESIDE = Path(os.environ["BENCHMARKS_BESIDE"]).resolve()
 HOW_TO_GET = "pip install -r benchmarks/requirements-alternatives.txt"
 REDIS_SERVER = shutil.which("redis-server")
 WORKERS = 5
@@ -159,18 +161,10 @@ class Running:
             target = "benchmarks.alternatives.background_tasks:app"
         elif not self.contestant.ours:
             target = "benchmarks.alternatives.queue_app:app"
-        command = [
-            *_PYTHON,
-            "uvicorn",
-            target,
-            "--port",
-            "0",
-            "--no-access-log",
-            *(STANDARD if self.contestant.standard else PLAIN),
-        ]
-        web = self.programs.start(command, self._variables, self.contestant.root)
-        found = web.until_said(r"running on http://127\.0\.0\.1:(\d+)")
-        self.port = int(found[1])
+        options = STANDARD if self.contestant.standard else PLAIN
+        web, self.port = serve(
+            self.programs, target, options, self._variables, self.contestant.root
+        )
         return web
 
     def start_worker(self) -> Program:
@@ -196,6 +190,28 @@ class Running:
 
 
 _PYTHON = [sys.executable, "-m"]
+
+
+def serve(
+    together: Programs,
+    target: str,
+    options: list[str],
+    variables: dict[str, str],
+    root: Path = load.ROOT,
+) -> tuple[Program, int]:
+    """Start a uvicorn with these options; its free loopback port."""
+    command = [
+        *_PYTHON,
+        "uvicorn",
+        target,
+        "--port",
+        "0",
+        "--no-access-log",
+        *options,
+    ]
+    program = together.start(command, variables, root)
+    found = program.until_said(r"running on http://127\.0\.0\.1:(\d+)")
+    return program, int(found[1])
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -31,9 +32,30 @@ PACKAGES = [
     "slowapi",
     "taskiq",
 ]
+# The benchmarks of whole alternatives, which are run and published by
+# themselves, and what these need.
+WHOLE = ["alternatives", "survives"]
+WHOLE_PACKAGES = [
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "slowapi",
+    "arq",
+    "celery",
+    "dramatiq",
+    "huey",
+    "redis",
+    "saq",
+    "taskiq",
+    "taskiq-redis",
+]
 BEGIN = "<!-- results -->"
 END = "<!-- end of results -->"
-RESULTS = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
+BEGIN_WHOLE = "<!-- results of whole alternatives -->"
+END_WHOLE = "<!-- end of results of whole alternatives -->"
 
 QUICK = (
     "Quick: no results. One round, without a warm-up, shows that everything runs; "
@@ -50,10 +72,20 @@ BUSY = (
 )
 
 
-def environment() -> dict[str, Any]:
-    """The machine and the versions of a run."""
+def packages_of(names: Iterable[str]) -> list[str]:
+    """What these benchmarks are about, and what they need."""
+    packages = []
+    if {*names} - {*WHOLE}:
+        packages += PACKAGES
+    if {*names} & {*WHOLE}:
+        packages += WHOLE_PACKAGES
+    return list(dict.fromkeys(packages))
+
+
+def environment(names: Iterable[str]) -> dict[str, Any]:
+    """The machine and the versions of a run of these benchmarks."""
     versions = {}
-    for package in PACKAGES:
+    for package in packages_of(names):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -99,8 +131,8 @@ def markdown(table: Table) -> str:
     return f"**{table.title}**\n\n" + "\n".join(lines)
 
 
-def caveats(quick: bool = False) -> str:
-    environ = environment()
+def caveats(names: Iterable[str], quick: bool = False) -> str:
+    environ = environment(names)
     where = (
         f"{environ['python']} on {environ['system']}, {environ['processor']}, "
         f"{environ['cores']} cores"
@@ -167,37 +199,63 @@ def write_json(path: Path, benches: Iterable[Bench], **about: object) -> None:
     for each in found:
         del each["say"]
 
-    text = json.dumps({**about, "environment": environment(), "benchmarks": found})
+    environ = environment(bench["name"] for bench in found)
+    text = json.dumps({**about, "environment": environ, "benchmarks": found})
     # JSON has no NaN.
     plain = json.loads(text, parse_constant=lambda _: None)
     path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
-def why_not_readme() -> str:
+def why_not_readme(names: Iterable[str]) -> str:
     """What keeps the results from being written into README.md.
 
     Nothing, if they can be.
     """
-    versions = environment()["versions"].items()
+    names = list(names)
+    versions = environment(names)["versions"].items()
     missing = [name for name, version in versions if version == "not installed"]
+    if {*names} & {*WHOLE} and shutil.which("redis-server") is None:
+        missing.append("redis-server")
     if missing:
         return f"not without {', '.join(missing)}"
     if not os.access(README, os.W_OK):
         return f"{README} cannot be written"
-    if not RESULTS.search(README.read_text(encoding="utf-8")):
-        return f"{README} has no lines {BEGIN} and {END}"
+
+    text = README.read_text(encoding="utf-8")
+    for begin, end in ((BEGIN, END), (BEGIN_WHOLE, END_WHOLE)):
+        if not _between(begin, end).search(text):
+            return f"{README} has no lines {begin} and {end}"
     return ""
 
 
 def write_readme(benches: list[Bench], head: str, loads: list[float]) -> None:
+    """Write the results between two lines, and leave the others."""
+    whole = [bench for bench in benches if bench.name in WHOLE]
+    others = [bench for bench in benches if bench.name not in WHOLE]
+    if others:
+        _write_between(BEGIN, END, others, head, loads)
+    if whole:
+        _write_between(BEGIN_WHOLE, END_WHOLE, whole, head, loads)
+
+
+def _write_between(
+    begin: str, end: str, benches: list[Bench], head: str, loads: list[float]
+) -> None:
+    names = [bench.name for bench in benches]
     parts = [
         head,
-        f"```text\n{caveats()}\n\n{load_line(loads)}\n```",
-        markdown(targets_of(benches)),
+        f"```text\n{caveats(names)}\n\n{load_line(loads)}\n```",
     ]
+    targets = targets_of(benches)
+    if targets.rows:
+        parts.append(markdown(targets))
     parts += [text_of(bench) for bench in benches]
     body = "\n\n".join(parts)
 
     text = README.read_text(encoding="utf-8")
-    text = RESULTS.sub(lambda _: f"{BEGIN}\n{body}\n{END}", text)
+    text = _between(begin, end).sub(lambda _: f"{begin}\n{body}\n{end}", text)
     README.write_text(text, encoding="utf-8")
+
+
+def _between(begin: str, end: str) -> re.Pattern[str]:
+    return re.compile(f"{begin}.*{end}", re.DOTALL)

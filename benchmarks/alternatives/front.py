@@ -11,9 +11,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, TypeVar
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from slowapi import Limiter, _rate_limit_exceeded_handler
+from slowapi import Limiter
 from slowapi.errors import RateLimitExceeded
 from slowapi.middleware import SlowAPIMiddleware
 from slowapi.util import get_remote_address
@@ -49,11 +50,15 @@ class Answer(BaseModel):
     result: Sum | None = None
 
 
+def refused(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 429)
+
+
 def limited_app(lifespan: Lifespan | None = None) -> FastAPI:
     """An application; each of its routes is to be ``limited``."""
     app = FastAPI(lifespan=lifespan)
     app.state.limiter = limiter
-    app.add_exception_handler(RateLimitExceeded, _rate_limit_exceeded_handler)
+    app.add_exception_handler(RateLimitExceeded, refused)
     if in_middleware:
         app.add_middleware(SlowAPIMiddleware)
     return app

@@ -27,7 +27,7 @@ def submit(numbers: list[int], seconds: float) -> str:
 
 
 def find(task_id: str) -> Found:
-    message = add.message().copy(message_id=task_id)
+    message = add.message([], 0.0).copy(message_id=task_id)
     try:
         return Found("completed", message.get_result(backend=results))
     except ResultMissing:

@@ -27,6 +27,7 @@ settings = {
 
 async def submit(numbers: list[int], seconds: float) -> str:
     job = await queue.enqueue("add", numbers=numbers, seconds=seconds)
+    assert job is not None
     return str(job.key)
 
 
