@@ -79,16 +79,20 @@ async def get_task_plainly(task_id: uuid.UUID) -> TaskDict:
     return task  # type: ignore[return-value]
 
 
+waiting: list["asyncio.Future[None]"] = []
+
+
 @app.get("/health")
 async def health() -> dict[str, int]:
-    """Nothing is ever under way here.
+    """Nothing is ever under way here, but for what is held.
 
     Whoever waits for that asks both applications.
     """
-    return {"queued": 0, "processing": 0}
-
-
-waiting: list["asyncio.Future[None]"] = []
+    return {
+        "queued": 0,
+        "processing": 0,
+        "waiting": len(waiting),
+    }
 
 
 @app.get("/held/{task_id}")

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, TypeAlias
 from unittest import mock
 
-from benchmarks.harness import Bench, Chart, CheckFailedError, Figure, parts_of
+from benchmarks.harness import Bench, Chart, CheckFailedError, parts_of
 from benchmarks.load import RESULT, SUM
 from taskmanager import Settings, TaskManager, task_types
 from taskmanager.logs import JsonFormatter
@@ -273,7 +273,7 @@ async def _compare(bench: Bench, contestants: dict[str, Contestant], jobs: int) 
         halves.append(half)
     bench.table("The same, in its two halves", header, halves)
 
-    _set_targets(bench, whole, dispatch)
+    bench.target(f"dispatch, times the {BARE}'s", dispatch[OURS].ratio, at_most=2.5)
     bars: list[tuple[Any, float]] = [
         (name, figure.median) for name, figure in whole.items()
     ]
@@ -286,20 +286,6 @@ async def _compare(bench: Bench, contestants: dict[str, Contestant], jobs: int) 
         series={"": bars},
     )
     bench.charts.append(chart)
-
-
-def _set_targets(
-    bench: Bench, whole: dict[str, Figure], dispatch: dict[str, Figure]
-) -> None:
-    bench.target(f"dispatch, times the {BARE}'s", dispatch[OURS].ratio, at_most=2.5)
-    bench.target(
-        f"handing in and dispatch, times the {BARE}'s", whole[OURS].ratio, at_most=2.5
-    )
-    if TASKIQ in whole:
-        faster = whole[TASKIQ].times(whole[OURS])
-        bench.target(
-            "handing in and dispatch, times faster than taskiq", faster, at_least=3
-        )
 
 
 async def _sample(

@@ -120,8 +120,7 @@ def _serving(
                 "rate_limit": layer.rate_limit,
             }
             factory = ["--factory"] if layer.target == FACTORY else []
-            program, port = contestants.serve(
-                together,
+            program, port = together.serve(
                 layer.target,
                 [*options, *factory],
                 load.environment(**settings),

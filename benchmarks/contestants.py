@@ -162,8 +162,8 @@ class Running:
         elif not self.contestant.ours:
             target = "benchmarks.alternatives.queue_app:app"
         options = STANDARD if self.contestant.standard else PLAIN
-        web, self.port = serve(
-            self.programs, target, options, self._variables, self.contestant.root
+        web, self.port = self.programs.serve(
+            target, options, self._variables, self.contestant.root
         )
         return web
 
@@ -190,28 +190,6 @@ class Running:
 
 
 _PYTHON = [sys.executable, "-m"]
-
-
-def serve(
-    together: Programs,
-    target: str,
-    options: list[str],
-    variables: dict[str, str],
-    root: Path = load.ROOT,
-) -> tuple[Program, int]:
-    """Start a uvicorn with these options; its free loopback port."""
-    command = [
-        *_PYTHON,
-        "uvicorn",
-        target,
-        "--port",
-        "0",
-        "--no-access-log",
-        *options,
-    ]
-    program = together.start(command, variables, root)
-    found = program.until_said(r"running on http://127\.0\.0\.1:(\d+)")
-    return program, int(found[1])
 
 
 @contextlib.contextmanager

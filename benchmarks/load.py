@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import logging
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp, Message
 
 from benchmarks.harness import CheckFailedError
 from taskmanager.api import create_app
+from taskmanager.logs import JsonFormatter
 from taskmanager.manager import TaskManager
 from taskmanager.settings import Settings
 from taskmanager.testing import scope_of as scope_of
@@ -63,6 +65,29 @@ async def running(**changes: Any) -> AsyncIterator[tuple[FastAPI, TaskManager]]:
     # FastAPI keeps an app for as long as the process runs; what its
     # engine holds is not to burden the next benchmark.
     del app.state.manager
+
+
+@contextlib.contextmanager
+def logged() -> Iterator[None]:
+    """The engine's log, as it is served, into a file.
+
+    Elsewhere, log lines are off.
+    """
+    engine = logging.getLogger("taskmanager")
+    level = engine.level
+    with tempfile.TemporaryFile("w") as file:
+        handler = logging.StreamHandler(file)
+        handler.setFormatter(JsonFormatter())
+        engine.addHandler(handler)
+        engine.setLevel(logging.INFO)
+        disabled = engine.manager.disable
+        logging.disable(logging.NOTSET)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+            engine.setLevel(level)
+            engine.removeHandler(handler)
 
 
 async def request(

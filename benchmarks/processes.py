@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.load import ROOT
+
 # It reads who was started, and kills them at the end of its input: of
 # the process that writes there.
 _KEEPER = """
@@ -124,6 +126,28 @@ class Programs:
         self._running.append(program)
         self._tell("started", program)
         return program
+
+    def serve(
+        self,
+        target: str,
+        options: list[str],
+        variables: dict[str, str],
+        root: Path = ROOT,
+    ) -> tuple[Program, int]:
+        """Start a uvicorn; its free port on loopback."""
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            target,
+            "--port",
+            "0",
+            "--no-access-log",
+            *options,
+        ]
+        program = self.start(command, variables, root)
+        found = program.until_said(r"running on http://127\.0\.0\.1:(\d+)")
+        return program, int(found[1])
 
     def kill(self, program: Program) -> None:
         self._running.remove(program)
