@@ -249,12 +249,30 @@ def _write_between(
     targets = targets_of(benches)
     if targets.rows:
         parts.append(markdown(targets))
-    parts += [text_of(bench) for bench in benches]
-    body = "\n\n".join(parts)
+    parts += _pictures(benches)
+
+    details = [text_of(bench) for bench in benches]
+    if begin == BEGIN:
+        details = [
+            "<details><summary>Every table</summary>",
+            *details,
+            "</details>",
+        ]
+    body = "\n\n".join(parts + details)
 
     text = README.read_text(encoding="utf-8")
     text = _between(begin, end).sub(lambda _: f"{begin}\n{body}\n{end}", text)
     README.write_text(text, encoding="utf-8")
+
+
+def _pictures(benches: list[Bench]) -> list[str]:
+    """Those that were drawn for the page."""
+    return [
+        f"![{chart.title}](plots/{chart.name}.svg)"
+        for bench in benches
+        for chart in bench.charts
+        if (README.parent / "plots" / f"{chart.name}.svg").exists()
+    ]
 
 
 def _between(begin: str, end: str) -> re.Pattern[str]:

@@ -3,8 +3,10 @@
 Reports are written, and failures are loud.
 """
 
+import asyncio
 import contextlib
 import functools
+import itertools
 import json
 import math
 import os
@@ -14,13 +16,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import load, loopback, report
-from benchmarks.__main__ import NAMES, run
+from benchmarks import __main__ as main
+from benchmarks import contestants, load, loopback, processes, report
+from benchmarks.__main__ import NAMES, Run, run
+from benchmarks.contestants import Contestant
 from benchmarks.harness import (
     Bench,
     Chart,
@@ -31,10 +36,17 @@ from benchmarks.harness import (
     percentile,
     shown,
 )
+from tests import syntax
 from tests.helpers import project_root
 
 pytestmark = pytest.mark.slow
 quick = functools.cache(functools.partial(run, size="quick"))
+ALTERNATIVES = project_root() / "benchmarks" / "alternatives"
+MODULES = sorted(
+    path.stem
+    for path in ALTERNATIVES.glob("*.py")
+    if path.stem == "background_tasks" or path.stem.startswith("with_")
+)
 posix = pytest.mark.skipif(
     sys.platform == "win32", reason="terminals and signals as on POSIX"
 )
@@ -71,6 +83,8 @@ def ran(*arguments: object) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_in_its_smallest_size(name: str) -> None:
+    if name in report.WHOLE and sys.platform == "win32":
+        pytest.skip("it kills sessions of processes, as POSIX has them")
     bench = quick(name)
 
     assert bench.tables
@@ -84,7 +98,8 @@ def test_it_runs_in_its_smallest_size(name: str) -> None:
 def test_every_benchmark_is_among_the_subjects_of_the_readme() -> None:
     text = report.README.read_text(encoding="utf-8")
     subjects = re.findall(r"^\| \[`(\w+)`\]\(bench_\1\.py\)", text, re.MULTILINE)
-    assert sorted(subjects) == NAMES
+    assert subjects == NAMES
+    assert subjects[:2] == ["concurrency", "ratelimit"]
 
 
 async def test_measurements_alternate_and_ratios_are_taken_round_by_round() -> None:
@@ -242,7 +257,7 @@ def test_what_json_cannot_say_is_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["disptach"], "no benchmark is called disptach; there are cleanup, "),
+        (["disptach"], "no benchmark is called disptach; there are concurrency, "),
         (["--readme", "dispatch"], "--readme replaces all results"),
         (["--readme", "--quick"], "--readme replaces all results"),
         (["--json", "{file}/found.json"], "Not a directory"),
@@ -267,9 +282,14 @@ def test_results_are_not_written_without_all_peers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(report, "PACKAGES", ["fastapi", "no-such-library"])
-    assert report.why_not_readme() == "not without no-such-library"
+    assert report.why_not_readme(["poll"]) == "not without no-such-library"
     monkeypatch.setattr(report, "PACKAGES", ["fastapi"])
-    assert report.why_not_readme() == ""
+    assert report.why_not_readme(["poll"]) == ""
+
+    monkeypatch.setattr(report, "WHOLE_PACKAGES", ["another-library"])
+    whole = report.why_not_readme(report.WHOLE)
+    assert whole.startswith("not without another-library")
+    assert "another-library" not in report.environment(["poll"])["versions"]
 
 
 def test_the_results_go_between_two_lines_of_the_readme(
@@ -294,24 +314,282 @@ def test_the_results_go_between_two_lines_of_the_readme(
     assert "old" not in text
 
 
-def test_what_the_readme_says_of_missed_targets_is_in_a_table() -> None:
-    """Each name in quotation marks is of a table, or of a row of it."""
-    text = report.README.read_text(encoding="utf-8")
-    section = re.search(
-        r"^## The targets that are missed.*?^## ", text, re.MULTILINE | re.DOTALL
+@pytest.mark.parametrize(("name", "untouched"), [("a", "whole"), ("survives", "old")])
+def test_results_of_whole_alternatives_are_written_apart(
+    name: str, untouched: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(
+        f"{report.BEGIN_WHOLE}\nwhole\n{report.END_WHOLE}\n"
+        f"between\n{report.BEGIN}\nold\n{report.END}\n",
+        encoding="utf-8",
     )
-    assert section
-    quoted = re.findall(r'"(.*?)"', section[0], re.DOTALL)
-    named = [" ".join(name.split()) for name in quoted]
+    monkeypatch.setattr(report, "README", readme)
+    bench = Bench(name, "default")
+    bench.table("T", ["", "µs"], [("one", 1)])
 
-    known = []
-    for benchmark in ("dispatch", "growth", "ratelimit"):
-        for table in quick(benchmark).tables:
-            known.append(table.title)
-            known += [str(row[0]) for row in table.rows]
-    assert named
-    for name in named:
-        assert any(name in each for each in known), name
+    report.write_readme([bench], "head", [0.0, 1.0])
+
+    text = readme.read_text(encoding="utf-8")
+    assert {"whole", "old"} & set(text.splitlines()) == {untouched}
+    assert "**T**" in text
+    assert "\nbetween\n" in text
+    # Long ones are folded.
+    assert ("<details>" in text) == (name == "a")
+
+
+# Whole alternatives
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], False),
+        (["--quick"], False),
+        (["--full"], True),
+        (["survives", "alternatives"], True),
+    ],
+)
+def test_whole_alternatives_take_part_only_where_they_are_asked_for(
+    arguments: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    of_command = Run(main.arguments())
+    assert (set(report.WHOLE) <= set(of_command.names)) == expected
+
+
+def test_what_an_alternative_misses_is_named_and_it_is_left_out() -> None:
+    bench = Bench("test", "quick")
+    able = Contestant("able", standard=False)
+    other = Contestant("other", "with_it", needs=("fastapi", "no_such"), standard=False)
+
+    assert contestants.present(bench, [able, other]) == [able]
+    assert bench.left_out == [
+        "other: no_such not installed; "
+        "pip install -r benchmarks/requirements-alternatives.txt"
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_an_alternative_is_short_and_takes_part(module: str) -> None:
+    # In code tokens; that is some thirty lines.
+    assert syntax.code_tokens(ALTERNATIVES / f"{module}.py") <= 280
+
+    taking_part = [
+        each
+        for each in vars(contestants).values()
+        if isinstance(each, Contestant) and each.module == module
+    ]
+    assert taking_part
+    for each in taking_part:
+        if each.durable:
+            assert any(f"alternatives.{module}" in word for word in each.worker)
+
+
+def test_each_job_has_a_result_of_its_own() -> None:
+    for contestant in (Contestant("ours"), contestants.BACKGROUND):
+        first, second = itertools.islice(contestant.jobs(first=7), 2)
+        assert (first.result, second.result) == ({"sum": 10}, {"sum": 11})
+        assert b"7" in first.body
+
+
+def http_answer(code: int, **content: object) -> bytes:
+    body = json.dumps(content).encode()
+    return b"HTTP/1.1 %d .\r\nContent-Length: %d\r\n\r\n%b" % (
+        code,
+        len(body),
+        body,
+    )
+
+
+@contextlib.asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[int]:
+    """A server that gives these answers, and then the last for ever."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in itertools.chain(answers, itertools.repeat(answers[-1])):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"Content-Length: (\d+)", head)
+            assert length
+            await reader.readexactly(int(length[1]))
+            writer.write(answer)
+
+    async def connected(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.current_task()
+        assert task
+        tasks.append(task)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server:
+        [listening] = server.sockets
+        _, port = listening.getsockname()
+        yield port
+    await asyncio.gather(*tasks)
+
+
+ACCEPTED = http_answer(202, task_id="x", status="queued", result=None)
+QUEUED = http_answer(200, task_id="x", status="queued", result=None)
+JOB = load.Job(0, b"{}", {"sum": 3})
+
+
+async def one_job(port: int) -> load.Known:
+    return await load.do_jobs(port, iter([JOB]), clients=1, seconds=0.0001)
+
+
+async def test_a_job_counts_from_its_submission_to_its_known_result() -> None:
+    done = http_answer(200, status="completed", result={"sum": 3})
+    async with answering(ACCEPTED, QUEUED, done) as port:
+        known = await one_job(port)
+
+    assert known.requests == 3
+    [latency] = known.latencies
+    assert 0 < known.rate <= 1000 / latency * 1.001
+
+
+@pytest.mark.parametrize(
+    ("answers", "complaint"),
+    [
+        ([http_answer(429)], "a job was answered"),
+        ([ACCEPTED, http_answer(404, title="gone")], "a job was answered"),
+        (
+            [ACCEPTED, http_answer(200, status="completed", result={"sum": 4})],
+            "was answered",
+        ),
+    ],
+)
+async def test_a_job_whose_answer_is_wrong_fails_the_check(
+    answers: list[bytes], complaint: str
+) -> None:
+    async with answering(*answers) as port:
+        with pytest.raises(CheckFailedError, match=complaint):
+            await one_job(port)
+
+
+@pytest.mark.parametrize("status", ["failed", "aborted", "failure"])
+async def test_a_job_that_its_library_gave_up_is_told_apart(status: str) -> None:
+    undone = http_answer(200, status=status, result=None)
+    async with answering(ACCEPTED, undone) as port:
+        with pytest.raises(load.JobUndoneError):
+            await one_job(port)
+
+
+async def test_a_job_that_never_ends_is_waited_for_in_vain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(load, "PATIENCE", 0.05)
+    async with answering(ACCEPTED, QUEUED) as port:
+        with pytest.raises(CheckFailedError, match="a job was answered"):
+            await one_job(port)
+
+
+@posix
+def test_after_kill_9_the_engine_has_forgotten_all_and_says_how_much_was_done() -> None:
+    [table] = quick("survives").tables
+    rows = {(row[0], row[1]): row[2:] for row in table.rows}
+    before, not_done, unknown, twice, last, _ = rows["taskmanager", "the web process"]
+
+    assert isinstance(before, int)
+    assert 4 <= before < 10
+    assert not_done == 10 - before
+    assert (unknown, twice) == (10, 0)
+    assert isinstance(last, float)
+    assert math.isnan(last)
+    # One call at most is lost with the process that computes it.
+    of_process = rows["taskmanager", "a process that computes"]
+    assert of_process[2] in (0, 1)
+
+
+PARENT_AND_CHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print("child", child.pid, flush=True)
+time.sleep(60)
+"""
+# Starts these, says who they are, and waits.
+STARTER = f"""
+import os, sys, time
+from pathlib import Path
+from benchmarks.processes import programs
+with programs() as together:
+    command = [sys.executable, "-c", {PARENT_AND_CHILD!r}]
+    program = together.start(command, dict(os.environ), Path.cwd())
+    found = program.until_said(r"child (\\d+)")
+    print(program.pid, found[1], flush=True)
+    time.sleep(60)
+"""
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within seconds."""
+    for _ in range(500):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if zombie(pid):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def zombie(pid: int) -> bool:
+    """Whether it has ended, and waits for a parent that takes note."""
+    with contextlib.suppress(OSError):
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    return False
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_what_a_benchmark_started_ends_with_it_and_so_do_its_children(
+    name: str,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER],
+        cwd=project_root(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as starter:
+        assert starter.stdout is not None
+        pids = [int(pid) for pid in starter.stdout.readline().split()]
+        starter.send_signal(getattr(signal, name))
+
+    assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
+
+
+@posix
+def test_a_killed_program_is_gone_with_its_children_and_another_may_start() -> None:
+    command = [sys.executable, "-c", PARENT_AND_CHILD]
+    with processes.programs() as together:
+        program = together.start(command, dict(os.environ), project_root())
+        child = int(program.until_said(r"child (\d+)")[1])
+        if sys.platform == "linux":
+            assert set(together.pids()) == {program.pid, child}
+            assert together.cpu_seconds() > 0
+            memory = together.memory()
+            assert 0 < memory.pss < memory.rss
+
+        together.kill(program)
+        assert gone(child)
+        assert together.pids() == []
+        again = together.start(command, dict(os.environ), project_root())
+        again.until_said("child")
+    assert gone(again.pid)
+
+
+def test_a_program_that_ends_at_once_is_told_with_what_it_said() -> None:
+    with processes.programs() as together:
+        command = [sys.executable, "-c", "print('no such option')"]
+        program = together.start(command, dict(os.environ), project_root())
+        with pytest.raises(RuntimeError, match="did not start: no such option"):
+            program.until_said("ready")
 
 
 SERVER = """
