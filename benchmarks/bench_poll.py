@@ -312,7 +312,9 @@ async def _held_on_sockets(bench: Bench) -> None:
     title = f"{pollers:,} long polls on sockets"
     ids = [str(uuid.uuid4()) for _ in range(pollers)]
     async with _server("benchmarks.bare:app", []) as server:
-        of_bare, _ = await server.hold(bench, f"{title}, FastAPI's", "/held", ids)
+        of_bare, polls = await server.hold(bench, f"{title}, FastAPI's", "/held", ids)
+        for _, writer in polls.values():
+            writer.close()
 
     async with _server("taskmanager.api:create_app", ["--factory"]) as server:
         # The worker takes the first.
@@ -409,11 +411,12 @@ class HoldingServer(NamedTuple):
     async def _ask_for_health(self, healths: list[float]) -> None:
         """Ask until this is cancelled; each latency, in ms."""
         control = await _control(self.port)
-        while True:
-            begun = time.perf_counter()
-            await control.ask("GET", "/health")
-            healths.append((time.perf_counter() - begun) * 1000)
-            await asyncio.sleep(0.0005)
+        with contextlib.closing(control.writer):
+            while True:
+                begun = time.perf_counter()
+                await control.ask("GET", "/health")
+                healths.append((time.perf_counter() - begun) * 1000)
+                await asyncio.sleep(0.0005)
 
 
 async def _control(port: int) -> Control:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import load
 from benchmarks.harness import Bench
-from benchmarks.processes import Program, Programs, free_port, programs
+from benchmarks.processes import PATIENCE, Program, Programs, free_port, programs
 
 # Another checkout of this project, to be measured as well.
 BESIDE: Path | None = None
@@ -135,7 +135,11 @@ class Running:
         self.worker = self.start_worker() if contestant.durable else None
 
     async def do_jobs(
-        self, jobs: Iterator[load.Job], clients: int, seconds: float
+        self,
+        jobs: Iterator[load.Job],
+        clients: int,
+        seconds: float,
+        patience: float | None = None,
     ) -> load.Known:
         """Have clients do jobs, for some seconds."""
         return await load.do_jobs(
@@ -145,13 +149,14 @@ class Running:
             seconds=seconds,
             query=self.contestant.query,
             pause=self.contestant.pause,
+            patience=patience,
         )
 
     async def until_started(self, jobs: Iterator[load.Job]) -> int:
         """Wait for a first result; how many jobs were lost before."""
         for lost in range(10):
             with contextlib.suppress(load.JobUndoneError):
-                await self.do_jobs(jobs, 1, 0.001)
+                await self.do_jobs(jobs, 1, 0.001, PATIENCE)
                 return lost
         raise RuntimeError(f"{self.contestant.name} loses every job")
 

@@ -409,15 +409,19 @@ async def do_jobs(
     seconds: float,
     query: str = "",
     pause: float = 0.0,
+    patience: float | None = None,
 ) -> Known:
     """Have each client do one job after the other, for some seconds.
 
     It sends a job, then asks for its result until that is known, with a
     pause after each answer that does not have it. Its last job is
     waited for. Raises CheckFailedError where a result is wrong, or
-    takes long.
+    takes longer than ``patience``.
     """
     known = Known()
+    if patience is None:
+        patience = PATIENCE
+
     opening = [asyncio.open_connection("127.0.0.1", port) for _ in range(clients)]
     streams = await asyncio.gather(*opening)
     begun = time.perf_counter()
@@ -430,7 +434,9 @@ async def do_jobs(
         while now < begun + seconds:
             job = next(jobs)
             sent = now
-            known.requests += await _until_known(reader, writer, job, query, pause)
+            known.requests += await _until_known(
+                reader, writer, job, query, pause, patience
+            )
             now = time.perf_counter()
             known.latencies.append((now - sent) * 1000)
             done += 1
@@ -450,6 +456,7 @@ async def _until_known(
     job: Job,
     query: str,
     pause: float,
+    patience: float,
 ) -> int:
     """Do one job; the number of requests that it took."""
     writer.write(http_request("POST", "/tasks", job.body))
@@ -459,7 +466,7 @@ async def _until_known(
 
     task = from_json(answer.body)
     ask = http_request("GET", f"/tasks/{task['task_id']}{query}")
-    end = time.perf_counter() + PATIENCE
+    end = time.perf_counter() + patience
     requests = 1
     while True:
         writer.write(ask)
