@@ -434,10 +434,9 @@ async def do_jobs(
         while now < begun + seconds:
             job = next(jobs)
             sent = now
-            known.requests += await _until_known(
-                reader, writer, job, query, pause, patience
-            )
+            requests = await _until_known(reader, writer, job, query, pause, patience)
             now = time.perf_counter()
+            known.requests += requests
             known.latencies.append((now - sent) * 1000)
             done += 1
         known.rate += done / (now - begun)

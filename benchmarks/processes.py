@@ -21,9 +21,9 @@ from typing import NamedTuple
 from benchmarks.load import ROOT
 
 # It reads who was started, and kills them at the end of its input: of
-# the process that writes there.
+# the process that writes there. Then it clears up after them.
 _KEEPER = """
-import contextlib, os, signal, sys
+import contextlib, os, shutil, signal, sys
 started = set()
 for line in sys.stdin:
     event, number = line.split()
@@ -31,6 +31,7 @@ for line in sys.stdin:
 for number in started:
     with contextlib.suppress(OSError):
         os.killpg(number, signal.SIGKILL)
+shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 _PROC = Path("/proc")
 # Seconds in which a program has to start.
@@ -185,9 +186,10 @@ class Programs:
 def programs() -> Iterator[Programs]:
     """Start programs, which are killed at the end."""
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        # The keeper removes it.
+        folder = tempfile.mkdtemp(prefix="benchmark-")
         keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _KEEPER],
+            [sys.executable, "-I", "-S", "-c", _KEEPER, folder],
             stdin=subprocess.PIPE,
             text=True,
             # Ctrl-C in a terminal is not meant for it.

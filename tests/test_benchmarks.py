@@ -452,6 +452,17 @@ async def test_a_job_counts_from_its_submission_to_its_known_result() -> None:
     assert 0 < known.rate <= 1000 / latency * 1.001
 
 
+async def test_what_several_clients_ask_is_added_up() -> None:
+    done = http_answer(200, status="completed", result={"sum": 3})
+    async with answering(ACCEPTED, QUEUED, QUEUED, done) as port:
+        known = await load.do_jobs(
+            port, itertools.repeat(JOB), clients=3, seconds=0.0001
+        )
+
+    assert len(known.latencies) == 3
+    assert known.requests == 12
+
+
 @pytest.mark.parametrize(
     ("answers", "complaint"),
     [
@@ -520,7 +531,7 @@ with programs() as together:
     command = [sys.executable, "-c", {PARENT_AND_CHILD!r}]
     program = together.start(command, dict(os.environ), Path.cwd())
     found = program.until_said(r"child (\\d+)")
-    print(program.pid, found[1], flush=True)
+    print(program.pid, found[1], together.folder, flush=True)
     time.sleep(60)
 """
 
@@ -557,11 +568,17 @@ def test_what_a_benchmark_started_ends_with_it_and_so_do_its_children(
         text=True,
     ) as starter:
         assert starter.stdout is not None
-        pids = [int(pid) for pid in starter.stdout.readline().split()]
+        program, child, folder = starter.stdout.readline().split()
+        assert Path(folder).is_dir()
         starter.send_signal(getattr(signal, name))
 
-    assert len(pids) == 2
-    assert all(gone(pid) for pid in pids)
+    assert gone(int(program))
+    assert gone(int(child))
+    for _ in range(500):
+        if not Path(folder).exists():
+            break
+        time.sleep(0.01)
+    assert not Path(folder).exists()
 
 
 @posix
