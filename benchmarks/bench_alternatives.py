@@ -295,7 +295,9 @@ def _targets(
     rates = figures_of(_of(samples, "rate"))
     pairs = [
         (LONG_POLL, MIDDLEWARE, 1.15),
+        (LONG_POLL, contestants.BACKGROUND, 1.15),
         (PLAIN_POLLS, PLAIN_MIDDLEWARE, 0.9),
+        (PLAIN_POLLS, PLAIN_BACKGROUND, 0.9),
     ]
     for ours, other, at_least in pairs:
         if ours in able and other in able:

@@ -156,7 +156,7 @@ class Running:
         """Wait for a first result; how many jobs were lost before."""
         for lost in range(10):
             with contextlib.suppress(load.JobUndoneError):
-                await self.do_jobs(jobs, 1, 0.001, PATIENCE)
+                await self.do_jobs(jobs, 1, 0.0, PATIENCE)
                 return lost
         raise RuntimeError(f"{self.contestant.name} loses every job")
 

@@ -413,9 +413,9 @@ async def do_jobs(
 ) -> Known:
     """Have each client do one job after the other, for some seconds.
 
-    It sends a job, then asks for its result until that is known, with a
-    pause after each answer that does not have it. Its last job is
-    waited for. Raises CheckFailedError where a result is wrong, or
+    It does one at least: it sends a job, then asks for its result until
+    that is known, with a pause after each answer that does not have it.
+    Its last job is waited for. Raises CheckFailedError where a result is wrong, or
     takes longer than ``patience``.
     """
     known = Known()
@@ -431,7 +431,7 @@ async def do_jobs(
     ) -> None:
         done = 0
         now = time.perf_counter()
-        while now < begun + seconds:
+        while not done or now < begun + seconds:
             job = next(jobs)
             sent = now
             requests = await _until_known(reader, writer, job, query, pause, patience)
