@@ -62,15 +62,19 @@ class Server:
 
     async def sample(self, bench: Bench, method: str) -> float:
         """µs of CPU time that a request takes."""
-        path = "/tasks" if method == "POST" else f"/tasks/{self.task_id}"
-        body = load.BODY if method == "POST" else b""
+        message = load.http_request("GET", f"/tasks/{self.task_id}")
+        expect = 200
+        if method == "POST":
+            message = load.http_request("POST", "/tasks", load.BODY)
+            expect = 202
+
         before = cpu_seconds_of(self.program.pid)
         _, latencies = await load.hammer(
             self.port,
-            load.http_request(method, path, body),
+            message,
             connections=CONNECTIONS,
             seconds=bench.pick(0.02, 0.2, 0.3),
-            expect=202 if method == "POST" else 200,
+            expect=expect,
         )
         load.until_done(self.port)
         # The log is written a moment later.

@@ -216,7 +216,8 @@ class Experiment:
                 )
                 if not left or waited > self.patience:
                     return waited
-                time.sleep(PAUSE if waited < SOON else LATER_PAUSE)
+                pause = PAUSE if waited < SOON else LATER_PAUSE
+                time.sleep(pause)
 
     def _ask_for_all(self, connection: http.client.HTTPConnection, at: float) -> None:
         for task_id, number in self.numbers.items():

@@ -415,8 +415,8 @@ async def do_jobs(
 
     It does one at least: it sends a job, then asks for its result until
     that is known, with a pause after each answer that does not have it.
-    Its last job is waited for. Raises CheckFailedError where a result is wrong, or
-    takes longer than ``patience``.
+    Its last job is waited for. Raises CheckFailedError where a result
+    is wrong, or takes longer than ``patience``.
     """
     known = Known()
     if patience is None:

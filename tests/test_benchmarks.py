@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import __main__ as main
 from benchmarks import contestants, load, loopback, processes, report
 from benchmarks.__main__ import NAMES, Run, run
+from benchmarks.__main__ import arguments as given_arguments
 from benchmarks.contestants import Contestant
 from benchmarks.harness import (
     Bench,
@@ -354,7 +354,7 @@ def test_whole_alternatives_take_part_only_where_they_are_asked_for(
     arguments: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
-    of_command = Run(main.arguments())
+    of_command = Run(given_arguments())
     assert (set(report.WHOLE) <= set(of_command.names)) == expected
 
 
