@@ -299,6 +299,11 @@ def _targets(
         (PLAIN_POLLS, PLAIN_MIDDLEWARE, 0.9),
         (PLAIN_POLLS, PLAIN_BACKGROUND, 0.9),
     ]
+    pairs += [
+        (PLAIN_POLLS, each, 2.0)
+        for each in able
+        if each.root != PLAIN_POLLS.root and each.pause and not each.standard
+    ]
     for ours, other, at_least in pairs:
         if ours in able and other in able:
             bench.target(
