@@ -790,10 +790,11 @@ def _our_app(limit: int | None) -> FastAPI:
     # The middleware takes an application with a manager for a started
     # one, and uses the limiter alone.
     app.state.manager = TaskManager(settings)
+    app.state.readers = set()
     app.state.limiter = None
     if limit is not None:
         app.state.limiter = SlidingWindow(limit, WINDOW, settings.max_clients)
-    app.add_middleware(TasksMiddleware, settings=settings, readers=set())
+    app.add_middleware(TasksMiddleware, settings=settings)
     return app
 
 

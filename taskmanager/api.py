@@ -28,7 +28,7 @@ import taskmanager
 from taskmanager import accept, cleanup, executors, listing, openapi, problems, schemas
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import Stats, TaskManager
-from taskmanager.middleware import Readers, TasksMiddleware, address_of
+from taskmanager.middleware import TasksMiddleware, address_of
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.routing import PlainRoute, check_once
 from taskmanager.settings import Settings
@@ -78,17 +78,18 @@ def create_app(
         )
 
     telemetry = settings.telemetry == "on"
-    body_readers: Readers = set()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         manager = TaskManager(settings, executor=executor, new_task_id=new_task_id)
-        app.state.encoding = asyncio.Lock()
+        app.state.listing = asyncio.Lock()
+        app.state.describing = asyncio.Lock()
+        app.state.described = (None, b"")
         app.state.limiter = None
 
         def stop() -> None:
             manager.begin_stop()
-            for request in filter(None, body_readers):
+            for request in app.state.readers:
                 request.cancel()
 
         app.state.stop = stop
@@ -135,7 +136,11 @@ def create_app(
 
     # Until the lifespan runs, which some servers never do.
     app.state.manager = None
-    app.add_middleware(TasksMiddleware, settings=settings, readers=body_readers)
+    # The asyncio.Tasks that wait for what clients send, and how many do
+    # so for bodies that nobody needs.
+    app.state.readers = set()
+    app.state.drains = 0
+    app.add_middleware(TasksMiddleware, settings=settings)
     app.router.default = problems.no_route
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
@@ -146,7 +151,7 @@ def create_app(
     status_code=202,
     response_model=TaskDict,
     response_description="The task was accepted",
-    responses=schemas.problems(400, 413, 422, 503),
+    responses=schemas.problems(400, 413, 422),
     openapi_extra=openapi.IDEMPOTENCY_KEY,
 )
 async def submit_task(
@@ -175,7 +180,7 @@ async def submit_task(
         "Location": f"{root_path}/tasks/{task.task_id}",
         "Retry-After": str(manager.retry_after(task)),
     }
-    return _described(manager, task, 202, headers)
+    return await _described(request, task, 202, headers)
 
 
 @router.get(
@@ -194,8 +199,9 @@ async def list_tasks(
     They come as a JSON array or, if you accept that, as NDJSON.
     """
     manager: TaskManager = request.app.state.manager
+    manager.check_running()
     pages = manager.list_tasks(status)
-    lock = request.app.state.encoding
+    lock = request.app.state.listing
     slices = listing.slices(manager, pages, status, limit or sys.maxsize, lock)
     request.scope[CUT_OFF] = True
 
@@ -237,7 +243,7 @@ async def get_task(
             await manager.wait(task.task_id, seen, leaving)
         finally:
             leaving.cancel()
-    return _described(manager, task)
+    return await _described(request, task)
 
 
 @router.delete(
@@ -252,14 +258,20 @@ async def cancel_task(request: Request, task_id: UUID) -> Response:
     Cancelling it again changes nothing.
     """
     manager: TaskManager = request.app.state.manager
-    return _described(manager, manager.cancel(str(task_id)))
+    return await _described(request, manager.cancel(str(task_id)))
 
 
 @router.get(
     "/health",
     response_model=Stats,
     response_description="ok",
-    responses={503: {"model": Stats, "description": "degraded"}},
+    responses={
+        503: {
+            "model": Stats,
+            "description": "degraded, or a problem",
+            "content": schemas.A_PROBLEM,
+        }
+    },
 )
 @router.head("/health", include_in_schema=False)
 async def health(request: Request) -> Response:
@@ -268,10 +280,11 @@ async def health(request: Request) -> Response:
     503 while a background loop is dead, or the executor lost.
     """
     manager: TaskManager = request.app.state.manager
+    manager.check_running()
     stats = manager.stats()
 
     status = 200 if stats["status"] == "ok" else 503
-    return Response(to_json(stats), status, {"Cache-Control": "no-store"}, JSON)
+    return Response(to_json(stats), status, media_type=JSON)
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -290,16 +303,25 @@ async def to_docs(request: Request) -> Response:
     return RedirectResponse(f"{request.scope['root_path']}/docs")
 
 
-def _described(
-    manager: TaskManager,
+async def _described(
+    request: Request,
     task: Task,
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response:
     # Encoded here, not returned for FastAPI to validate and encode: the
-    # engine made it, so it is valid.
-    body = to_json(manager.describe(task))
-    return Response(body, status_code=status, headers=headers, media_type=JSON)
+    # engine made it, so it is valid. When a task is finished, many may
+    # ask for its record at once: it is encoded once. Between large
+    # records that differ, others have their turn.
+    state = request.app.state
+    async with state.describing:
+        finished = task.finished
+        last, body = state.described
+        if last is not task:
+            [body] = await listing.encode(state.manager, [task])
+            if finished:
+                state.described = (task, body)
+    return Response(body, status, headers, JSON)
 
 
 async def _disconnected(request: Request) -> None:

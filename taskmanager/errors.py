@@ -12,9 +12,6 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
-# When to try again after a stop: the time of a restart.
-SHUTDOWN_SECONDS = 5
-
 
 class TaskError(TypedDict):
     """Why a task failed."""
@@ -79,6 +76,10 @@ class ShuttingDownError(TaskManagerError):
     status = 503
     code = "shutting_down"
 
+    def __init__(self) -> None:
+        # Seconds: the time of a restart.
+        super().__init__("The server is shutting down.", 5)
+
 
 class IllegalTransitionError(Exception):
     """A status was to follow one that it may not follow."""
@@ -94,7 +95,7 @@ INTERNAL: TaskError = {
 }
 
 
-def classify_failure(error: Exception) -> TaskError:
+def classify_failure(error: BaseException) -> TaskError:
     """The ``error`` that a task shows for what its handler raised."""
     match error:
         case TaskFailedError():

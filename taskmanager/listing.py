@@ -49,7 +49,7 @@ async def slices(
                     raise asyncio.CancelledError
                 if status is not None:
                     page = [task for task in page if task.status is status]
-                records = await _encode(manager, page[:left])
+                records = await encode(manager, page[:left])
 
             if records:
                 yield records
@@ -63,8 +63,11 @@ async def slices(
         await asyncio.sleep(0)
 
 
-async def _encode(manager: TaskManager, tasks: list[Task]) -> list[bytes]:
-    """As many records as begin in a slice, and then rest."""
+async def encode(manager: TaskManager, tasks: list[Task]) -> list[bytes]:
+    """As many records as begin in a slice, and then rest.
+
+    Who calls this holds a lock, so that one at a time encodes.
+    """
     records = []
     end = time.monotonic() + SLICE
     for task in tasks:

@@ -140,10 +140,7 @@ class TaskManager:
         """
         if not isinstance(submission, Submission):
             submission = SUBMISSION.validate_python(submission)
-        if self.stopping:
-            raise errors.ShuttingDownError(
-                "The server is shutting down.", errors.SHUTDOWN_SECONDS
-            )
+        self.check_running()
         # None, for no key, is never in there.
         known = self._store.by_key.get(idempotency_key)
         if known is not None:
@@ -205,6 +202,11 @@ class TaskManager:
         finally:
             self._waiting -= 1
         return task
+
+    def check_running(self) -> None:
+        """Raise ShuttingDownError once it is stopping."""
+        if self.stopping:
+            raise errors.ShuttingDownError
 
     def list_tasks(self, status: TaskStatus | None = None) -> Iterator[list[Task]]:
         """The tasks submitted until now, in that order, in lists.

@@ -11,18 +11,16 @@ import asyncio
 import logging
 import math
 import time
-from typing import TypeAlias
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskmanager import problems
-from taskmanager.errors import NotStartedError
+from taskmanager.errors import NotStartedError, ShuttingDownError
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 
-NO_STORE = (b"cache-control", b"no-store")
 # What needs no engine, and the scripts of /docs.
 DOCS = (
     "/",
@@ -36,13 +34,12 @@ NOT_STARTED = (
     "or it is mounted in an application that does not enter its lifespan."
 )
 
-# The asyncio.Tasks that wait for bytes of bodies.
-Readers: TypeAlias = set[asyncio.Task[object] | None]
-
 # What is read of bodies that nobody needs: bytes and seconds of each,
-# and how many at once.
+# and how many at once. The stop ends that; what it refuses itself gets
+# less, so that the server has ended soon.
 DRAIN_BYTES = 2**20
-DRAIN_SECONDS = 2
+DRAIN_SECONDS = 2.0
+STOP_DRAIN_SECONDS = 0.5
 MAX_DRAINS = 100
 
 logger = logging.getLogger(__name__)
@@ -55,11 +52,9 @@ class TasksMiddleware:
     the headers that are added here.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, readers: Readers) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.readers = readers
         self.told = False
-        self.drains = 0
         self.max_body = settings.max_body
         policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
         self.policy = (b"ratelimit-policy", policy.encode())
@@ -70,22 +65,25 @@ class TasksMiddleware:
             return
 
         path = _below_root_path(scope)
-        exchange = _Exchange(scope, receive, send, self.readers)
+        exchange = _Exchange(scope, receive, send)
         manager = exchange.manager
+        is_script = path.startswith(SCRIPTS)
+        needs_engine = path not in DOCS and not is_script
+        if needs_engine:
+            exchange.headers.append((b"cache-control", b"no-store"))
         try:
-            if manager is None and path not in DOCS and not path.startswith(SCRIPTS):
+            if manager is None and needs_engine:
                 if not self.told:
                     self.told = True
                     logger.error(NOT_STARTED)
-                exchange.headers.append(NO_STORE)
                 await exchange.answer(NotStartedError(NOT_STARTED))
+            elif is_script and scope["type"] == "websocket":
+                # A folder of files closes a handshake without a word.
+                await exchange.answer(HTTPException(404))
             elif path == "/tasks" or path.startswith("/tasks/"):
                 await self._limited(scope, exchange)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
-
-            if exchange.held_back and manager and self.drains < MAX_DRAINS:
-                await self._drain(exchange)
         except asyncio.CancelledError:
             # The one place where this is swallowed. At the stop, who
             # waits for a body is cancelled, and answered here; a
@@ -94,19 +92,14 @@ class TasksMiddleware:
             if manager is None or not manager.stopping:
                 raise
             if not exchange.started:
-                refusal = HTTPException(503, "The server is shutting down.")
-                await exchange.answer(refusal)
+                await exchange.answer(ShuttingDownError())
         except Exception as error:
             if exchange.started:
                 raise  # too late: the server logs it and closes the connection
             logger.exception("a request could not be answered")
             await exchange.answer(error)
 
-        if exchange.held_back:
-            await send({"type": "http.response.body"})
-
     async def _limited(self, scope: Scope, exchange: "_Exchange") -> None:
-        exchange.headers.append(NO_STORE)
         limiter: SlidingWindow | None = scope["app"].state.limiter
         if limiter is not None:
             client = client_key(address_of(scope))
@@ -121,21 +114,6 @@ class TasksMiddleware:
         if scope.get("method") == "POST":  # no other body is used
             exchange.limit = self.max_body
         await self.app(scope, exchange.receive, exchange.send)
-
-    async def _drain(self, exchange: "_Exchange") -> None:
-        """Read and drop the rest of a body, within bounds.
-
-        A server that closes a connection with bytes unread resets it,
-        and a reset can overtake the answer (RFC 9112, section 9.6): a
-        proxy in front makes a 502 of that.
-        """
-        self.drains += 1
-        try:
-            await asyncio.wait_for(exchange.drain(), DRAIN_SECONDS)
-        except (HTTPException, asyncio.TimeoutError):
-            pass  # the connection is closed with bytes unread
-        finally:
-            self.drains -= 1
 
 
 def address_of(scope: Scope) -> str | None:
@@ -174,68 +152,53 @@ class _Exchange:
     """A request and its response: their ``receive`` and ``send``.
 
     ``receive`` keeps to the limit of the body, and ``send`` adds
-    headers. The last message of a response is held back where some of
-    the request's body is unread. The client has the response by then,
-    as Content-Length tells, while the server, which waits for the
-    message, keeps the connection open.
+    headers. Where some of the request's body is unread, the connection
+    is to be closed: the server would read the rest without a bound
+    before the next request. And the last message of the response is
+    held back: the client has the response by then, as Content-Length
+    tells, while the server, which waits for the message, does not close
+    the connection yet.
     """
 
-    def __init__(
-        self, scope: Scope, receive: Receive, send: Send, readers: Readers
-    ) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
-        self.readers = readers
+        self.state = scope["app"].state
         # None where the lifespan has not run.
-        self.manager = scope["app"].state.manager
+        self.manager = self.state.manager
         self._receive = receive
         self._send = send
 
         self.limit = math.inf
         self.received = 0
+        # Blanks around a value are no part of it, and not every server
+        # takes them off.
+        scope["headers"] = [
+            (name, value.strip(b" \t")) for name, value in scope["headers"]
+        ]
         given = dict(scope["headers"])
         length = given.get(b"content-length", b"")
         # Not every server refuses a length that is no number.
         self.declared = int(length) if length.isdigit() else 0
+        self.ended = not self.declared and b"transfer-encoding" not in given
         # Who waits for 100 Continue sends no body unasked.
-        has_body = self.declared or b"transfer-encoding" in given
-        self.ended = not has_body or b"expect" in given
+        self.asked = b"expect" not in given
 
         self.headers: list[tuple[bytes, bytes]] = []
         self.started = False
-        self.held_back = False
         extensions = scope.get("extensions") or {}
         self.can_respond = "websocket.http.response" in extensions
 
     async def receive(self) -> Message:
         """The next message.
 
-        Raises HTTPException: 413 over the limit, 503 at the stop.
+        Raises HTTPException over the limit, and ShuttingDownError.
         """
         self._check_size()  # before a byte is read
-        request = asyncio.current_task()
-        limited = self.limit < math.inf
-        if limited:
-            # The stop cancels whoever waits for a body.
-            self.readers.add(request)
-        try:
-            message = await self._receive()
-        finally:
-            self.readers.discard(request)
-
-        self.ended = not message.get("more_body")
-        self.received += len(message.get("body", b""))
+        if self.limit < math.inf:
+            self.manager.check_running()
+        message = await self._next()
         self._check_size()
-        if limited and self.manager.stopping:
-            raise HTTPException(503, "The server is shutting down.")
         return message
-
-    async def drain(self) -> None:
-        """Read and drop the rest, up to a limit of its own."""
-        self.limit = DRAIN_BYTES
-        self.declared = 0
-        self.received = 0
-        while not self.ended and not self.manager.stopping:
-            await self.receive()
 
     async def send(self, message: Message) -> None:
         """Send a message, as it is or as the server can take it."""
@@ -247,9 +210,17 @@ class _Exchange:
             message = {"type": "websocket.close"}
         elif kind.endswith("http.response.start"):
             message["headers"] += self.headers
-        elif kind == "http.response.body" and not self.ended:
-            self.held_back = not message.get("more_body", False)
+            if not self.ended:
+                message["headers"].append((b"connection", b"close"))
+        elif (
+            kind == "http.response.body"
+            and self.asked
+            and not (self.ended or message.get("more_body"))
+        ):
             message["more_body"] = True
+            await self._send(message)
+            await self._drain()
+            message = {"type": kind}
 
         self.started = True
         await self._send(message)
@@ -258,6 +229,49 @@ class _Exchange:
         """Send the problem document of an error."""
         response = await problems.answer(HTTPConnection(self.scope), error)
         await response(self.scope, self.receive, self.send)
+
+    async def _drain(self) -> None:
+        """Read and drop the rest of the body, within bounds.
+
+        A server that closes a connection with bytes unread resets it,
+        and a reset can overtake the answer (RFC 9112, section 9.6): a
+        proxy in front makes a 502 of that.
+        """
+        if self.state.drains >= MAX_DRAINS:
+            return
+
+        reading = asyncio.create_task(self._read_on())
+        self.state.drains += 1
+        try:
+            # It begins, so that the stop can end it.
+            await asyncio.sleep(0)
+            seconds = DRAIN_SECONDS
+            if self.manager and self.manager.stopping:
+                seconds = STOP_DRAIN_SECONDS
+            await asyncio.wait([reading], timeout=seconds)
+        finally:
+            reading.cancel()
+            self.state.drains -= 1
+
+    async def _read_on(self) -> None:
+        limit = self.received + DRAIN_BYTES
+        while not self.ended and self.received <= limit:
+            await self._next()
+
+    async def _next(self) -> Message:
+        self.asked = True
+        # The stop cancels whoever waits for a body, or for a client to
+        # leave.
+        reader = asyncio.current_task()
+        self.state.readers.add(reader)
+        try:
+            message = await self._receive()
+        finally:
+            self.state.readers.discard(reader)
+
+        self.ended = not message.get("more_body")
+        self.received += len(message.get("body", b""))
+        return message
 
     def _check_size(self) -> None:
         if max(self.declared, self.received) > self.limit:

@@ -78,7 +78,7 @@ def _mend(operation: dict[str, Any], examples: dict[str, Any]) -> None:
         response = responses[status]
         content = response["content"]
         for media_type, shown in known["content"].items():
-            if media_type == PROBLEM:
+            if media_type not in content:
                 content[PROBLEM] = content.pop("application/json")
                 response["description"] = ", ".join(shown["examples"])
             content[media_type] |= shown

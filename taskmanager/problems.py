@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
-from taskmanager.errors import SHUTDOWN_SECONDS, TaskManagerError
+from taskmanager.errors import TaskManagerError
 from taskmanager.estimate import whole_seconds
 from taskmanager.schemas import PROBLEM
 from taskmanager.task_types import TASK_TYPES, Submission
@@ -26,6 +26,8 @@ from taskmanager.task_types import TASK_TYPES, Submission
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 # Nobody mends ten thousand faults of one request.
 MOST_FAULTS = 100
+# What the parameters of some task type have.
+PARAMETERS = {name for each in TASK_TYPES for name in each.model_fields}
 
 
 def problem(
@@ -96,17 +98,10 @@ async def answer(request: HTTPConnection, error: Exception) -> Response:
                 retry_after=error.retry_after,
             )
         case ValidationError() | RequestValidationError():
-            if isinstance(error, ValidationError) and error.error_count() > MOST_FAULTS:
-                # To write ten thousand out takes as long as to find
-                # them: three turns of the loop let a request between.
-                for _ in range(3):
-                    await asyncio.sleep(0)
-
-            errors = _errors(error)
+            errors = await _errors(error)
             faults = [_fault(each) for each in errors[:MOST_FAULTS]]
             return invalid(faults, len(errors))
         case HTTPException(status_code=400):
-            # Bad UTF-8, overlong integers, deep nesting.
             detail = (
                 "The body cannot be read: send JSON in UTF-8, as application/json, "
                 "without a byte order mark and without Content-Encoding."
@@ -121,10 +116,6 @@ async def answer(request: HTTPConnection, error: Exception) -> Response:
             return response
         case HTTPException(status_code=413):
             return problem(413, "body_too_large", error.detail)
-        case HTTPException(status_code=503):
-            return problem(
-                503, "shutting_down", error.detail, retry_after=SHUTDOWN_SECONDS
-            )
         case _:
             detail = "Something went wrong on our side; the log has the details."
             return problem(500, "internal_error", detail)
@@ -145,23 +136,43 @@ def _methods(request: HTTPConnection) -> list[str]:
     return sorted(methods or {"GET", "HEAD"})
 
 
-def _errors(error: ValidationError | RequestValidationError) -> list[Any]:
+async def _errors(error: ValidationError | RequestValidationError) -> list[Any]:
     """All that is wrong.
 
     Where the task type is missing or unknown, pydantic looks no
     further: the members that no submission has are named here.
     """
-    errors = list(error.errors())
+    if isinstance(error, RequestValidationError):
+        return list(error.errors())
+
+    count = error.error_count()
+    if count > MOST_FAULTS:
+        # To write ten thousand out takes as long as to find them: three
+        # turns of the loop let a request between.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    # What nobody reads is not written.
+    errors = error.errors(
+        include_url=False, include_context=False, include_input=count == 1
+    )
     last = errors[-1]
-    if last["type"] not in ("union_tag_invalid", "union_tag_not_found"):
+    if "union_tag" not in last["type"]:
         return errors
 
+    given = last["input"]
+    paths = [["", name] for name in given if name not in Submission.model_fields]
+    parameters = given.get("parameters")
+    if isinstance(parameters, dict):
+        paths += [
+            ["", "parameters", name] for name in parameters if name not in PARAMETERS
+        ]
+
     types = ", ".join(each.task_type for each in TASK_TYPES)
-    faults = {"task_type": f"Input should be one of {types}"}
-    for name in last["input"]:
-        if name not in Submission.model_fields:
-            faults[name] = "Extra inputs are not permitted"
-    return [{"type": "", "loc": ("", name), "msg": faults[name]} for name in faults]
+    faults = [{"loc": ("", "task_type"), "msg": f"Input should be one of {types}"}]
+    return faults + [
+        {"loc": path, "msg": "Extra inputs are not permitted"} for path in paths
+    ]
 
 
 def _fault(error: dict[str, Any]) -> dict[str, str]:

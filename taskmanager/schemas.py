@@ -69,7 +69,10 @@ LINES: dict[int | str, Any] = {
     }
 }
 
+# Beside another form of the response.
+A_PROBLEM = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
 
 def problems(*statuses: int) -> dict[int | str, Any]:
     """These errors, and those of every route under /tasks."""
-    return {status: {"model": Problem} for status in sorted({*statuses, 429, 500})}
+    return {status: {"model": Problem} for status in sorted({*statuses, 429, 500, 503})}

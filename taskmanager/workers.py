@@ -93,20 +93,22 @@ class WorkerPool:
             await asyncio.sleep(0)
             result = await self._handle(task)
             self._change_status(task, TaskStatus.COMPLETED, result=result)
-        except asyncio.CancelledError:
-            # A BaseException: "except Exception" would miss it and
-            # leave the task "processing" for ever. A cancelled task is
-            # finished by now; if this one is not, its handler was
-            # cancelled behind our back.
-            if not task.finished:
-                self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
-            raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # SystemExit would end the event loop, and with it the
+            # server.
             failure = classify_failure(error)
             if failure is INTERNAL:
                 fields = {"task_id": task.task_id}
                 logger.exception("task %(task_id)s: its handler crashed", fields)
             self._change_status(task, TaskStatus.FAILED, error=failure)
+        finally:
+            # asyncio.CancelledError is a BaseException, so that "except
+            # Exception" misses it, as it misses Ctrl-C. A cancelled
+            # task is finished by now; one that is not, since its
+            # handler was cancelled behind our back, must not stay
+            # "processing" for ever.
+            if not task.finished:
+                self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
 
     async def _time_out(self) -> None:
         """Fail what has processed for TASK_TIMEOUT.

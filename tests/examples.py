@@ -7,6 +7,7 @@ What is played stands in SCENES.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -68,6 +69,10 @@ async def full(app: FastAPI) -> None:
     for _ in range(SETTINGS.workers + SETTINGS.queue_size):
         app.state.manager.submit(SUM)
         await asyncio.sleep(0.01)  # a worker takes it
+
+
+async def not_started(app: FastAPI) -> None:
+    """Its lifespan is not entered."""
 
 
 async def stopping(app: FastAPI) -> None:
@@ -134,6 +139,7 @@ SCENES = [
     ),
     Scene(full, SUBMIT),
     Scene(stopping, SUBMIT),
+    Scene(stopping, LIST),
     Scene(one_completed_one_processing, LIST, "tasks"),
     Scene(
         one_completed_one_processing,
@@ -152,16 +158,21 @@ SCENES = [
     Scene(completed, CANCEL),
     Scene(nothing, HEALTH, "ok"),
     Scene(loop_died, HEALTH, "degraded"),
+    Scene(stopping, HEALTH),
+    Scene(not_started, HEALTH),
 ]
 for each in (SUBMIT, LIST, GET, CANCEL):
-    SCENES += [Scene(limited, each), Scene(broken, each)]
+    SCENES += [Scene(limited, each), Scene(broken, each), Scene(not_started, each)]
 
 
 async def play(scene: Scene) -> httpx.Response:
     """The answer."""
     numbers = count(427)
     app = create_app(SETTINGS, new_task_id=lambda: TASK_ID.format(next(numbers)))
-    async with running(app), client_of(app) as client:
+    lifespan: Any = running(app)
+    if scene.before is not_started:
+        lifespan = contextlib.nullcontext()
+    async with lifespan, client_of(app) as client:
         await scene.before(app)
         _, method, path, options = scene.request
         return await client.request(method, path, **options)

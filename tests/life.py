@@ -394,8 +394,8 @@ LIVES = [
             Reason(
                 "task.change_status",
                 "workers._interrupt",
-                "The status is final before the handler hears of it, so whatever the "
-                "handler makes of its CancelledError comes too late to count.",
+                "The status is terminal before the handler hears of it, so whatever "
+                "the handler makes of its CancelledError comes too late to count.",
             ),
             Reason(
                 "task.to_dict",

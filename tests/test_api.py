@@ -4,7 +4,10 @@ import asyncio
 import json
 import re
 import time
+from functools import partial
 from http import HTTPStatus
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 from uuid import UUID
@@ -377,7 +380,6 @@ async def test_a_key_stands_for_no_other_submission(other: dict[str, Any]) -> No
         [b'a"'],
         [b"'a'"],
         [b'"a"b"'],
-        [b'"a" '],
         [b'"a";b=1'],
         [b'"a", "b"'],
         [b'"a\\"'],
@@ -721,6 +723,103 @@ async def test_a_listing_is_cut_off_at_the_stop(
         _, first_page = sent
         assert first_page["more_body"]
         assert first_page["body"].count(b"task_id") == 128
+
+
+async def test_a_listing_that_begins_after_the_stop_is_refused() -> None:
+    async with running() as app, client_of(app) as client:
+        app.state.stop()
+        for accept in ("application/json", "application/x-ndjson"):
+            answer = await client.get("/tasks", headers={"Accept": accept})
+            assert answer.status_code == 503
+            assert answer.json()["code"] == "shutting_down"
+            assert answer.headers["retry-after"] == "5"
+
+
+class Records:
+    """Replaces the clock and ``to_json``: each record takes long."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # "#" for each record, "." for each turn of the loop.
+        self.log = ""
+        clock = SimpleNamespace(monotonic=partial(next, count()))
+        monkeypatch.setattr(listing, "time", clock)
+        monkeypatch.setattr(listing, "to_json", self.to_json)
+
+    def to_json(self, record: Any) -> bytes:
+        self.log += "#"
+        return json.dumps(record).encode()
+
+    async def tick(self) -> None:
+        while True:
+            self.log += "."
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("tasks", [1, 4, 20])
+async def test_between_large_records_that_are_asked_for_others_have_their_turn(
+    tasks: int, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(queue_size=100) as app, client_of(app) as client:
+        manager = app.state.manager
+        ids = [manager.submit(SUM).task_id for _ in range(tasks)]
+        polls = [
+            asyncio.create_task(client.get(f"/tasks/{task_id}?wait=true"))
+            for task_id in ids
+            for _ in range(20 // tasks)
+        ]
+        while manager.stats()["waiting"] < 20:
+            await asyncio.sleep(0)
+
+        records = Records(monkeypatch)
+        ticker = asyncio.create_task(records.tick())
+        for task_id in ids:
+            manager.cancel(task_id)
+        answers = await asyncio.gather(*polls)
+        ticker.cancel()
+
+    assert {answer.json()["status"] for answer in answers} == {"cancelled"}
+    assert len({answer.json()["task_id"] for answer in answers}) == tasks
+    # One that is finished is encoded once, however many ask for it.
+    _, *turns, _ = records.log.split("#")
+    assert len(turns) == tasks - 1
+    # A request on a new connection needs five under uvicorn.
+    assert all(len(each) >= 5 for each in turns)
+
+
+async def test_a_record_that_is_kept_is_never_an_old_one(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(workers=1) as app, client_of(app) as client:
+        first, second = (app.state.manager.submit(SUM).task_id for _ in range(2))
+
+        async def status(task_id: str) -> Any:
+            return (await client.get(f"/tasks/{task_id}")).json()["status"]
+
+        assert await status(first) == "queued"
+        await settle()
+        assert await status(first) == "processing"
+        gate.open(0)
+        await settle()
+        assert await status(first) == "completed"
+        assert await status(second) == "processing"
+
+        # It finishes between its encoding and its answer.
+        Records(monkeypatch)
+        getting = asyncio.create_task(status(second))
+        while not (getting.done() or app.state.describing.locked()):
+            await asyncio.sleep(0)
+        app.state.manager.cancel(second)
+        assert await getting == "processing"
+        assert await status(second) == "cancelled"
+        assert await status(first) == "completed"
+
+
+async def test_small_records_that_are_asked_for_wait_for_nobody(gate: Gate) -> None:
+    async with running() as app, client_of(app) as client:
+        task_id = app.state.manager.submit(SUM).task_id
+        async with app.state.listing:
+            answer = await client.get(f"/tasks/{task_id}")
+            assert answer.status_code == 200
 
 
 async def test_health_tells_the_live_counts(gate: Gate) -> None:

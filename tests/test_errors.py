@@ -10,7 +10,6 @@ import pytest
 
 from taskmanager.errors import (
     QueueFullError,
-    ShuttingDownError,
     TaskFailedError,
     TaskFinishedError,
     TaskManagerError,
@@ -48,7 +47,6 @@ def test_a_failure_gets_a_code_and_a_message(
         (TaskNotFoundError, 404, "task_not_found"),
         (TaskFinishedError, 409, "task_finished"),
         (QueueFullError, 503, "queue_full"),
-        (ShuttingDownError, 503, "shutting_down"),
     ],
 )
 def test_an_error_carries_what_its_answer_needs(

@@ -313,9 +313,11 @@ async def test_a_length_that_is_no_number_counts_as_unknown(
 
 
 @pytest.mark.parametrize("more", [True, False])
-async def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(
-    more: bool,
-) -> None:
+def test_a_request_that_waits_for_its_body_is_answered_at_the_stop(more: bool) -> None:
+    run_in_virtual_time(wait_for_a_body_and_stop(more))
+
+
+async def wait_for_a_body_and_stop(more: bool) -> None:
     async with running() as app:
         sent: list[dict[str, Any]] = []
         parts = []
@@ -566,7 +568,14 @@ async def test_a_stopped_application_answers() -> None:
     async with client_of(app) as client:
         answer = await client.post("/tasks", json=SUM)
         assert (answer.status_code, answer.json()["code"]) == (503, "shutting_down")
-        assert (await client.get("/health")).status_code == 200
+        for path in ("/health", "/tasks"):
+            answer = await client.get(path)
+            assert answer.status_code == 503
+            assert answer.json()["code"] == "shutting_down"
+            assert answer.headers["retry-after"] == "5"
+            assert answer.headers["cache-control"] == "no-store"
+        assert (await client.head("/health")).status_code == 503
+        assert (await client.get("/openapi.json")).status_code == 200
 
 
 async def test_a_mounted_application_works_whose_lifespan_is_entered() -> None:
@@ -618,10 +627,15 @@ class Client:
         await self.app(scope_of(method, path, headers=given), self.receive, self.send)
 
     def has_the_answer(self) -> bool:
-        """Whether it has all that Content-Length says."""
+        """Whether it has all that Content-Length says.
+
+        And it is told that the connection will be closed.
+        """
         head, *bodies = self.received
+        headers = dict(head["headers"])
         body = b"".join(message.get("body", b"") for message in bodies)
-        return dict(head["headers"])[b"content-length"] == b"%d" % len(body)
+        complete = headers[b"content-length"] == b"%d" % len(body)
+        return complete and headers[b"connection"] == b"close"
 
     def is_done(self) -> bool:
         """Whether the server knows that the response is complete."""
@@ -675,13 +689,72 @@ async def test_the_length_of_the_rest_may_be_unknown() -> None:
         assert client.is_done()
 
 
-async def test_without_an_engine_the_answer_is_complete_at_once() -> None:
-    client = Client(create_app(settings()), asyncio.Event().wait)
-    await client.request()
-    head, *_ = client.received
-    assert head["status"] == 503
-    assert client.has_the_answer()
-    assert client.is_done()
+@pytest.mark.parametrize(
+    ("started", "status", "seconds"), [(False, 503, 2), (True, 413, 0.5)]
+)
+def test_the_rest_is_dropped_without_an_engine_and_for_a_while_at_the_stop(
+    started: bool, status: int, seconds: float
+) -> None:
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        app = create_app(settings())
+        if started:
+            async with testing.running(app):
+                pass
+
+        client = Client(app, partial(asyncio.sleep, 0.2))
+        begun = loop.time()
+        request = asyncio.create_task(client.request("POST"))
+        await settle()
+        head, *_ = client.received
+        assert head["status"] == status
+        assert client.has_the_answer()
+        assert not client.is_done()
+
+        await request
+        assert client.is_done()
+        assert loop.time() == pytest.approx(begun + seconds)
+
+    run_in_virtual_time(play())
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_the_stop_ends_a_wait_that_has_hardly_begun(method: str, turns: int) -> None:
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        async with running() as app:
+            client = Client(app, asyncio.Event().wait)
+            length = (b"content-length", b"10")
+            request = asyncio.create_task(client.request(method, "/tasks", length))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+            stopped = loop.time()
+            app.state.stop()
+            await request
+            assert client.is_done()
+            assert loop.time() <= stopped + 0.5
+
+    run_in_virtual_time(play())
+
+
+def test_who_is_refused_at_the_stop_may_send_on_for_a_while() -> None:
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        async with running() as app:
+            stopped = loop.time() + 0.3
+            client = Client(app, partial(asyncio.sleep, 0.1))
+            loop.call_at(stopped, app.state.stop)
+            await client.request("POST", "/tasks", (b"content-length", b"1000"))
+
+            head, *_ = client.received
+            assert head["status"] == 503
+            assert client.has_the_answer()
+            assert client.is_done()
+            assert loop.time() == pytest.approx(stopped + 0.5)
+
+    run_in_virtual_time(play())
 
 
 async def test_a_stream_ends_once_where_the_body_ends_meanwhile() -> None:
@@ -769,17 +842,11 @@ async def test_the_stop_ends_the_wait_for_the_rest_at_once() -> None:
         await request
         assert client.is_done()
 
-        # Nor does it begin any more.
-        client = Client(app, asyncio.Event().wait)
-        await client.request()
-        assert client.has_the_answer()
-        assert client.is_done()
-        assert not client.asked
-
 
 async def test_who_waits_for_100_continue_is_not_told_to_send_the_body() -> None:
     async with running(max_body=10) as app:
         for method, path in [("POST", "/tasks"), ("PUT", "/tasks"), ("POST", "/x")]:
+            # It may send the body all the same, and not as a request.
             client = Client(app, asyncio.Event().wait)
             await client.request(
                 method, path, (b"content-length", b"1000"), (b"expect", b"100-continue")
@@ -803,8 +870,29 @@ async def test_where_there_is_no_body_the_last_message_is_not_held_back(
 ) -> None:
     async with running() as app:
         scope = scope_of(method, path, headers=headers)
-        messages = await messages_of(app, scope)
-        assert len(messages) == 2
+        head, _ = await messages_of(app, scope)
+        assert b"connection" not in dict(head["headers"])
+
+
+async def test_blanks_around_a_value_are_no_part_of_it() -> None:
+    async with running(max_body=100) as app, client_of(app) as client:
+        headers = {
+            "Content-Type": " application/json\t ",
+            "Content-Encoding": "identity ",
+            "Idempotency-Key": '\t"k" ',
+        }
+        answer = await client.post("/tasks", json=SUM, headers=headers)
+        assert answer.status_code == 202
+        again = await client.post(
+            "/tasks", json=SUM, headers={"Idempotency-Key": '"k"'}
+        )
+        assert again.json()["task_id"] == answer.json()["task_id"]
+
+        # It is known to be too long before a byte is read.
+        headers_of_a_long_one = [(b"content-length", b"101 ")]
+        scope = scope_of("POST", "/tasks", headers=headers_of_a_long_one)
+        head, *_ = await messages_of(app, scope)
+        assert head["status"] == 413
 
 
 async def test_once_the_body_has_been_read_nobody_waits_for_more() -> None:
@@ -821,6 +909,7 @@ async def test_once_the_body_has_been_read_nobody_waits_for_more() -> None:
         await app(scope_of("POST", "/tasks", headers=headers), read_to_its_end, send)
         head, last = sent
         assert head["status"] == 202
+        assert b"connection" not in dict(head["headers"])
         assert "more_body" not in last
 
         # A long poll, which reads it only to see whether the client is
@@ -886,12 +975,26 @@ async def test_handshakes_count_like_any_request(path: str) -> None:
 
 
 async def test_handshakes_to_other_paths_are_refused_and_free() -> None:
+    paths = [
+        "/",
+        "/ws",
+        "/tasksfoo",
+        "/health",
+        "/docs",
+        "/static-offline-docs",
+        "/static-offline-docs/",
+        "/static-offline-docs/favicon.png",
+        "/static-offline-docs/nothing",
+    ]
     async with running(rate_limit=1) as app:
-        for path in ("/", "/ws", "/tasksfoo", "/health", "/docs"):
+        for path in paths:
             head, body = await messages_of(app, handshake(path))
             assert head["status"] == 404
             assert b"ratelimit" not in dict(head["headers"])
             assert json.loads(body["body"])["code"] == "not_found"
+
+            closed = await messages_of(app, handshake(path, with_response=False))
+            assert closed == [{"type": "websocket.close"}]
 
 
 async def test_a_handshake_that_cannot_be_answered_is_closed_and_counts() -> None:

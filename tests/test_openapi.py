@@ -25,9 +25,9 @@ from tests.helpers import client_of, project_root, running, serving, settings
 DOCUMENT = create_app(settings()).openapi()
 OPERATIONS = {
     ("post", "/tasks"): {"202", "400", "413", "422", "429", "500", "503"},
-    ("get", "/tasks"): {"200", "400", "429", "500"},
-    ("get", "/tasks/{task_id}"): {"200", "400", "404", "429", "500"},
-    ("delete", "/tasks/{task_id}"): {"200", "400", "404", "409", "429", "500"},
+    ("get", "/tasks"): {"200", "400", "429", "500", "503"},
+    ("get", "/tasks/{task_id}"): {"200", "400", "404", "429", "500", "503"},
+    ("delete", "/tasks/{task_id}"): {"200", "400", "404", "409", "429", "500", "503"},
     ("get", "/health"): {"200", "503"},
 }
 
@@ -64,9 +64,12 @@ def test_each_response_names_its_headers_and_errors_are_problems(
     key: tuple[str, str],
 ) -> None:
     for status, response in operation(key)["responses"].items():
-        headers = {"Cache-Control", "RateLimit-Policy", "RateLimit"}
-        if status in ("202", "429", "503"):
-            headers.add("Retry-After")
+        headers = {"Cache-Control"}
+        # Without an engine there is no rate limit.
+        if response["description"] != "not_started":
+            headers |= {"RateLimit-Policy", "RateLimit"}
+            if status in ("202", "429", "503"):
+                headers.add("Retry-After")
         if status == "202":
             headers.add("Location")
         assert set(response["headers"]) == headers
@@ -204,8 +207,28 @@ def test_each_answer_is_described_in_its_own_words() -> None:
     ]
     assert len(set(descriptions)) == len(OPERATIONS)
 
-    refused = operation(("post", "/tasks"))["responses"]["503"]["description"]
-    assert refused == "queue_full, shutting_down"
+    refused = {
+        key: operation(key)["responses"]["503"]["description"] for key in OPERATIONS
+    }
+    assert refused == {
+        ("post", "/tasks"): "queue_full, shutting_down, not_started",
+        ("get", "/tasks"): "shutting_down, not_started",
+        ("get", "/tasks/{task_id}"): "not_started",
+        ("delete", "/tasks/{task_id}"): "not_started",
+        ("get", "/health"): "degraded, or a problem",
+    }
+
+
+def test_an_unhealthy_server_tells_its_counts_or_a_problem() -> None:
+    content = operation(("get", "/health"))["responses"]["503"]["content"]
+    assert {name: form["schema"] for name, form in content.items()} == {
+        "application/json": {"$ref": "#/components/schemas/Stats"},
+        "application/problem+json": {"$ref": "#/components/schemas/Problem"},
+    }
+    assert {name: list(form["examples"]) for name, form in content.items()} == {
+        "application/json": ["degraded"],
+        "application/problem+json": ["shutting_down", "not_started"],
+    }
 
 
 @pytest.mark.parametrize(

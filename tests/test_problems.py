@@ -83,6 +83,22 @@ async def faults(
         (b'{"compute_sum": 1, "a/b": 2}', ["#/task_type", "#/compute_sum", "#/a~1b"]),
         (b'{"\\ud800": 1}', ["#/task_type", "#/%3F"]),
         (b'{"parameters": {"numbers": [1]}, "priority": "low"}', ["#/task_type"]),
+        (
+            b'{"parameters": {"number": [1], "title": "x", "a~b": 1}, "params": {}}',
+            [
+                "#/task_type",
+                "#/params",
+                "#/parameters/number",
+                "#/parameters/a~0b",
+            ],
+        ),
+        (b'{"parameters": ["number"]}', ["#/task_type"]),
+        (b'{"parameters": "number", "number": 1}', ["#/task_type", "#/number"]),
+        (b'{"parameters": null}', ["#/task_type"]),
+        (
+            body(task_type="juggle", parameters={"balls": 3, "limit": 1}),
+            ["#/task_type", "#/parameters/balls"],
+        ),
         (body(task_type="juggle"), ["#/task_type"]),
         (body(task_type="juggle", more=1), ["#/task_type", "#/more"]),
         (body(task_type=None), ["#/task_type"]),
@@ -128,9 +144,17 @@ ONE_OF = (
 )
 
 
+TOO_MUCH = "It is nested too deeply, or has an integer that is too long."
+
+
 @pytest.mark.parametrize(
     ("content", "content_type", "detail", "pointer"),
     [
+        (numbers("9" * 5000), "", TOO_MUCH, "#"),
+        (b"[" * 100_000, "", TOO_MUCH, "#"),
+        (b'{"a":' * 50_000, "", TOO_MUCH, "#"),
+        (b'{"a": "\xff"}', "", UNREADABLE, "#"),
+        (body().decode().encode("utf-16"), "", UNREADABLE, "#"),
         (b'{"a"', "", "Not valid JSON: Expecting ':' delimiter at character 4.", "#"),
         (b"\xff", "", UNREADABLE, "#"),
         (b"{}", "text/plain", UNREADABLE, "#"),
@@ -213,6 +237,24 @@ async def test_json_by_any_of_its_names_is_accepted(content_type: str) -> None:
         assert answer.status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("types", "status"),
+    [
+        (["application/json", "application/json"], 202),
+        (["application/json", "application/json; charset=utf-8"], 400),
+        (["application/json", "text/plain"], 400),
+        (["text/plain", "application/json"], 400),
+    ],
+)
+async def test_content_types_that_differ_are_refused(
+    types: list[str], status: int
+) -> None:
+    async with serving() as client:
+        headers = [("Content-Type", each) for each in types]
+        answer = await client.post("/tasks", content=body(), headers=headers)
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be"])
 @pytest.mark.parametrize("text", [body().decode(), "{}", "1"])
 async def test_a_body_of_another_encoding_is_refused(encoding: str, text: str) -> None:
@@ -272,12 +314,31 @@ async def test_the_identity_is_no_coding(coding: str) -> None:
         (numbers(",".join(["true"] * 10_000)), 10_000),
         (body(**{f"more-{n}": 1 for n in range(5000)}), 5000),
         (json.dumps({f"more-{n}": 1 for n in range(5000)}).encode(), 5001),
+        (
+            json.dumps({"parameters": {f"more-{n}": 1 for n in range(5000)}}).encode(),
+            5001,
+        ),
     ],
 )
 async def test_a_hundred_faults_are_listed_and_all_are_counted(
     content: bytes, count: int
 ) -> None:
     assert len(await faults(content, count=count)) == 100
+
+
+async def test_of_ten_thousand_faults_nothing_is_written_that_nobody_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[dict[str, Any]] = []
+
+    def fault(error: dict[str, Any]) -> dict[str, str]:
+        written.append(error)
+        return {"detail": "x", "pointer": "#"}
+
+    monkeypatch.setattr(problems, "_fault", fault)
+    await faults(numbers(",".join(["true"] * 10_000)), count=10_000)
+    assert len(written) == 100
+    assert all(set(error) == {"type", "loc", "msg"} for error in written)
 
 
 async def test_others_run_before_ten_thousand_faults_are_written_out(
@@ -538,10 +599,10 @@ OURS = "Something went wrong on our side; the log has the details."
             "7",
         ),
         (
-            errors.ShuttingDownError("bye", 5),
+            errors.ShuttingDownError(),
             "Service Unavailable",
             "shutting_down",
-            "bye",
+            "The server is shutting down.",
             "5",
         ),
         (
@@ -558,7 +619,6 @@ OURS = "Something went wrong on our side; the log has the details."
             "long",
             None,
         ),
-        (HTTPException(503, "bye"), "Service Unavailable", "shutting_down", "bye", "5"),
         (HTTPException(418), "Internal Server Error", "internal_error", OURS, None),
         (ValueError("a secret"), "Internal Server Error", "internal_error", OURS, None),
     ],

@@ -313,19 +313,47 @@ def test_an_early_answer_reaches_a_client_that_is_still_sending(http: str) -> No
 
 @HTTP
 def test_a_refused_body_is_never_read_as_a_request(http: str) -> None:
-    with uvicorn("--http", http) as server, server.connect() as client:
+    with uvicorn("--http", http) as server:
         for size in (40, 3_000, 300_000, 1_000_000, 30_000_000):
             smuggled = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
             body = (smuggled * (size // len(smuggled) + 1))[:size]
-            head = f"PUT /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n"
-            client.sendall(head.encode() + b"\r\n" + body)
-            # It may be pipelined, too.
-            client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            head = f"PUT /tasks HTTP/1.1\nHost: x\nContent-Length: {size}\n\n"
+            with server.connect(head) as client:
+                assert answer_from(client)[0] == 405
 
+                # The rest is dropped, or the connection is closed.
+                rest = b""
+                with contextlib.suppress(ConnectionError):
+                    client.sendall(body)
+                    # It may be pipelined, too.
+                    client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                    rest = client.recv(1)
+                assert rest == b""
+
+        # Of the largest, no more than a mebibyte is read, and some
+        # that lies in buffers.
+        with server.connect(head) as client:
             assert answer_from(client)[0] == 405
-            status, health = answer_from(client)
-            assert status == 200
-            assert json.loads(health)["status"] == "ok"
+            with pytest.raises(ConnectionError):
+                client.sendall(body)
+
+
+@HTTP
+def test_refusals_of_the_stop_reach_a_client_that_is_still_sending(http: str) -> None:
+    with uvicorn("--http", http) as server:
+        head = "POST /tasks HTTP/1.1\nHost: x\nContent-Type: application/json\n"
+        with server.connect(head + "Content-Length: 200000\n\n") as client:
+            client.sendall(b"x" * 100_000)
+            server.until("status", "ok")  # so it has begun to read
+            server.process.send_signal(signal.SIGTERM)
+            assert answer_from(client)[0] == 503
+
+            for _ in range(10):
+                client.sendall(b"x" * 10_000)
+                time.sleep(0.01)
+            assert client.recv(1) == b""
+        server.process.wait(5)
+        assert not [line for line in server.lines if "ERROR" in line]
 
 
 @HTTP

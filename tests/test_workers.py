@@ -5,6 +5,7 @@ What ends a task, and what ends a worker.
 
 import asyncio
 import contextlib
+import gc
 import logging
 from typing import Any
 
@@ -293,6 +294,57 @@ async def test_a_handler_cancelled_from_elsewhere_does_not_stay_processing(
         await manager.wait(task.task_id, since=2)
         assert task.error is not None
         assert task.error["code"] == "internal_error"
+
+
+class Rare(BaseException):
+    """No Exception, as those of some libraries."""
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, Rare])
+async def test_whatever_a_handler_raises_its_task_fails_at_once(
+    error: type[BaseException], handle_with: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(*_: Any) -> dict[str, Any]:
+        raise error("a secret")
+
+    handle_with(run)
+
+    async with managing(workers=1) as manager:
+        tasks = [manager.submit(SUM) for _ in range(3)]
+        await settle()
+        for task in tasks:
+            assert task.error == {
+                "code": "internal_error",
+                "message": "The task failed unexpectedly.",
+            }
+        assert manager.stats()["status"] == "ok"
+
+    gc.collect()
+    assert f"{error.__name__}: a secret" in caplog.text
+
+
+def test_ctrl_c_that_meets_a_handler_fails_its_task_and_ends_the_loop(
+    handle_with: Any,
+) -> None:
+    async def run(*_: Any) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    handle_with(run)
+
+    async def play() -> str:
+        async with managing() as manager:
+            task = manager.submit(SUM)
+            await manager.wait(task.task_id, since=2)
+            assert task.error is not None
+            return task.error["code"]
+
+    loop = asyncio.new_event_loop()
+    with contextlib.closing(loop):
+        playing = loop.create_task(play())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(playing)
+        # Whoever goes on finds nothing broken.
+        assert loop.run_until_complete(playing) == "internal_error"
 
 
 @pytest.mark.parametrize("turns", range(1, 5))
