@@ -10,9 +10,7 @@ import importlib
 import inspect
 import logging
 import os
-import random
 import sys
-import threading
 import traceback
 import types
 import warnings
@@ -22,11 +20,11 @@ from typing import Any
 
 from tests.conformance import clock
 from tests.conformance.api import Api, LeftOpenError, NotGradedError, UnmetError
+from tests.conformance.chance import Chance
 from tests.conformance.lifespan import Lifespan
 from tests.conformance.requirement import Requirement, Verdict
 from tests.conformance.solution import ROOT, Solution
 from tests.conformance.source import Source
-from tests.conformance.watchdog import WATCHDOG
 
 DAY = 86_400.0  # seconds
 # Where a requirement may have failed by chance, it is played again with
@@ -100,8 +98,7 @@ def _play_live(
     """
     # So that a solution with random durations is graded the same each
     # time.
-    random.seed(seed)
-    drawn = random.getstate()
+    chance = Chance(seed)
     api: Any = None
 
     def act() -> Any:
@@ -117,14 +114,19 @@ def _play_live(
     if api is None:
         return verdict
 
-    heard += [
-        f"{thread.name} is a thread of its own, which virtual time does not reach"
-        for thread in _own_threads()
-    ]
+    beyond = api.loop.threads.beyond()
+    heard += [f"virtual time does not reach {each}" for each in beyond]
     if verdict.mark == "passed":
         return verdict
 
     happened = verdict.happened
+    if beyond and verdict.mark != "not graded":
+        reason = (
+            f"virtual time does not reach {', '.join(beyond)}; as far as it does, "
+            f"{verdict.expected} was expected, and {happened}"
+        )
+        return Verdict("not graded", "", reason)
+
     if api.lifespan:
         happened += "".join(
             f"; before that, {death}" for death in api.lifespan.deaths()
@@ -132,7 +134,7 @@ def _play_live(
 
     seeds = 1
     if api.failures:
-        seeds = SEEDS if random.getstate() != drawn else SEEDS_UNSEEN
+        seeds = SEEDS if chance.was_drawn else SEEDS_UNSEEN
     return dataclasses.replace(verdict, happened=happened, seeds=seeds)
 
 
@@ -141,13 +143,6 @@ async def _scenario(api: Api, requirement: Requirement) -> Any:
     api.lifespan = Lifespan(api.app, api.solution)
     await api.lifespan.start()
     return await requirement.play(api)
-
-
-def _own_threads() -> list[threading.Thread]:
-    known = ("MainThread", WATCHDOG, *clock.KNOWN_THREADS)
-    return [
-        thread for thread in threading.enumerate() if not thread.name.startswith(known)
-    ]
 
 
 def _import(solution: Solution) -> Any:
