@@ -1,4 +1,4 @@
-"""Answer: the pipe by which a process tells its verdict, and nobody else.
+"""Answer: the pipe by which a process tells its verdicts, and nobody else.
 
 Rule: the pipe is inherited by a process that runs the solution, so what
 comes out of it is a verdict only behind a mark that was made for this
@@ -41,19 +41,19 @@ class Answer:
 
     # In the process that plays
 
-    def teller(self, solution: Solution) -> Callable[[Verdict], None]:
-        """What tells the verdict and ends the process: once, for good."""
+    def teller(self, solution: Solution) -> Callable[[list[Verdict]], None]:
+        """What tells the verdicts and ends the process: once, for good."""
         os.close(self._read)
         pipe = self._written
         mark = self._mark
         self._mark = b""
         once = threading.Lock()
 
-        def tell(verdict: Verdict) -> None:
+        def tell(verdicts: list[Verdict]) -> None:
             if _is_called_by(solution):
                 return
             once.acquire()
-            content = _written_down(verdict)
+            content = _written_down(verdicts)
             data = mark + LENGTH.pack(len(content)) + content
             try:
                 while data:
@@ -71,10 +71,10 @@ class Answer:
         os.set_blocking(self._read, False)
         return self._read
 
-    def told(self) -> Verdict | None:
-        """The verdict, once it is there to the end.
+    def told(self) -> list[Verdict] | None:
+        """The verdicts, once they are there to the end.
 
-        Raises ValueError where it is none.
+        Raises ValueError where there are none.
         """
         with contextlib.suppress(BlockingIOError):
             while len(self._data) < MOST:
@@ -91,10 +91,12 @@ class Answer:
         if len(content) < length:
             return None
         try:
-            told = marshal.loads(content[:length])
+            told_of_all = marshal.loads(content[:length])
         except (EOFError, TypeError) as error:
             raise ValueError(f"the verdict cannot be read: {error}") from None
-        return Verdict.read(told)
+        if not isinstance(told_of_all, list):
+            raise ValueError(f"this is no list of verdicts: {told_of_all!r:.200}")
+        return [Verdict.read(each) for each in told_of_all]
 
     @property
     def strays(self) -> int:
@@ -110,12 +112,13 @@ class Answer:
         os.close(self._read)
 
 
-def _written_down(verdict: Verdict) -> bytes:
+def _written_down(verdicts: list[Verdict]) -> bytes:
     try:
-        return _dumps(dataclasses.asdict(verdict))
+        return _dumps([dataclasses.asdict(verdict) for verdict in verdicts])
     except ValueError as error:
         happened = f"the grading failed: its verdict cannot be told ({error})"
-        return _dumps(dataclasses.asdict(Verdict("not graded", "", happened)))
+        failure = dataclasses.asdict(Verdict("not graded", "", happened))
+        return _dumps([failure] * len(verdicts))
 
 
 def _is_called_by(solution: Solution) -> bool:

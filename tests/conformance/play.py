@@ -9,6 +9,7 @@ and hangs nobody. What it says is a verdict only as answer.py tells.
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import faulthandler
 import gc
@@ -24,13 +25,15 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 from tests.conformance import gauge
 from tests.conformance.answer import Answer
+from tests.conformance.bytecode import keep_bytecode
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, load_all
-from tests.conformance.scenario import play
+from tests.conformance.scenario import play, read
 from tests.conformance.solution import ROOT, Solution
 from tests.conformance.watchdog import (
     AT_MOST,
@@ -51,6 +54,8 @@ CAN_GRADE = hasattr(os, "fork")
 NEEDS_POSIX = (
     "grading needs a POSIX system: each requirement is played in a forked process"
 )
+# Of <linux/prctl.h>: the signal that the end of the parent sends.
+PR_SET_PDEATHSIG = 1
 # Imported once, so that no process has to.
 SHARED = ("fastapi", "uvicorn", "concurrent.futures.process")
 
@@ -136,11 +141,11 @@ class Player:
 
 @dataclasses.dataclass
 class Child:
-    """A process that plays one job."""
+    """A process that plays one job, or reads the source for several."""
 
-    # Of the job, in the list of all.
-    index: int
-    # How often the job was played.
+    # Of its jobs, in the list of all.
+    indices: list[int]
+    # How often they were played.
     attempt: int
     process: int
     answer: Answer
@@ -150,6 +155,14 @@ class Child:
     places: IO[str]
     begun: float
     next_look: float
+
+
+class Setting(NamedTuple):
+    """What is the same for all jobs of a player."""
+
+    seed: int
+    # A folder for what all processes would compile.
+    bytecode: Path
 
 
 def main() -> None:
@@ -163,15 +176,17 @@ def main() -> None:
     # would only copy its memory.
     gc.freeze()
 
-    for line in sys.stdin:
-        jobs = [
-            (Solution(**solution), REQUIREMENTS[name])
-            for solution, name in json.loads(line)
-        ]
-        for index, verdict in _play_all(jobs, seed):
-            told = json.dumps([index, dataclasses.asdict(verdict)])
-            sys.stdout.write(told + "\n")
-            sys.stdout.flush()
+    with tempfile.TemporaryDirectory(prefix="grading-") as folder:
+        setting = Setting(seed, Path(folder))
+        for line in sys.stdin:
+            jobs = [
+                (Solution(**solution), REQUIREMENTS[name])
+                for solution, name in json.loads(line)
+            ]
+            for index, verdict in _play_all(jobs, setting):
+                told = json.dumps([index, dataclasses.asdict(verdict)])
+                sys.stdout.write(told + "\n")
+                sys.stdout.flush()
 
 
 def _prepare() -> None:
@@ -188,49 +203,68 @@ def _prepare() -> None:
         app.post("/", response_model=body)(lambda: None)
 
 
-def _play_all(jobs: list[Job], seed: int) -> Iterator[tuple[int, Verdict]]:
+def _play_all(jobs: list[Job], setting: Setting) -> Iterator[tuple[int, Verdict]]:
     """Yields the index of each job, and its verdict."""
     # More than there are processors: one that blocks needs none, and
     # beside other programs they get a larger share.
     at_most = 2 * (os.cpu_count() or 1)
-    # The index of each job to be played, and how often it was.
-    waiting = [(index, 0) for index in range(len(jobs))]
+    # The indices of the jobs that one process is to play, and how often
+    # they were.
+    waiting = [(indices, 0) for indices in _together(jobs)]
     children: dict[int, Child] = {}
 
     with selectors.DefaultSelector() as selector:
         try:
             while waiting or children:
                 while waiting and len(children) < at_most:
-                    index, attempt = waiting.pop(0)
-                    child = _fork(jobs[index], index, attempt, seed)
+                    indices, attempt = waiting.pop(0)
+                    child = _fork(jobs, indices, attempt, setting)
                     children[child.pipe] = child
                     selector.register(child.pipe, selectors.EVENT_READ)
 
                 speaking = {key.fd for key, _ in selector.select(0.1)}
                 for child in list(children.values()):
-                    verdict = _heard(child, jobs[child.index], child.pipe in speaking)
-                    if verdict is None:
+                    verdicts = _heard(child, jobs, child.pipe in speaking)
+                    if verdicts is None:
                         continue
 
                     del children[child.pipe]
                     selector.unregister(child.pipe)
                     _end(child)
-                    if child.attempt + 1 < verdict.seeds:
-                        waiting.insert(0, (child.index, child.attempt + 1))
+                    if child.attempt + 1 < max(each.seeds for each in verdicts):
+                        waiting.insert(0, (child.indices, child.attempt + 1))
                     else:
-                        yield child.index, verdict
+                        yield from zip(child.indices, verdicts, strict=True)
         finally:
             for child in children.values():
                 _end(child)
 
 
-def _heard(child: Child, job: Job, speaks: bool) -> Verdict | None:
+def _together(jobs: list[Job]) -> list[list[int]]:
+    """The indices of the jobs that one process plays.
+
+    The source of one solution is read once for all that ask for it.
+    """
+    together: list[list[int]] = []
+    of_source: dict[str, list[int]] = {}
+    for index, (solution, requirement) in enumerate(jobs):
+        key = repr(solution)
+        if requirement.source and key in of_source:
+            of_source[key].append(index)
+            continue
+
+        indices = [index]
+        together.append(indices)
+        if requirement.source:
+            of_source[key] = indices
+    return together
+
+
+def _heard(child: Child, jobs: list[Job], speaks: bool) -> list[Verdict] | None:
     """What a child answers, or what happened to it instead.
 
     None as long as neither is known.
     """
-    solution, requirement = job
-    status = None
     if not speaks:
         if time.monotonic() < child.next_look:
             return None
@@ -238,12 +272,16 @@ def _heard(child: Child, job: Job, speaks: bool) -> Verdict | None:
 
     # Asked first: what it wrote before its end is there by then.
     status = _status_of(child)
+    requirements = [jobs[index][1] for index in child.indices]
     try:
-        verdict = child.answer.told()
+        verdicts = child.answer.told()
+        if verdicts is not None and len(verdicts) != len(requirements):
+            raise ValueError(f"there are {len(verdicts)} verdicts")
     except ValueError as error:
-        return Verdict("not graded", "", f"the grading failed: {error}")
-    if verdict is not None:
-        return verdict
+        happened = f"the grading failed: {error}"
+        return [Verdict("not graded", "", happened)] * len(requirements)
+    if verdicts is not None:
+        return verdicts
 
     if status is not None:
         happened = _end_in_words(status)
@@ -254,11 +292,16 @@ def _heard(child: Child, job: Job, speaks: bool) -> Verdict | None:
     elif child.answer.is_flooded:
         happened = "it wrote without end where only the grading writes"
     elif _hangs(child):
+        solution, _ = jobs[child.indices[0]]
         happened = _why_it_hangs(child, solution)
-        if happened == TOO_BUSY:
-            return Verdict("not graded", "", happened)
     else:
         return None
+    return [_no_answer(requirement, happened) for requirement in requirements]
+
+
+def _no_answer(requirement: Requirement, happened: str) -> Verdict:
+    if happened == TOO_BUSY:
+        return Verdict("not graded", "", happened)
     return Verdict(requirement.worst, "an answer", happened)
 
 
@@ -316,15 +359,18 @@ def _end(child: Child) -> None:
     child.places.close()
 
 
-def _fork(job: Job, index: int, attempt: int, seed: int) -> Child:
-    solution, requirement = job
+def _fork(
+    jobs: list[Job], indices: list[int], attempt: int, setting: Setting
+) -> Child:
+    solution, _ = jobs[indices[0]]
+    requirements = [jobs[index][1] for index in indices]
     answer = Answer()
     places = tempfile.TemporaryFile("w+")
     process = os.fork()
     if process:
         now = time.monotonic()
         return Child(
-            index=index,
+            indices=indices,
             attempt=attempt,
             process=process,
             answer=answer,
@@ -337,6 +383,7 @@ def _fork(job: Job, index: int, attempt: int, seed: int) -> Child:
     try:
         # With whatever it starts, so that all can be ended.
         os.setpgid(0, 0)
+        _end_with_the_parent()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         tell = answer.teller(solution)
         faulthandler.register(signal.SIGUSR1, places, all_threads=False)
@@ -346,19 +393,31 @@ def _fork(job: Job, index: int, attempt: int, seed: int) -> Child:
             os.dup2(nowhere, standard)
 
         def give_up(happened: str) -> None:
-            mark = "not graded" if happened == TOO_BUSY else requirement.worst
-            expected = "" if happened == TOO_BUSY else "an answer"
-            tell(Verdict(mark, expected, happened))
+            tell([_no_answer(each, happened) for each in requirements])
 
         watch(solution, give_up)
-        try:
-            verdict = play(solution, requirement, seed + attempt)
-        except BaseException:
-            happened = f"the grading failed: {traceback.format_exc(limit=-3)}"
-            verdict = Verdict("not graded", "", happened)
-        tell(verdict)
+        keep_bytecode(setting.bytecode, solution)
+        tell(_played(solution, requirements, setting.seed + attempt))
     finally:
         os._exit(1)
+
+
+def _end_with_the_parent() -> None:
+    """On Linux; elsewhere the watchdog sees to it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _played(
+    solution: Solution, requirements: list[Requirement], seed: int
+) -> list[Verdict]:
+    try:
+        if any(requirement.source for requirement in requirements):
+            return read(solution, requirements)
+        return [play(solution, each, seed) for each in requirements]
+    except BaseException:
+        happened = f"the grading failed: {traceback.format_exc(limit=-3)}"
+        return [Verdict("not graded", "", happened)] * len(requirements)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The process that does it does nothing else in its life.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import importlib
 import inspect
 import logging
@@ -14,7 +15,7 @@ import sys
 import traceback
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,27 @@ _DECOYS: list[asyncio.AbstractEventLoop] = []
 
 
 def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
-    """Play one requirement, or read the solution's source for it."""
+    """Play one requirement."""
     heard: list[str] = []
     _listen_to_warnings(heard)
-    if requirement.source:
-        verdict = _judged(requirement, lambda: _read_source(solution, requirement))
-    else:
-        verdict = _play_live(solution, requirement, seed, heard)
+    verdict = _play_live(solution, requirement, seed, heard)
     return dataclasses.replace(verdict, warnings=heard)
+
+
+def read(solution: Solution, requirements: list[Requirement]) -> list[Verdict]:
+    """Read the solution's source for several requirements, in turn."""
+    heard: list[str] = []
+    _listen_to_warnings(heard)
+
+    @functools.cache
+    def source() -> Source:
+        return _source_of(solution)
+
+    verdicts = []
+    for requirement in requirements:
+        verdict = _judged(requirement, functools.partial(_play_on, requirement, source))
+        verdicts.append(dataclasses.replace(verdict, warnings=heard))
+    return verdicts
 
 
 def _listen_to_warnings(heard: list[str]) -> None:
@@ -78,14 +92,19 @@ def _judged(requirement: Requirement, act: Any) -> Verdict:
     return Verdict("passed", found=found or {})
 
 
-def _read_source(solution: Solution, requirement: Requirement) -> None:
+def _play_on(requirement: Requirement, source: Callable[[], Source]) -> None:
+    requirement.play(source())
+
+
+def _source_of(solution: Solution) -> Source:
+    """The parsed source. Raises NotGradedError."""
     source = Source(solution)
     try:
         _import(solution)
     except UnmetError as error:
         # Only half of it would be read.
         raise NotGradedError(f"it cannot be imported: {error.happened}") from None
-    requirement.play(source)
+    return source
 
 
 def _play_live(
