@@ -27,6 +27,8 @@ _write = os.write
 _exit = os._exit
 _frame = sys._getframe
 LENGTH = struct.Struct("!Q")
+# The exit code of a process whose pipe the solution has closed.
+UNHEARD = 74
 # In bytes: no verdict is longer.
 MOST = 8 * 1024 * 1024
 
@@ -38,6 +40,9 @@ class Answer:
         self._read, self._written = os.pipe()
         self._mark = secrets.token_bytes(32)
         self._data = b""
+        # Whether the other end was closed, as by the end of its
+        # process.
+        self.is_closed = False
 
     # In the process that plays
 
@@ -58,6 +63,8 @@ class Answer:
             try:
                 while data:
                     data = data[_write(pipe, data) :]
+            except OSError:
+                _exit(UNHEARD)
             finally:
                 _exit(0)
 
@@ -80,6 +87,7 @@ class Answer:
             while len(self._data) < MOST:
                 more = os.read(self._read, 65_536)
                 if not more:
+                    self.is_closed = True
                     break
                 self._data += more
 

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from tests.conformance import gauge
 from tests.conformance.requirement import GROUPS, REQUIREMENTS, Requirement, Verdict
 from tests.conformance.solution import Solution
 
@@ -22,6 +23,8 @@ SIGNS = {
     "remark": "~",
     "not graded": "?",
 }
+# Beside the sign of a line that did not go the same way in all runs.
+FLAKY = "≈"
 
 
 # What it says
@@ -36,7 +39,19 @@ def summary(graded: Graded) -> str:
         if count:
             plural = "s" if mark == "remark" and count != 1 else ""
             words.append(f"{count} {mark}{plural}")
+    flaky = sum(verdict.is_flaky for _, verdict in graded)
+    if flaky:
+        words.append(f"{flaky} flaky ({FLAKY})")
     return ", ".join(words)
+
+
+def sign_of(verdict: Verdict) -> str:
+    return SIGNS[verdict.mark] + FLAKY * verdict.is_flaky
+
+
+def measured() -> str:
+    """By what a verdict does not depend on the load."""
+    return f"A busy machine is told from an application that blocks by {gauge.NAME}."
 
 
 def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
@@ -45,6 +60,9 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
         return []
 
     lines = []
+    if verdict.is_flaky:
+        runs = ", ".join(f"{count} {mark}" for mark, count in verdict.runs.items())
+        lines.append(f"flaky: of {sum(verdict.runs.values())} runs, {runs}; this is one")
     if verdict.expected:
         lines.append(f"expected: {verdict.expected}")
     word = "because" if verdict.mark == "not graded" else "happened"
@@ -108,8 +126,8 @@ def adopted(solution: Solution) -> str:
 
 
 def headline(graded: Graded, solution: Solution) -> str:
-    sentences = [f"{summary(graded)}.", *same_reason(graded), adopted(solution)]
-    return " ".join(sentences).rstrip()
+    sentences = [f"{summary(graded)}.", *same_reason(graded), adopted(solution), measured()]
+    return " ".join(filter(None, sentences))
 
 
 def by_group(graded: Graded) -> dict[str, Graded]:
@@ -124,7 +142,7 @@ def by_group(graded: Graded) -> dict[str, Graded]:
 
 
 def text(graded: Graded, solution: Solution) -> str:
-    lines = [title(solution)]
+    lines = [title(solution), measured()]
     other = adopted(solution)
     if other:
         lines.append(other)
@@ -132,7 +150,7 @@ def text(graded: Graded, solution: Solution) -> str:
     for group, members in by_group(graded).items():
         lines += ["", group.upper()]
         for requirement, verdict in members:
-            lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
+            lines.append(f"  {sign_of(verdict)} {requirement.text}")
             lines += [f"      {line}" for line in reasons(requirement, verdict)]
 
     warned = warnings_in(graded)
@@ -163,7 +181,7 @@ def markdown(graded: Graded, solution: Solution) -> str:
         lines += ["", f"## {group.capitalize()}", ""]
         lines += ["| | requirement | notes |", "|---|---|---|"]
         for requirement, verdict in members:
-            sign = SIGNS[verdict.mark]
+            sign = sign_of(verdict)
             notes = "<br>".join(map(_escaped, reasons(requirement, verdict)))
             lines.append(f"| {sign} | {_escaped(requirement.text)} | {notes} |")
 
@@ -230,7 +248,7 @@ def _section(heading: str, items: list[str]) -> str:
 
 def _item(requirement: Requirement, verdict: Verdict) -> str:
     kind = verdict.mark.replace(" ", "-")
-    sign = f'<b title="{verdict.mark}">{SIGNS[verdict.mark]}</b>'
+    sign = f'<b title="{verdict.mark}">{sign_of(verdict)}</b>'
     notes = ""
     for line in reasons(requirement, verdict):
         escaped = html.escape(line).replace("\n", "<br>")

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from tests.conformance import gauge
-from tests.conformance.answer import Answer
+from tests.conformance.answer import UNHEARD, Answer
 from tests.conformance.bytecode import keep_bytecode
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, load_all
@@ -225,11 +225,14 @@ def _play_all(jobs: list[Job], setting: Setting) -> Iterator[tuple[int, Verdict]
                 speaking = {key.fd for key, _ in selector.select(0.1)}
                 for child in list(children.values()):
                     verdicts = _heard(child, jobs, child.pipe in speaking)
+                    is_over = verdicts is not None or child.answer.is_closed
+                    if is_over and child.pipe in selector.get_map():
+                        selector.unregister(child.pipe)
+                        child.next_look = 0.0
                     if verdicts is None:
                         continue
 
                     del children[child.pipe]
-                    selector.unregister(child.pipe)
                     _end(child)
                     if child.attempt + 1 < max(each.seeds for each in verdicts):
                         waiting.insert(0, (child.indices, child.attempt + 1))
@@ -315,6 +318,8 @@ def _status_of(child: Child) -> int | None:
 
 
 def _end_in_words(status: int) -> str:
+    if status == UNHEARD:
+        return "it closed a file that it had not opened, and no verdict could be told"
     if status >= 0:
         return f"its process ended with exit code {status}"
     return f"its process ended by {signal.Signals(-status).name}"

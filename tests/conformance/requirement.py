@@ -104,6 +104,8 @@ def worst_of(verdicts: list[Verdict]) -> Verdict:
 
     It is the worst of them, which says how often it went how.
     """
+    if len(verdicts) == 1:
+        return verdicts[0]
     marks = [verdict.mark for verdict in verdicts]
     runs = {mark: marks.count(mark) for mark in MARKS if mark in marks}
     worst = max(verdicts, key=lambda verdict: MARKS.index(verdict.mark))
