@@ -1,4 +1,4 @@
-"""Answer: the pipe by which a process tells its verdicts, and nobody else.
+"""Answer: the pipe by which a process tells its verdicts.
 
 Rule: the pipe is inherited by a process that runs the solution, so what
 comes out of it is a verdict only behind a mark that was made for this
@@ -47,7 +47,7 @@ class Answer:
     # In the process that plays
 
     def teller(self, solution: Solution) -> Callable[[list[Verdict]], None]:
-        """What tells the verdicts and ends the process: once, for good."""
+        """What tells the verdicts, and ends the process with that."""
         os.close(self._read)
         pipe = self._written
         mark = self._mark

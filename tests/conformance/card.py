@@ -62,7 +62,9 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
     lines = []
     if verdict.is_flaky:
         runs = ", ".join(f"{count} {mark}" for mark, count in verdict.runs.items())
-        lines.append(f"flaky: of {sum(verdict.runs.values())} runs, {runs}; this is one")
+        lines.append(
+            f"flaky: of {sum(verdict.runs.values())} runs, {runs}; this is one"
+        )
     if verdict.expected:
         lines.append(f"expected: {verdict.expected}")
     word = "because" if verdict.mark == "not graded" else "happened"
@@ -126,7 +128,12 @@ def adopted(solution: Solution) -> str:
 
 
 def headline(graded: Graded, solution: Solution) -> str:
-    sentences = [f"{summary(graded)}.", *same_reason(graded), adopted(solution), measured()]
+    sentences = [
+        f"{summary(graded)}.",
+        *same_reason(graded),
+        adopted(solution),
+        measured(),
+    ]
     return " ".join(filter(None, sentences))
 
 

@@ -24,7 +24,7 @@ class Chance:
 
     @property
     def was_drawn(self) -> bool:
-        """Whether the solution drew numbers that another seed changes."""
+        """Whether numbers were drawn that another seed changes."""
         return self._seeded > 0 or random.getstate() != self._state
 
     def _replace(self) -> None:

@@ -13,15 +13,17 @@ timers of the operating system, such as signal.alarm.
 
 import asyncio
 import selectors
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import time_machine
 
-from tests.conformance.threads import Threads, follow
+from tests.conformance.threads import OF_PROCESSES, Threads, follow
 
 # What monotonic clocks show at first: a solution may well take 0 for
 # "never".
@@ -160,10 +162,25 @@ def install() -> Loop:
     def seconds() -> float:
         return _START + loop.time()
 
+    _leave_alone(OF_PROCESSES)
     _replace_clocks(seconds)
-    _replace_sleep(loop)
+    _replace_sleep()
     follow(loop.threads, seconds)
     return loop
+
+
+def _leave_alone(packages: tuple[str, ...]) -> None:
+    """Keep for them the clocks of now.
+
+    They wait for other processes, and would spin for ever while time
+    stands still.
+    """
+    real = types.ModuleType("time")
+    vars(real).update(vars(time))
+    for name, module in list(sys.modules.items()):
+        if name.startswith(packages) and getattr(module, "time", None) is time:
+            # A module's attribute that is no part of its interface.
+            vars(module)["time"] = real
 
 
 def _replace_clocks(seconds: Callable[[], float]) -> None:
@@ -194,7 +211,7 @@ def _replace_clocks(seconds: Callable[[], float]) -> None:
     module.clock_gettime_ns = clock_gettime_ns
 
 
-def _replace_sleep(loop: Loop) -> None:
+def _replace_sleep() -> None:
     really_sleep = time.sleep
 
     def sleep(duration: float) -> None:

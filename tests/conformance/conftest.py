@@ -133,7 +133,7 @@ def _grades_only(config: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def verdicts(request: pytest.FixtureRequest) -> Iterator[dict[str, Verdict]]:
+def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
     """The verdict on each requirement that was chosen, by name.
 
     All are played before the first is reported.
@@ -149,12 +149,12 @@ def verdicts(request: pytest.FixtureRequest) -> Iterator[dict[str, Verdict]]:
     session = Session(request.config, chosen)
     with _ended_in_order():
         session.play()
-    yield session.verdicts()
+    return session.verdicts()
 
 
 @contextlib.contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """A SIGTERM ends it as Ctrl-C would, with the card as far as it is."""
+    """A SIGTERM ends it as Ctrl-C does: with the card so far."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -199,11 +199,10 @@ class Session:
             self._config.stash[SOLUTION] = solution
 
         playable = [each for each in self._chosen if each.source or self._is_running]
-        count = 0
-        for index, verdict in player.play([(solution, each) for each in playable]):
+        playing = player.play([(solution, each) for each in playable])
+        for count, (index, verdict) in enumerate(playing, 1):
             self._played[playable[index].name].append(verdict)
             self._keep()
-            count += 1
             if sys.stderr.isatty():
                 sys.stderr.write(f"\r{count} of {len(playable)} requirements played")
 

@@ -1,9 +1,10 @@
 """Gauge: tells a process that blocks from one that gets no processor.
 
-Rule: on Linux the kernel is asked. A thread in state R wants to run, one
-in state D waits for a disk, and schedstat says for how long a thread
-was ready to run and had to wait. Elsewhere there is the processor time
-alone, and a watcher that wakes late says that the machine is busy.
+Rule: on Linux the kernel is asked. A thread in state R wants to run,
+one in state D waits for a disk, and schedstat says for how long a
+thread was ready to run and had to wait. Elsewhere there is the
+processor time alone, and a watcher that wakes late says that the
+machine is busy.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Captured, since the clocks of the solution are virtual.
-_now = time.monotonic
+now = time.monotonic
 PROC = Path("/proc")
 HAS_RUN_QUEUE = (PROC / "self" / "schedstat").exists()
 NAME = "the processor time of its process"
@@ -33,7 +34,7 @@ def watches() -> None:
 
 
 class Reading(NamedTuple):
-    """What a process, with all that it started, had of the processor."""
+    """What a process and all that it started had of the processor."""
 
     used: float  # seconds
     # Seconds in which it was ready to run, and had to wait.
@@ -108,14 +109,14 @@ class Load:
         self.queued = 0.0
         # For how many seconds in a row nothing has gone on.
         self.still = 0.0
-        self._looked = _now()
+        self._looked = now()
         self._seen = self._read()
 
     def look(self, slept: float) -> None:
         """Take in what has gone on while the caller slept so long."""
-        now = _now()
-        passed = now - self._looked
-        self._looked = now
+        looked = now()
+        passed = looked - self._looked
+        self._looked = looked
         self.passed += passed
 
         seen = self._read()
@@ -132,9 +133,12 @@ class Load:
         self.still = 0.0 if goes_on else self.still + slept
 
     @property
-    def is_starved(self) -> bool:
-        """Whether most of the time was waited for the processor."""
-        return self.queued > self.passed / 2
+    def unhindered(self) -> float:
+        """Seconds without those in which it waited for the processor.
+
+        Where the kernel does not tell them apart, none is sure.
+        """
+        return self.passed - self.queued if HAS_RUN_QUEUE else 0.0
 
     def _read(self) -> Reading:
         if HAS_RUN_QUEUE:

@@ -57,7 +57,14 @@ NEEDS_POSIX = (
 # Of <linux/prctl.h>: the signal that the end of the parent sends.
 PR_SET_PDEATHSIG = 1
 # Imported once, so that no process has to.
-SHARED = ("fastapi", "uvicorn", "concurrent.futures.process")
+SHARED = (
+    "fastapi",
+    "uvicorn",
+    "concurrent.futures.process",
+    "multiprocessing.managers",
+    "multiprocessing.pool",
+    "multiprocessing.queues",
+)
 
 Job = tuple[Solution, Requirement]
 
@@ -92,7 +99,7 @@ class Player:
             if name != "PYTHONASYNCIODEBUG"
         }
         environ["PYTHONHASHSEED"] = str(seed % 2**32)
-        self._complaints = tempfile.TemporaryFile()
+        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.conformance.play", str(seed)],
             cwd=ROOT,
@@ -111,7 +118,7 @@ class Player:
             self._complaints.close()
 
     def play(self, jobs: list[Job]) -> Iterator[tuple[int, Verdict]]:
-        """Yields the index and verdict of each job, once it is played."""
+        """Yields the index and verdict of each job, as it is played."""
         told = [
             [dataclasses.asdict(solution), requirement.name]
             for solution, requirement in jobs
@@ -364,13 +371,11 @@ def _end(child: Child) -> None:
     child.places.close()
 
 
-def _fork(
-    jobs: list[Job], indices: list[int], attempt: int, setting: Setting
-) -> Child:
+def _fork(jobs: list[Job], indices: list[int], attempt: int, setting: Setting) -> Child:
     solution, _ = jobs[indices[0]]
     requirements = [jobs[index][1] for index in indices]
     answer = Answer()
-    places = tempfile.TemporaryFile("w+")
+    places = tempfile.TemporaryFile("w+")  # noqa: SIM115
     process = os.fork()
     if process:
         now = time.monotonic()

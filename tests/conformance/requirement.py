@@ -95,7 +95,7 @@ class Verdict:
 
     @property
     def is_flaky(self) -> bool:
-        """Whether it went one way in one run, and otherwise in another."""
+        """Whether it did not go the same way in all runs."""
         return len(self.runs) > 1
 
 

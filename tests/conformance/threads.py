@@ -5,8 +5,8 @@ work, and moves on to the next moment at which one wants to wake.
 
 Rule: whatever waits in Python's own ways (time.sleep, threading's
 events, conditions and semaphores, queues, futures) is seen. What waits
-elsewhere, for a socket, a process or a loop of its own, is out of reach:
-once nothing goes on in it for a while, time moves on without it.
+elsewhere, for a socket, a process or a loop of its own, is out of
+reach: once nothing goes on in it for a while, time moves on without it.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ PATIENCE = 0.3
 # Real seconds, from one look to the next.
 LOOK = 0.05
 SLICE = 0.005
+LONG = 1.0
 # Whose threads wait for processes, and do no work themselves.
 OF_PROCESSES = ("concurrent.futures.process", "multiprocessing")
 
@@ -155,7 +156,7 @@ class Threads:
         waiter.lock.release()
 
     def wait(self, waiter: Waiter, timeout: float | None) -> bool:
-        """Wait until it is woken; False where the timeout came first."""
+        """Wait until it is woken; False where it is the timeout."""
         deadline = None
         if timeout is not None:
             deadline = self._clock.time() + timeout
@@ -190,8 +191,10 @@ class Threads:
 
             self.rest()
             when = self.next_alarm()
-            # Without any alarm nothing will come: the watchdog ends it.
-            if when is not None:
+            if when is None:
+                # Nothing will come: the watchdog ends it.
+                pause = LONG
+            else:
                 self._clock.jump(max(when - self._clock.time(), 0.0))
 
 
@@ -240,7 +243,8 @@ def _replace_waiting(threads: Threads, here: threading.local) -> None:
                 with contextlib.suppress(ValueError):
                     condition._waiters.remove(waiter)
 
-    threading.Condition.wait = wait  # type: ignore[method-assign]
+    module: Any = threading
+    module.Condition.wait = wait
 
 
 def _replace_threads(threads: Threads, here: threading.local) -> None:
@@ -285,8 +289,9 @@ def _replace_threads(threads: Threads, here: threading.local) -> None:
         elif has_ended.wait(timeout):
             really_join(thread)
 
-    threading.Thread.start = start  # type: ignore[method-assign]
-    threading.Thread.join = join  # type: ignore[method-assign]
+    module: Any = threading
+    module.Thread.start = start
+    module.Thread.join = join
 
 
 def _waits_for_processes(thread: Any) -> bool:
