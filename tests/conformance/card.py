@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from tests.conformance import steps
+from tests.conformance import gauge, steps
 from tests.conformance.requirement import GROUPS, REQUIREMENTS, Requirement, Verdict
 from tests.conformance.solution import Solution
 
@@ -24,6 +24,8 @@ SIGNS = {
     "remark": "~",
     "not graded": "?",
 }
+# Beside the sign of a line that did not go the same way in all runs.
+FLAKY = "≈"
 
 
 # How a text names a number of the exercise, and how another number is
@@ -62,7 +64,19 @@ def summary(graded: Graded) -> str:
         if count:
             plural = "s" if mark == "remark" and count != 1 else ""
             words.append(f"{count} {mark}{plural}")
+    flaky = sum(verdict.is_flaky for _, verdict in graded)
+    if flaky:
+        words.append(f"{flaky} flaky ({FLAKY})")
     return ", ".join(words)
+
+
+def sign_of(verdict: Verdict) -> str:
+    return SIGNS[verdict.mark] + FLAKY * verdict.is_flaky
+
+
+def measured() -> str:
+    """By what a verdict does not depend on the load."""
+    return f"A busy machine is told from an application that blocks by {gauge.NAME}."
 
 
 def reasons(
@@ -76,6 +90,11 @@ def reasons(
         return []
 
     lines = []
+    if verdict.is_flaky:
+        runs = ", ".join(f"{count} {mark}" for mark, count in verdict.runs.items())
+        lines.append(
+            f"flaky: of {sum(verdict.runs.values())} runs, {runs}; this is one"
+        )
     if verdict.expected:
         lines.append(f"expected: {verdict.expected}")
     word = "because" if verdict.mark == "not graded" else "happened"
@@ -173,8 +192,9 @@ def headline(graded: Graded, solution: Solution) -> str:
         *same_reason(graded),
         *progress(graded, solution),
         adopted(solution),
+        measured(),
     ]
-    return " ".join(sentences).rstrip()
+    return " ".join(filter(None, sentences))
 
 
 def by_group(graded: Graded) -> dict[str, Graded]:
@@ -189,7 +209,7 @@ def by_group(graded: Graded) -> dict[str, Graded]:
 
 
 def text(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
-    lines = [title(solution)]
+    lines = [title(solution), measured()]
     other = adopted(solution)
     if other:
         lines.append(other)
@@ -198,7 +218,7 @@ def text(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
         lines += ["", group.upper()]
         for requirement, verdict in members:
             told = spoken(requirement.text, solution)
-            lines.append(f"  {SIGNS[verdict.mark]} {told}")
+            lines.append(f"  {sign_of(verdict)} {told}")
             below = reasons(requirement, verdict, hints=hints)
             lines += [f"      {line}" for line in below]
 
@@ -231,7 +251,7 @@ def markdown(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
         lines += ["", f"## {group.capitalize()}", ""]
         lines += ["| | requirement | notes |", "|---|---|---|"]
         for requirement, verdict in members:
-            sign = SIGNS[verdict.mark]
+            sign = sign_of(verdict)
             below = reasons(requirement, verdict, hints=hints)
             notes = "<br>".join(map(escaped, below))
             told = escaped(spoken(requirement.text, solution))
@@ -284,7 +304,7 @@ def page(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
         for requirement, verdict in members:
             below = reasons(requirement, verdict, hints=hints)
             told = spoken(requirement.text, solution)
-            items.append(_item(verdict.mark, told, below))
+            items.append(_item(verdict, told, below))
         groups.append(_section(group.capitalize(), items))
 
     warned = warnings_in(graded)
@@ -304,9 +324,9 @@ def _section(heading: str, items: list[str]) -> str:
     return "\n".join([f"<h2>{heading}</h2>", "<ul>", *items, "</ul>"])
 
 
-def _item(mark: str, told: str, below: list[str]) -> str:
-    kind = mark.replace(" ", "-")
-    sign = f'<b title="{mark}">{SIGNS[mark]}</b>'
+def _item(verdict: Verdict, told: str, below: list[str]) -> str:
+    kind = verdict.mark.replace(" ", "-")
+    sign = f'<b title="{verdict.mark}">{sign_of(verdict)}</b>'
     notes = ""
     for line in below:
         note = html.escape(line).replace("\n", "<br>")
