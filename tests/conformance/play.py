@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from tests.conformance.causes import Job, settled
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, load_all
 from tests.conformance.scenario import play
@@ -38,14 +39,17 @@ NEEDS_POSIX = (
 )
 _ANSWERING = threading.Lock()
 
-Job = tuple[Solution, Requirement]
-
 
 def grade(jobs: list[Job]) -> Iterator[tuple[int, Verdict]]:
-    """Yields the index and verdict of each job, once it is played.
+    """Yields the index and verdict of each job, once it is known.
 
     Raises RuntimeError where it cannot start.
     """
+    return settled(jobs, _grade(jobs))
+
+
+def _grade(jobs: list[Job]) -> Iterator[tuple[int, Verdict]]:
+    """Yields the index and verdict of each job, once it is played."""
     if not CAN_GRADE:
         raise RuntimeError(NEEDS_POSIX)
 

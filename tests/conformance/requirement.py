@@ -43,6 +43,9 @@ class Requirement:
     # Whether it reads the source, and needs no running application.
     source: bool
     play: Play
+    # Names of lines that explain it where they are not met: it is then
+    # not graded.
+    needs: tuple[str, ...] = ()
 
     @property
     def worst(self) -> str:
@@ -65,6 +68,11 @@ class Verdict:
     seeds: int = 1
     # Fields of the Solution, as the preflight saw them.
     found: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # Names of lines that explain it where they are not met, as the
+    # scenario saw when it failed.
+    needs: list[str] = dataclasses.field(default_factory=list)
+    # The name of the line that explains why it is not graded.
+    cause: str = ""
 
 
 # By name, in the order of the card.
@@ -72,7 +80,13 @@ REQUIREMENTS: dict[str, Requirement] = {}
 
 
 def requirement(
-    group: str, text: str, learn: str, *, open: bool = False, source: bool = False
+    group: str,
+    text: str,
+    learn: str,
+    *,
+    open: bool = False,
+    source: bool = False,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Play], Play]:
     """Make a function the scenario of a requirement of its name."""
 
@@ -88,6 +102,7 @@ def requirement(
             open=open,
             source=source,
             play=play,
+            needs=needs,
         )
         return play
 

@@ -65,9 +65,14 @@ def _judged(requirement: Requirement, act: Any) -> Verdict:
     except LeftOpenError as error:
         return Verdict("remark", error.expected, error.happened)
     except UnmetError as error:
-        return Verdict(requirement.worst, error.expected, error.happened)
+        return Verdict(
+            requirement.worst,
+            error.expected,
+            error.happened,
+            needs=list(error.needs),
+        )
     except NotGradedError as error:
-        return Verdict("not graded", "", str(error))
+        return Verdict("not graded", "", str(error), cause=error.cause)
     except (asyncio.TimeoutError, TimeoutError):
         happened = "a request was still waiting after a virtual day"
         return Verdict(requirement.worst, "an answer", happened)

@@ -103,6 +103,15 @@ class Solution:
     # is.
     tasks_key: str = ""
 
+    # What the exercise counts: tasks in process, tasks that are queued,
+    # and requests a minute; and in seconds, the longest wait, and how
+    # long a finished task is kept.
+    workers: int = 5
+    queue_size: int = 100
+    rate_limit: int = 10
+    wait_timeout: int = 10
+    retention: int = 600
+
     @classmethod
     def read(cls, path: Path | None, **given: str) -> "Solution":
         """From a TOML file, where there is one, and the command line.
