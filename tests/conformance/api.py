@@ -205,6 +205,7 @@ class Api:
         headers: dict[str, str] | None = None,
         hang_up: float | None = None,
         reads_on: asyncio.Event | None = None,
+        content_type: str | None = "application/json",
         **query: Any,
     ) -> Answer:
         """Send one request.
@@ -222,8 +223,9 @@ class Api:
 
         sent = {"host": "localhost:8000", "accept": "*/*"}
         if content:
-            sent["content-type"] = "application/json"
             sent["content-length"] = str(len(content))
+        if content and content_type is not None:
+            sent["content-type"] = content_type
         sent |= headers or {}
 
         path = self._actual(path)
