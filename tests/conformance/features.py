@@ -460,6 +460,7 @@ async def full_is_json(api: Api) -> None:
 async def answers_are_json(api: Api) -> None:
     empty = await api.request("GET", "/tasks")
     posted = await api.post(api.solution.quick)
+    expect(posted.accepted, "202", str(posted), needs=("submit_answers_202",))
     one = await api.request("GET", f"/tasks/{api.id_of(posted)}")
     listing = await api.request("GET", "/tasks")
     for answer in (posted, one, empty, listing):
