@@ -191,6 +191,14 @@ class Api:
         self._serving: set[asyncio.Task[None]] = set()
         self._count = itertools.count(1)
 
+    @property
+    def longer(self) -> str:
+        """What to do where the slow task is too short."""
+        advice = "set a longer one as `slow` in a TOML file"
+        if self.solution.no_slow:
+            advice += f" (in its place is the quick one: {self.solution.no_slow})"
+        return advice
+
     # Requests
 
     async def request(

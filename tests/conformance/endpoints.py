@@ -39,8 +39,7 @@ async def processing_for(api: Api, seconds: float) -> str:
     status = await api.status(task_id)
     if api.done(status):
         raise NotGradedError(
-            f"after {seconds:g} s the slow task was {status!r}; "
-            "set a longer one as `slow`"
+            f"after {seconds:g} s the slow task was {status!r}; {api.longer}"
         )
     return task_id
 
@@ -92,19 +91,19 @@ async def ended_tasks(api: Api) -> dict[str, str]:
     found = {}
     running = await processing_for(api, 0)
     others = [await api.submit(api.solution.slow) for _ in range(api.solution.workers)]
-    for kind, task_id in (("queued", others[-1]), ("processing", running)):
+    for kind, task_id in (("while queued", others[-1]), ("in process", running)):
         # A worker may have taken it already.
         await api.cancelled(task_id)
         await api.sleep(2)
         if await api.status_if_any(task_id) == api.solution.cancelled:
-            found[f"cancelled while {kind}"] = task_id
+            found[f"was cancelled {kind}"] = task_id
 
     for task_id in others[:-1]:
         await api.cancel(task_id)
     with contextlib.suppress(NotGradedError, UnmetError):
         failed = await failing_task(api)
         await api.until(failed, api.solution.failed)
-        found["failed"] = failed
+        found["has failed"] = failed
 
     if not found:
         raise NotGradedError("no task could be cancelled", cause="cancel_processing")
@@ -725,9 +724,7 @@ async def wait_never_exceeds_ten_seconds(api: Api) -> None:
 
     timeout = api.solution.wait_timeout
     if took < timeout - 0.5 and api.done(await api.status(running)):
-        raise NotGradedError(
-            f"the slow task was over before {timeout} s; set a longer one as `slow`"
-        )
+        raise NotGradedError(f"the slow task was over before {timeout} s; {api.longer}")
 
 
 async def poll_takes(api: Api, task_id: str, what: str) -> float:
@@ -754,7 +751,7 @@ async def poll_takes(api: Api, task_id: str, what: str) -> float:
 async def wait_on_finished_is_immediate(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)
-    await waits_no_more(api, task_id, "completed")
+    await waits_no_more(api, task_id, "has completed")
 
 
 @endpoint(
@@ -773,13 +770,13 @@ async def waits_no_more(api: Api, task_id: str, how: str) -> None:
         answer = await asyncio.wait_for(api.wait(task_id), 120)
         expect(
             answer.seconds < 1,
-            f"the {nth} long poll of a task that is {how} answered at once",
+            f"the {nth} long poll of a task that {how} answered at once",
             f"it took {answer.seconds:.1f} s",
         )
         status = api.status_in(answer)
         expect(
             status == before,
-            f"the status {before!r} from the {nth} long poll of a task that is {how}",
+            f"the status {before!r} from the {nth} long poll of a task that {how}",
             f"it was {status!r}",
         )
 
@@ -841,7 +838,11 @@ async def wait_holds_up_nobody(api: Api) -> None:
     "A long poll of a queued task is answered when its status changes",
     "notebook 05-polling",
     open=True,
-    needs=("wait_ends_after_ten_seconds", "wait_holds_up_nobody"),
+    needs=(
+        "wait_ends_after_ten_seconds",
+        "wait_never_exceeds_ten_seconds",
+        "wait_holds_up_nobody",
+    ),
 )
 async def wait_ends_at_any_change(api: Api) -> None:
     queued = api.solution.queued
@@ -966,7 +967,7 @@ async def list_by_final_status(api: Api) -> None:
     completed = await api.submit(api.solution.quick)
     # Whatever else is left has ended by then.
     await api.until(completed, api.solution.completed)
-    ended["completed"] = completed
+    ended["has completed"] = completed
 
     # By status, the ids of those that have it.
     wanted: dict[Any, list[str]] = {}
@@ -1226,9 +1227,7 @@ async def cancel_frees_place(api: Api) -> None:
     needs=("works_unasked",),
 )
 async def cancel_frees_one_place(api: Api) -> None:
-    running = [
-        await api.submit(api.solution.slow) for _ in range(api.solution.workers)
-    ]
+    running = [await api.submit(api.solution.slow) for _ in range(api.solution.workers)]
     await api.sleep(1)
     queued, _ = await api.fill(api.solution.slow)
     most = max(api.solution.queue_size, len(queued))
@@ -1272,9 +1271,7 @@ async def cancel_frees_one_place(api: Api) -> None:
     ),
 )
 async def cancel_frees_worker(api: Api) -> None:
-    running = [
-        await api.submit(api.solution.slow) for _ in range(api.solution.workers)
-    ]
+    running = [await api.submit(api.solution.slow) for _ in range(api.solution.workers)]
     for task_id in running:
         await api.until(task_id, api.solution.processing)
     waiting = await api.submit(api.solution.slow)
@@ -1283,9 +1280,7 @@ async def cancel_frees_worker(api: Api) -> None:
         task_id for task_id in running if not api.done(await api.status(task_id))
     ]
     if not unfinished:
-        raise NotGradedError(
-            "the slow tasks were over too soon; set a longer one as `slow`"
-        )
+        raise NotGradedError(f"the slow tasks were over too soon; {api.longer}")
     if await api.status(waiting) == api.solution.processing:
         raise NotGradedError(
             "the next task was in process anyway", cause="never_more_than_five"
@@ -1361,7 +1356,7 @@ async def cancel_unknown_is_404(api: Api) -> None:
 async def cancel_finished_changes_nothing(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)
-    await is_left_by_delete(api, task_id, "completed")
+    await is_left_by_delete(api, task_id, "has completed")
 
 
 @endpoint(
@@ -1388,7 +1383,7 @@ async def is_left_by_delete(api: Api, task_id: str, how: str) -> None:
                 "DELETE removes a finished task, which the exercise leaves open"
             )
 
-    is_no_crash(answer, f"an answer such as 409 to the DELETE of a task that is {how}")
+    is_no_crash(answer, f"an answer such as 409 to the DELETE of a task that {how}")
     after = await api.get(task_id)
     for name in (
         api.solution.status,
@@ -1397,7 +1392,7 @@ async def is_left_by_delete(api: Api, task_id: str, how: str) -> None:
     ):
         expect(
             after.get(name) == before.get(name),
-            f"the {name} of a task that is {how} as it was before a DELETE: "
+            f"the {name} of a task that {how} as it was before a DELETE: "
             f"{before.get(name)!r:.100}",
             f"it became {after.get(name)!r:.100}",
         )

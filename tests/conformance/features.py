@@ -160,7 +160,10 @@ async def _busy_workers(api: Api) -> list[str]:
         blockers.append(await api.submit(api.solution.slow))
         # So that, without a DELETE, they end one after the other.
         await api.sleep(0.3)
-        if len(blockers) > workers and await api.status(blockers[-1]) == api.solution.queued:
+        if (
+            len(blockers) > workers
+            and await api.status(blockers[-1]) == api.solution.queued
+        ):
             return blockers
     raise NotGradedError(
         f"{len(blockers)} tasks were in process at a time: none had to wait",
@@ -186,9 +189,7 @@ async def _begun(api: Api, waiting: dict[int, str]) -> list[list[int]]:
         if not waiting:
             return begun
         await api.sleep(0.1)
-    raise NotGradedError(
-        "the tasks were not begun within 400 s", cause="works_unasked"
-    )
+    raise NotGradedError("the tasks were not begun within 400 s", cause="works_unasked")
 
 
 async def levels(api: Api) -> list[tuple[Any, Any]]:
@@ -435,9 +436,7 @@ async def client_errors_are_json(api: Api) -> None:
 @feature("429 is detailed JSON", "taskmanager/middleware.py")
 async def too_many_is_json(api: Api) -> None:
     for _ in range(await limit_of(api) + 1):
-        answer = await api.request(
-            "GET", "/tasks", address="192.0.2.1", port=50_000
-        )
+        answer = await api.request("GET", "/tasks", address="192.0.2.1", port=50_000)
     expect(
         answer.status == 429,
         "429 for one request too many",

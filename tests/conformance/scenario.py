@@ -24,6 +24,7 @@ from typing import Any
 from tests.conformance import clock
 from tests.conformance.api import Api, LeftOpenError, NotGradedError, UnmetError
 from tests.conformance.lifespan import Lifespan
+from tests.conformance.pythons import advice
 from tests.conformance.requirement import Requirement, Verdict
 from tests.conformance.solution import ROOT, Solution
 from tests.conformance.source import Source
@@ -204,15 +205,58 @@ def _app_in(module: Any, solution: Solution) -> Any:
                 )
             app = getattr(app, part)
 
-        is_factory = inspect.isfunction(app) and not inspect.signature(app).parameters
-        if is_factory:
+        if _is_factory(app):
             app = app()
 
-    if not callable(app):
+    # As a server calls it.
+    if not _can_be_called(app, "scope", "receive", "send"):
         raise UnmetError(
-            f"{solution.app} to be an ASGI application", f"it is {app!r:.60}"
+            f"{solution.app} to be an ASGI application, such as FastAPI()",
+            _told_of(app),
         )
     return app
+
+
+def _is_factory(app: Any) -> bool:
+    """Whether it may be called without arguments, to make one."""
+    if not callable(app) or inspect.iscoroutinefunction(app):
+        return False
+    if not _can_be_called(app):
+        return False
+    kinds = [each.kind for each in inspect.signature(app).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL not in kinds
+
+
+def _can_be_called(app: Any, *arguments: str) -> bool:
+    """Whether it takes these arguments, and needs no others."""
+    if not callable(app):
+        return False
+    try:
+        signature = inspect.signature(app)
+    except ValueError:
+        # It is written in C, and may be anything.
+        return bool(arguments)
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _told_of(app: Any) -> str:
+    """What it is instead."""
+    if not callable(app):
+        return f"it is {app!r:.60}"
+
+    takes = ", ".join(inspect.signature(app).parameters)
+    happened = (
+        f"it is {app!r:.60}, which takes ({takes}) and not (scope, receive, send)"
+    )
+    if inspect.iscoroutinefunction(app):
+        happened += ": no server awaits an async factory"
+    if takes == "environ, start_response":
+        happened += ": it is a WSGI application, such as Flask's"
+    return happened
 
 
 def _applications_in(module: Any) -> str:
@@ -231,4 +275,5 @@ def _told(solution: Solution) -> Iterator[None]:
     except BaseException as error:
         # A SystemExit, too.
         wanted = f"{solution.app} to be importable from {solution.folder}"
-        raise UnmetError(wanted, solution.summary_of(error)) from None
+        happened = solution.summary_of(error) + advice(error, solution.folder)
+        raise UnmetError(wanted, happened) from None
