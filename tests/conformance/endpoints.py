@@ -294,7 +294,7 @@ async def all_are_400(api: Api, bodies: list[Any], what: str) -> None:
 
 
 def is_refused(answer: Answer) -> None:
-    """Raises NotGradedError where it is not the body that is refused."""
+    """Raises NotGradedError where it is not refused for its body."""
     if not answer.status or answer.status in (404, 405):
         raise NotGradedError(str(answer), cause="submit_answers_202")
 
@@ -852,14 +852,17 @@ async def wait_ends_at_any_change(api: Api) -> None:
     if await api.status(task_id) != queued:
         raise NotGradedError("the task had not to wait", cause="never_more_than_five")
 
-    async def learns_of_the_start() -> float:
-        answer = await api.wait(task_id)
-        while api.status_in(answer) == queued:
-            expect(not answer.at_once, "a long poll to wait for news", str(answer))
-            answer = await api.wait(task_id)
-        return api.now()
+    answered: list[float] = []
 
-    poll = asyncio.create_task(learns_of_the_start())
+    async def polls() -> None:
+        status = queued
+        while status == queued:
+            answer = await api.wait(task_id)
+            expect(not answer.at_once, "a long poll to wait for news", str(answer))
+            answered.append(api.now())
+            status = api.status_in(answer)
+
+    polling = asyncio.create_task(polls())
     begun = api.now()
     while await api.status(task_id) == queued:
         expect(
@@ -871,11 +874,14 @@ async def wait_ends_at_any_change(api: Api) -> None:
         await api.pause(begun)
 
     started = api.now()
-    late = await asyncio.wait_for(poll, 120) - started
+    await asyncio.wait({polling}, timeout=1)
+    if polling.done():
+        polling.result()
+    # What it shows is another line's business.
     expect(
-        late < 1,
+        any(at > started - 0.2 for at in answered),
         "an answer when a worker takes the task",
-        f"it came {late:.1f} s later",
+        "it had not come 1 s later",
     )
 
 

@@ -127,7 +127,7 @@ async def _completed(api: Api, answer: Answer) -> list[str]:
 
 
 async def _seen_until_completed(api: Api, body: Any, seen: list[str]) -> list[str]:
-    """The states of such a task: the first of eight that does not fail."""
+    """The states of the first of eight such tasks that does not fail."""
     for _ in range(7):
         if not seen or not api.failed(seen[-1]):
             return seen
@@ -317,6 +317,9 @@ async def _choose(api: Api, possible: list[Any]) -> None:
 
         seen = await _states_of(api, answer)
         end = seen[-1] if seen else None
+        # What completed tasks are called is known by now.
+        if _is_odd(api, end):
+            _adopt_state(api, "failed", end)
         if end == api.solution.completed:
             took[json.dumps(body)] = api.now() - begun
         elif (
@@ -497,7 +500,7 @@ async def _handed_in_at(api: Api, key: str) -> str:
 async def _find_end(
     api: Api, path: str, name: str, words: "re.Pattern[str]", known: list[str]
 ) -> None:
-    """Adopt the state in which the task ends, if it has no other meaning.
+    """Adopt the state in which the task ends, if it means nothing else.
 
     Such a word is told by what it says; another, such as EXHAUSTED, by
     its being the last.

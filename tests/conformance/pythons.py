@@ -51,7 +51,7 @@ SYNTAX: dict[str, Version] = {
 
 
 def advice(error: BaseException, folder: Path) -> str:
-    """Ends a sentence with the version to use; empty where none helps."""
+    """Ends a sentence with the version to use; empty if none helps."""
     here = sys.version_info[:2]
     wanted = _wanted_by(error) or _wanted_in(folder)
     if not wanted or _satisfies(here, wanted):

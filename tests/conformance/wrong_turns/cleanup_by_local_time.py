@@ -1,4 +1,4 @@
-"""Bug: the end of a task is noted in UTC, its age counted in local time.
+"""Bug: a task ends at a time in UTC, and its age is from local time.
 
 Symptom: east of Greenwich a task is gone at once, and west of it, it is
 kept for hours. In London, in winter, all is well.

@@ -1,4 +1,4 @@
-"""Bug: what is told of an invalid body quotes a header that may be missing.
+"""Bug: an error message quotes a header that may be missing.
 
 Symptom: a body without a content type is a 500.
 Cure: headers.get(...), as each part of a request may be missing.

@@ -1,4 +1,4 @@
-"""Bug: DELETE refuses a task that is completed, and forgets failed ones.
+"""Bug: DELETE refuses completed tasks, and forgets failed ones.
 
 Symptom: a failed task becomes a cancelled one, and its error is lost.
 Cure: refuse every status that is final, from one list of them.
