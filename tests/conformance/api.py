@@ -8,6 +8,7 @@ own unless told otherwise, so that the rate limit is in the way only
 where it is the subject.
 """
 
+import ast
 import asyncio
 import contextlib
 import dataclasses
@@ -152,6 +153,19 @@ class Answer:
             f"the body was {text!r:.120}",
             needs=("answers_are_json",),
         )
+
+    def value(self) -> Any:
+        """The body, also where it is Python's way of writing values.
+
+        That it is JSON is one requirement of its own. Raises UnmetError
+        where it is neither.
+        """
+        try:
+            return self.json()
+        except UnmetError:
+            with contextlib.suppress(ValueError, SyntaxError):
+                return ast.literal_eval(self.text)
+            raise
 
     @property
     def text(self) -> str:
@@ -447,7 +461,7 @@ class Api:
         expect(
             answer.status == 200, f"200 for {answer.asked}", str(answer), needs=listed
         )
-        tasks = answer.json()
+        tasks = answer.value()
         if isinstance(tasks, dict):
             tasks = self._list_inside(tasks)
         expect(

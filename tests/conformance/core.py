@@ -12,7 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.conformance.api import Api, NotGradedError, UnmetError, expect, texts_in
-from tests.conformance.endpoints import at_work, failing_task, processing_for
+from tests.conformance.endpoints import (
+    at_work,
+    failing_task,
+    processing_for,
+    workers_are_left,
+    workers_before,
+)
 from tests.conformance.requirement import Play, requirement
 from tests.conformance.work import Work
 
@@ -214,30 +220,26 @@ async def failure_is_shown(api: Api) -> None:
 @core(
     "After failures, all five workers go on",
     "notebook 11-shutdown-and-faults",
-    needs=("five_in_parallel",),
 )
 async def workers_survive_failures(api: Api) -> None:
-    workers = api.solution.workers
-    for _ in range(workers + 2):
+    before = await workers_before(api)
+    failures = api.solution.workers + 2
+    for _ in range(failures):
         task_id = await failing_task(api)
         # That it is shown as failed is another line's business.
         with contextlib.suppress(UnmetError):
             await api.until_over(task_id, within=31)
 
-    count = await at_work(api)
-    expect(
-        count >= workers,
-        f"{workers} tasks in process at a time after {workers + 2} failures",
-        f"{count} were",
-    )
+    await workers_are_left(api, before, f"{failures} failures")
 
 
 @core(
     "After an error that nobody expected, all five workers go on",
     "notebook 11-shutdown-and-faults",
-    needs=("five_in_parallel", "workers_survive_failures", "failure_is_shown"),
+    needs=("workers_survive_failures", "failure_is_shown"),
 )
 async def workers_survive_unexpected_errors(api: Api) -> None:
+    before = await workers_before(api)
     work, task_id = await Work.watched(api)
     await api.cancel(task_id)
 
@@ -252,13 +254,8 @@ async def workers_survive_unexpected_errors(api: Api) -> None:
             "no error could be put into the work: no asyncio.sleep was seen in it"
         )
 
-    workers = api.solution.workers
-    count = await at_work(api)
-    expect(
-        count >= workers,
-        f"{workers} tasks in process at a time, "
-        f"after the work of {tasks} raised an error of another kind",
-        f"{count} were",
+    await workers_are_left(
+        api, before, f"the work of {tasks} raised an error of another kind"
     )
     await api.sleep(60)
     status = await api.status(task_id)
