@@ -72,7 +72,7 @@ async def work_takes_its_time(api: Api) -> None:
 @core(
     "Five tasks are processed in parallel",
     "notebook 03-queue-and-workers",
-    needs=("works_unasked",),
+    needs=("works_unasked", "nothing_is_lost"),
 )
 async def five_in_parallel(api: Api) -> None:
     workers = api.solution.workers
