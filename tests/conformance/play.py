@@ -31,6 +31,7 @@ from typing import IO, Any, NamedTuple
 from tests.conformance import gauge
 from tests.conformance.answer import UNHEARD, Answer
 from tests.conformance.bytecode import keep_bytecode
+from tests.conformance.causes import Job, settled
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, load_all
 from tests.conformance.scenario import play, read
@@ -66,15 +67,13 @@ SHARED = (
     "multiprocessing.queues",
 )
 
-Job = tuple[Solution, Requirement]
-
 
 class GradingError(RuntimeError):
     """The grading itself has failed; the message says how."""
 
 
 def grade(jobs: list[Job], seed: int = 1) -> Iterator[tuple[int, Verdict]]:
-    """Yields the index and verdict of each job, once it is played.
+    """Yields the index and verdict of each job, once it is known.
 
     Raises GradingError where it cannot start, or breaks down.
     """

@@ -50,6 +50,9 @@ class Requirement:
     # Whether it reads the source, and needs no running application.
     source: bool
     play: Play
+    # Names of lines that explain it where they are not met: it is then
+    # not graded.
+    needs: tuple[str, ...] = ()
 
     @property
     def worst(self) -> str:
@@ -72,6 +75,7 @@ class Verdict:
     seeds: int = 1
     # Fields of the Solution, as the preflight saw them.
     found: dict[str, Any] = dataclasses.field(default_factory=dict)
+<<<<<<< HEAD
     # The name of the line that explains why it is not graded.
     cause: str = ""
     # How often it went how, by mark, where it was played repeatedly.
@@ -112,6 +116,13 @@ def worst_of(verdicts: list[Verdict]) -> Verdict:
     runs = {mark: marks.count(mark) for mark in MARKS if mark in marks}
     worst = max(verdicts, key=lambda verdict: MARKS.index(verdict.mark))
     return dataclasses.replace(worst, runs=runs)
+=======
+    # Names of lines that explain it where they are not met, as the
+    # scenario saw when it failed.
+    needs: list[str] = dataclasses.field(default_factory=list)
+    # The name of the line that explains why it is not graded.
+    cause: str = ""
+>>>>>>> h15c
 
 
 # By name, in the order of the card.
@@ -119,7 +130,13 @@ REQUIREMENTS: dict[str, Requirement] = {}
 
 
 def requirement(
-    group: str, text: str, learn: str, *, open: bool = False, source: bool = False
+    group: str,
+    text: str,
+    learn: str,
+    *,
+    open: bool = False,
+    source: bool = False,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Play], Play]:
     """Make a function the scenario of a requirement of its name."""
 
@@ -135,6 +152,7 @@ def requirement(
             open=open,
             source=source,
             play=play,
+            needs=needs,
         )
         return play
 

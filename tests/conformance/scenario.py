@@ -12,6 +12,11 @@ import inspect
 import logging
 import os
 import sys
+<<<<<<< HEAD
+=======
+import threading
+import time
+>>>>>>> h15c
 import traceback
 import types
 import warnings
@@ -23,6 +28,7 @@ from tests.conformance import clock
 from tests.conformance.api import Api, LeftOpenError, NotGradedError, UnmetError
 from tests.conformance.chance import Chance
 from tests.conformance.lifespan import Lifespan
+from tests.conformance.pythons import advice
 from tests.conformance.requirement import Requirement, Verdict
 from tests.conformance.solution import ROOT, Solution
 from tests.conformance.source import Source
@@ -77,9 +83,14 @@ def _judged(requirement: Requirement, act: Any) -> Verdict:
     except LeftOpenError as error:
         return Verdict("remark", error.expected, error.happened)
     except UnmetError as error:
-        return Verdict(requirement.worst, error.expected, error.happened)
+        return Verdict(
+            requirement.worst,
+            error.expected,
+            error.happened,
+            needs=list(error.needs),
+        )
     except NotGradedError as error:
-        return Verdict("not graded", "", str(error))
+        return Verdict("not graded", "", str(error), cause=error.cause)
     except (asyncio.TimeoutError, TimeoutError):
         happened = "a request was still waiting after a virtual day"
         return Verdict(requirement.worst, "an answer", happened)
@@ -117,7 +128,15 @@ def _play_live(
     """
     # So that a solution with random durations is graded the same each
     # time.
+<<<<<<< HEAD
     chance = Chance(seed)
+=======
+    random.seed(seed)
+    drawn = random.getstate()
+    # Nor does it matter where it is graded.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+>>>>>>> h15c
     api: Any = None
 
     def act() -> Any:
@@ -209,15 +228,58 @@ def _app_in(module: Any, solution: Solution) -> Any:
                 )
             app = getattr(app, part)
 
-        is_factory = inspect.isfunction(app) and not inspect.signature(app).parameters
-        if is_factory:
+        if _is_factory(app):
             app = app()
 
-    if not callable(app):
+    # As a server calls it.
+    if not _can_be_called(app, "scope", "receive", "send"):
         raise UnmetError(
-            f"{solution.app} to be an ASGI application", f"it is {app!r:.60}"
+            f"{solution.app} to be an ASGI application, such as FastAPI()",
+            _told_of(app),
         )
     return app
+
+
+def _is_factory(app: Any) -> bool:
+    """Whether it may be called without arguments, to make one."""
+    if not callable(app) or inspect.iscoroutinefunction(app):
+        return False
+    if not _can_be_called(app):
+        return False
+    kinds = [each.kind for each in inspect.signature(app).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL not in kinds
+
+
+def _can_be_called(app: Any, *arguments: str) -> bool:
+    """Whether it takes these arguments, and needs no others."""
+    if not callable(app):
+        return False
+    try:
+        signature = inspect.signature(app)
+    except ValueError:
+        # It is written in C, and may be anything.
+        return bool(arguments)
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _told_of(app: Any) -> str:
+    """What it is instead."""
+    if not callable(app):
+        return f"it is {app!r:.60}"
+
+    takes = ", ".join(inspect.signature(app).parameters)
+    happened = (
+        f"it is {app!r:.60}, which takes ({takes}) and not (scope, receive, send)"
+    )
+    if inspect.iscoroutinefunction(app):
+        happened += ": no server awaits an async factory"
+    if takes == "environ, start_response":
+        happened += ": it is a WSGI application, such as Flask's"
+    return happened
 
 
 def _applications_in(module: Any) -> str:
@@ -236,4 +298,5 @@ def _told(solution: Solution) -> Iterator[None]:
     except BaseException as error:
         # A SystemExit, too.
         wanted = f"{solution.app} to be importable from {solution.folder}"
-        raise UnmetError(wanted, solution.summary_of(error)) from None
+        happened = solution.summary_of(error) + advice(error, solution.folder)
+        raise UnmetError(wanted, happened) from None

@@ -42,6 +42,7 @@ NO_NAMES = (
     "low",
     "tasks_key",
     "path",
+    "no_slow",
 )
 
 
@@ -82,6 +83,8 @@ class Solution:
     slow: dict[str, Any] = dataclasses.field(
         default_factory=lambda: _task("generate_report", title="Tides")
     )
+    # Where none was found, as the preflight says: how it was refused.
+    no_slow: str = ""
     # The body of a task that fails by itself; none: not graded.
     failing: dict[str, Any] | None = dataclasses.field(
         default_factory=lambda: _task("simulate_failure")
