@@ -75,7 +75,9 @@ class Verdict:
     seeds: int = 1
     # Fields of the Solution, as the preflight saw them.
     found: dict[str, Any] = dataclasses.field(default_factory=dict)
-<<<<<<< HEAD
+    # Names of lines that explain it where they are not met, as the
+    # scenario saw when it failed.
+    needs: list[str] = dataclasses.field(default_factory=list)
     # The name of the line that explains why it is not graded.
     cause: str = ""
     # How often it went how, by mark, where it was played repeatedly.
@@ -116,13 +118,6 @@ def worst_of(verdicts: list[Verdict]) -> Verdict:
     runs = {mark: marks.count(mark) for mark in MARKS if mark in marks}
     worst = max(verdicts, key=lambda verdict: MARKS.index(verdict.mark))
     return dataclasses.replace(worst, runs=runs)
-=======
-    # Names of lines that explain it where they are not met, as the
-    # scenario saw when it failed.
-    needs: list[str] = dataclasses.field(default_factory=list)
-    # The name of the line that explains why it is not graded.
-    cause: str = ""
->>>>>>> h15c
 
 
 # By name, in the order of the card.

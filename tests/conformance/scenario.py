@@ -12,11 +12,7 @@ import inspect
 import logging
 import os
 import sys
-<<<<<<< HEAD
-=======
-import threading
 import time
->>>>>>> h15c
 import traceback
 import types
 import warnings
@@ -128,15 +124,10 @@ def _play_live(
     """
     # So that a solution with random durations is graded the same each
     # time.
-<<<<<<< HEAD
     chance = Chance(seed)
-=======
-    random.seed(seed)
-    drawn = random.getstate()
     # Nor does it matter where it is graded.
     os.environ["TZ"] = "UTC"
     time.tzset()
->>>>>>> h15c
     api: Any = None
 
     def act() -> Any:

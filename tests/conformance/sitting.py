@@ -13,7 +13,7 @@ import json
 import sys
 from typing import Any
 
-from tests.conformance.play import grade
+from tests.conformance.play import Player
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import Verdict, load_all
 from tests.conformance.solution import Solution
@@ -21,14 +21,15 @@ from tests.conformance.solution import Solution
 
 def main() -> None:
     solution = Solution(**json.load(sys.stdin))
-    [(_, first)] = grade([(solution, PREFLIGHT)])
-    _tell(PREFLIGHT.name, first)
+    with Player() as player:
+        [(_, first)] = player.play([(solution, PREFLIGHT)])
+        _tell(PREFLIGHT.name, first)
 
-    solution = dataclasses.replace(solution, **first.found)
-    is_running = first.mark == "passed"
-    playable = [each for each in load_all() if each.source or is_running]
-    for index, verdict in grade([(solution, each) for each in playable]):
-        _tell(playable[index].name, verdict)
+        solution = dataclasses.replace(solution, **first.found)
+        is_running = first.mark == "passed"
+        playable = [each for each in load_all() if each.source or is_running]
+        for index, verdict in player.play([(solution, each) for each in playable]):
+            _tell(playable[index].name, verdict)
 
 
 def _tell(name: str, verdict: Verdict) -> None:
