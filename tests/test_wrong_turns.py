@@ -22,6 +22,33 @@ TURNS = sorted(
     path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__init__", "honest")
 )
 HONEST = [each for each in load_all() if not each.source]
+# Of these the whole card is played: the fault is told once, and every
+# other line says what it says of the honest solution.
+WHOLE = [
+    "cancelled_is_no_end",
+    "cancelled_work_goes_on",
+    "cleanup_by_local_time",
+    "content_type_taken_for_granted",
+    "failed_becomes_cancelled",
+    "filter_knows_no_ends",
+    "full_queue_waits",
+    "ids_are_numbers",
+    "limit_of_zero_is_none",
+    "list_holds_the_lock",
+    "list_is_an_empty_text",
+    "malformed_id_crashes",
+    "timeout_only_while_queued",
+    "timeout_starts_anew",
+    "unforeseen_error_kills_the_worker",
+]
+# And of these, of which a part is missing, so that many lines cannot be
+# graded.
+WITHOUT_A_PART = [
+    "no_limiter",
+    "no_list",
+    "no_workers",
+]
+MOST_NOT_GRADED = 3
 
 # By name of the solution and of the requirement.
 Verdicts = dict[tuple[str, str], Verdict]
@@ -32,12 +59,26 @@ def caught_by(turn: str) -> list[Requirement]:
     return [REQUIREMENTS[name] for name in module.CAUGHT_BY]
 
 
+def lines_for(turn: str) -> list[Requirement]:
+    """What is played of a wrong turn."""
+    return HONEST if turn in WHOLE + WITHOUT_A_PART else caught_by(turn)
+
+
 @pytest.fixture(scope="module")
-def verdicts() -> Verdicts:
-    """All are played together, as many at a time as there are cores."""
+def verdicts(request: pytest.FixtureRequest) -> Verdicts:
+    """All are played together, as many at a time as there are cores.
+
+    They are those that a test of this module was chosen for.
+    """
+    turns = set()
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            turns.add(item.callspec.params.get("turn"))
+
     plays = [("honest", requirement) for requirement in HONEST]
     for turn in TURNS:
-        plays += [(turn, requirement) for requirement in caught_by(turn)]
+        if turn in turns:
+            plays += [(turn, requirement) for requirement in lines_for(turn)]
 
     jobs = []
     for name, requirement in plays:
@@ -58,6 +99,62 @@ def test_a_wrong_turn_is_caught(turn: str, verdicts: Verdicts) -> None:
         expected = "remark" if requirement.open else "failed"
         assert verdict.mark == expected, requirement.name
         assert "Traceback" not in verdict.happened
+
+
+def marked(turn: str, verdicts: Verdicts, *marks: str) -> list[str]:
+    """The names of the lines that went so."""
+    return [
+        requirement.name
+        for requirement in HONEST
+        if verdicts[turn, requirement.name].mark in marks
+    ]
+
+
+@pytest.mark.parametrize("turn", WHOLE)
+def test_a_fault_is_told_once(turn: str, verdicts: Verdicts) -> None:
+    [line] = caught_by(turn)
+    assert marked(turn, verdicts, "failed", "remark") == [line.name]
+
+    not_graded = marked(turn, verdicts, "not graded")
+    assert len(not_graded) <= MOST_NOT_GRADED
+    for name in not_graded:
+        assert verdicts[turn, name].cause == line.name
+
+
+@pytest.mark.parametrize("turn", WITHOUT_A_PART)
+def test_a_part_that_is_missing_is_told_once(turn: str, verdicts: Verdicts) -> None:
+    [line] = caught_by(turn)
+    assert marked(turn, verdicts, "failed", "remark") == [line.name]
+
+    not_graded = marked(turn, verdicts, "not graded")
+    assert not_graded
+    for name in not_graded:
+        verdict = verdicts[turn, name]
+        assert verdict.cause == line.name
+        assert f"see the line “{line.text}”" in verdict.happened
+
+
+# By the missing part, lines that nothing could have failed.
+VACUOUS = {
+    "no_limiter": ("limiter_forgets", "limit_ends", "too_many_is_json"),
+    "no_list": ("invalid_leaves_nothing", "odd_priority_is_no_crash"),
+    "no_workers": (
+        "never_more_than_five",
+        "cancel_lets_no_sixth_in",
+        "cancel_queued",
+        "stops_with_work_under_way",
+        "nothing_runs_after_the_stop",
+        "rests_when_idle",
+    ),
+}
+
+
+@pytest.mark.parametrize("turn", WITHOUT_A_PART)
+def test_what_nothing_could_have_failed_is_not_passed(
+    turn: str, verdicts: Verdicts
+) -> None:
+    for name in VACUOUS[turn]:
+        assert verdicts[turn, name].mark == "not graded", name
 
 
 @pytest.mark.parametrize(

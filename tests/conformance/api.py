@@ -8,7 +8,9 @@ own unless told otherwise, so that the rate limit is in the way only
 where it is the subject.
 """
 
+import ast
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -23,15 +25,26 @@ from tests.conformance.virtual_time import receive_from, scope_of
 # What a state is called in which a task has failed, or was cancelled.
 FAILURE = re.compile("fail|err", re.IGNORECASE)
 CANCELLATION = re.compile("cancel|abort", re.IGNORECASE)
+# What may come in lines.
+LINES = re.compile("ndjson|jsonl|json-seq|event-stream")
+# A submission that takes so many seconds waits for something.
+PATIENCE = 1.0
 
 
 class UnmetError(Exception):
-    """Says what a requirement expected, and what happened instead."""
+    """Says what a requirement expected, and what happened instead.
 
-    def __init__(self, expected: str, happened: str) -> None:
+    ``needs`` are the names of lines that explain it, where they are not
+    met either.
+    """
+
+    def __init__(
+        self, expected: str, happened: str, *, needs: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(f"expected {expected}; {happened}")
         self.expected = expected
         self.happened = happened
+        self.needs = needs
 
 
 class LeftOpenError(UnmetError):
@@ -39,12 +52,21 @@ class LeftOpenError(UnmetError):
 
 
 class NotGradedError(Exception):
-    """A requirement cannot be judged; the message says why."""
+    """A requirement cannot be judged; the message says why.
+
+    ``cause`` is the name of the line that explains it, if one does.
+    """
+
+    def __init__(self, why: str, *, cause: str = "") -> None:
+        super().__init__(why)
+        self.cause = cause
 
 
-def expect(condition: object, expected: str, happened: str) -> None:
+def expect(
+    condition: object, expected: str, happened: str, *, needs: tuple[str, ...] = ()
+) -> None:
     if not condition:
-        raise UnmetError(expected, happened)
+        raise UnmetError(expected, happened, needs=needs)
 
 
 def hint(key: str) -> str:
@@ -90,6 +112,8 @@ class Answer:
     seconds: float = 0.0
     # What came out of the application instead.
     raised: str = ""
+    # Whether the client gave up waiting for it.
+    waits: bool = False
 
     def note(self, message: Any) -> None:
         """Take in what the application sends."""
@@ -120,16 +144,37 @@ class Answer:
                 for line in text.splitlines()
                 if re.match(r"data: *[\[{]", line)
             )
+        lines = [line for line in text.splitlines() if line.strip()]
+        if lines or LINES.search(self.headers.get("content-type", "")):
+            with contextlib.suppress(ValueError):
+                return [json.loads(line) for line in lines]
+        raise UnmetError(
+            f"JSON from {self.asked}",
+            f"the body was {text!r:.120}",
+            needs=("answers_are_json",),
+        )
+
+    def value(self) -> Any:
+        """The body, also where it is Python's way of writing values.
+
+        That it is JSON is one requirement of its own. Raises UnmetError
+        where it is neither.
+        """
         try:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
-            raise UnmetError(
-                f"JSON from {self.asked}", f"the body was {text!r:.120}"
-            ) from None
+            return self.json()
+        except UnmetError:
+            with contextlib.suppress(ValueError, SyntaxError):
+                return ast.literal_eval(self.text)
+            raise
 
     @property
     def text(self) -> str:
         return self.body.decode("utf-8", "replace")
+
+    @property
+    def at_once(self) -> bool:
+        """Whether it came without waiting for anything."""
+        return self.seconds < 0.05
 
     @property
     def accepted(self) -> bool:
@@ -140,6 +185,8 @@ class Answer:
         return self.status in (200, 201, 202)
 
     def __str__(self) -> str:
+        if self.waits:
+            return f"{self.asked} waited for more than {PATIENCE:g} s"
         if self.raised:
             return f"{self.asked} raised {self.raised}"
         return f"{self.asked} was answered {self.status} {self.text:.160}".rstrip()
@@ -158,6 +205,14 @@ class Api:
         self._serving: set[asyncio.Task[None]] = set()
         self._count = itertools.count(1)
 
+    @property
+    def longer(self) -> str:
+        """What to do where the slow task is too short."""
+        advice = "set a longer one as `slow` in a TOML file"
+        if self.solution.no_slow:
+            advice += f" (in its place is the quick one: {self.solution.no_slow})"
+        return advice
+
     # Requests
 
     async def request(
@@ -171,6 +226,8 @@ class Api:
         port: int | None = None,
         headers: dict[str, str] | None = None,
         hang_up: float | None = None,
+        reads_on: asyncio.Event | None = None,
+        content_type: str | None = "application/json",
         **query: Any,
     ) -> Answer:
         """Send one request.
@@ -178,7 +235,8 @@ class Api:
         ``path`` begins with /tasks, wherever the solution has it.
         Unless told otherwise, each request comes from a port of its
         own, as most do. ``hang_up`` is after how many seconds the
-        client goes away.
+        client goes away. A client that is slow reads no more than the
+        first piece until ``reads_on`` is set.
         """
         number = next(self._count)
         content = raw
@@ -187,8 +245,9 @@ class Api:
 
         sent = {"host": "localhost:8000", "accept": "*/*"}
         if content:
-            sent["content-type"] = "application/json"
             sent["content-length"] = str(len(content))
+        if content and content_type is not None:
+            sent["content-type"] = content_type
         sent |= headers or {}
 
         path = self._actual(path)
@@ -208,7 +267,7 @@ class Api:
             port=port or 1024 + number % 60_000,
         )
         answer = Answer(asked)
-        await self._exchange(scope, content, answer, hang_up)
+        await self._exchange(scope, content, answer, hang_up, reads_on)
         return answer
 
     def _actual(self, path: str) -> str:
@@ -221,7 +280,12 @@ class Api:
         return self.solution.path.rstrip("/") + below
 
     async def _exchange(
-        self, scope: Any, content: bytes, answer: Answer, hang_up: float | None
+        self,
+        scope: Any,
+        content: bytes,
+        answer: Answer,
+        hang_up: float | None,
+        reads_on: asyncio.Event | None,
     ) -> None:
         """Let the application answer, until the answer is complete."""
         gone = asyncio.Event()
@@ -235,6 +299,8 @@ class Api:
                 complete.set()
             # As a socket would: others may run between two pieces.
             await asyncio.sleep(0)
+            if reads_on is not None and answer.pieces:
+                await reads_on.wait()
 
         begun = self.loop.time()
         self.loop.turns = 0
@@ -282,6 +348,7 @@ class Api:
             answer.accepted,
             "202 for a valid task (which tasks are valid can be set in a TOML file)",
             str(answer),
+            needs=("submit_answers_202",),
         )
         return self.id_of(answer)
 
@@ -292,6 +359,7 @@ class Api:
             isinstance(task, dict) and task.get(name) is not None,
             f"a {name!r} in the answer to POST /tasks {hint('task_id')}",
             str(answer),
+            needs=("submit_answers_202",),
         )
         return str(task[name])
 
@@ -361,7 +429,7 @@ class Api:
         """
         answer = await self.cancel(task_id)
         if answer.status >= 300:
-            raise NotGradedError(f"{answer}: see the lines on DELETE")
+            raise NotGradedError(str(answer), cause="cancel_processing")
 
     async def held_poll(self, task_id: str, seconds: float) -> "asyncio.Task[Answer]":
         """A long poll, so long after it was asked.
@@ -379,24 +447,28 @@ class Api:
         It is still waiting, or was for a while: progress may be news,
         too.
         """
-        if poll.done() and poll.result().seconds < 0.05:
+        if poll.done() and poll.result().at_once:
             raise NotGradedError(
-                "a long poll without news was answered at once: "
-                "see the lines on long polls"
+                "a long poll without news was answered at once",
+                cause="wait_ends_after_ten_seconds",
             )
 
     async def list_tasks(self, **query: Any) -> list[Any]:
         return self.tasks_in(await self.request("GET", "/tasks", **query))
 
     def tasks_in(self, answer: Answer) -> list[Any]:
-        expect(answer.status == 200, f"200 for {answer.asked}", str(answer))
-        tasks = answer.json()
+        listed = ("list_has_all",)
+        expect(
+            answer.status == 200, f"200 for {answer.asked}", str(answer), needs=listed
+        )
+        tasks = answer.value()
         if isinstance(tasks, dict):
             tasks = self._list_inside(tasks)
         expect(
             isinstance(tasks, list),
             f"a list of tasks from {answer.asked} {hint('tasks_key')}",
             str(answer),
+            needs=listed,
         )
         return tasks
 
@@ -463,11 +535,13 @@ class Api:
                 self.now() - begun < within,
                 f"a task to become {wanted} within {within:g} s",
                 still,
+                needs=("works_unasked",),
             )
             expect(
                 not self.done(seen),
                 f"a task to become {wanted}",
                 f"it ended as {seen!r}, seen every 0.1 s",
+                needs=("works_unasked",),
             )
 
             await self.pause(begun)
@@ -475,23 +549,37 @@ class Api:
 
         return self.now() - begun
 
-    async def fill(self, body: Any, most: int = 130) -> tuple[list[str], Answer]:
-        """Submit until a task is refused.
+    async def hand_in(self, body: Any) -> Answer:
+        """Submit, with no patience for an answer that waits."""
+        try:
+            return await asyncio.wait_for(self.post(body), PATIENCE)
+        except (asyncio.TimeoutError, TimeoutError):
+            path = self._actual("/tasks")
+            return Answer(f"POST {path}", seconds=PATIENCE, waits=True)
 
-        Returns the ids of those accepted, and the refusal. Raises
-        NotGradedError.
+    async def fill(self, body: Any) -> tuple[list[str], Answer]:
+        """Submit until a task is not accepted at once.
+
+        Returns the ids of those accepted, and the refusal; or how it
+        waits. Raises NotGradedError.
         """
         accepted: list[str] = []
+        most = self.solution.queue_size + self.solution.workers + 25
         for _ in range(most):
-            answer = await self.post(body)
+            answer = await self.hand_in(body)
             if not answer.accepted and accepted:
                 return accepted, answer
 
-            expect(answer.accepted, "202 for a valid task", str(answer))
+            expect(
+                answer.accepted,
+                "202 for a valid task",
+                str(answer),
+                needs=("submit_answers_202", "works_unasked"),
+            )
             accepted.append(self.id_of(answer))
 
         raise NotGradedError(
-            f"{most} tasks were accepted one after the other: see the line on 503"
+            f"{most} tasks were accepted one after the other", cause="full_is_503"
         )
 
     async def many(self, count: int = 60) -> list[str]:
@@ -510,15 +598,45 @@ class Api:
                     self.now() - begun < within,
                     f"a task to end within {within:g} s",
                     f"it is still {status!r}",
+                    needs=("works_unasked", "nothing_is_lost"),
                 )
                 await self.sleep(1)
                 status = await self.status(task_id)
 
+    async def readable(self, status: str) -> dict[str, Any]:
+        """The query of a list that can be read: none, or this status.
+
+        That it can be read without one is a requirement of its own.
+        """
+        try:
+            await self.list_tasks()
+        except UnmetError:
+            return {"status": status}
+        return {}
+
     async def everything(self) -> list[Any]:
-        """The whole list, with as large a limit as is accepted.
+        """The whole list, or all of its parts by status.
 
         Raises NotGradedError where it is a page of it.
         """
+        try:
+            return await self._whole_list()
+        except UnmetError:
+            solution = self.solution
+
+        tasks = []
+        for status in (
+            solution.queued,
+            solution.processing,
+            solution.completed,
+            solution.failed,
+            solution.cancelled,
+        ):
+            tasks += await self.list_tasks(status=status)
+        return tasks
+
+    async def _whole_list(self) -> list[Any]:
+        """The list, with as large a limit as is accepted."""
         for limit in (10_000, 1000, 500, 200, 100, 50, 20, 10):
             answer = await self.request("GET", "/tasks", limit=limit)
             if answer.status != 200:

@@ -1,17 +1,19 @@
 """The score card: a line for each requirement.
 
-It is text, Markdown or HTML.
+It is text, Markdown, HTML or JSON.
 
 Rule: a line that is not passed says what was expected, what happened,
-and what explains it.
+and, unless hints are not wanted, what explains it.
 """
 
+import dataclasses
 import html
 import json
 import re
 from collections import Counter
 from pathlib import Path
 
+from tests.conformance import gauge, steps
 from tests.conformance.requirement import GROUPS, REQUIREMENTS, Requirement, Verdict
 from tests.conformance.solution import Solution
 
@@ -22,9 +24,35 @@ SIGNS = {
     "remark": "~",
     "not graded": "?",
 }
+# Beside the sign of a line that did not go the same way in all runs.
+FLAKY = "≈"
+
+
+# How a text names a number of the exercise, and how another number is
+# told.
+SPOKEN = {
+    "workers": (r"\b(five|sixth|other four)\b", "{} workers"),
+    "queue_size": (r"\b100\b(?! %)", "{} places in the queue"),
+    "rate_limit": (r"\bten (requests|are accepted)\b", "{} requests a minute"),
+    "wait_timeout": (r"\b(10 s|ten seconds)\b", "{} s"),
+    "retention": (r"\bten minutes\b", "{} s"),
+}
 
 
 # What it says
+
+
+def spoken(text: str, solution: Solution) -> str:
+    """With the number that this solution was played with.
+
+    The text names that of the exercise.
+    """
+    here = [
+        words.format(getattr(solution, name))
+        for name, (pattern, words) in SPOKEN.items()
+        if not solution.is_default(name) and re.search(pattern, text, re.IGNORECASE)
+    ]
+    return f"{text} (here: {', '.join(here)})" if here else text
 
 
 def summary(graded: Graded) -> str:
@@ -36,15 +64,37 @@ def summary(graded: Graded) -> str:
         if count:
             plural = "s" if mark == "remark" and count != 1 else ""
             words.append(f"{count} {mark}{plural}")
+    flaky = sum(verdict.is_flaky for _, verdict in graded)
+    if flaky:
+        words.append(f"{flaky} flaky ({FLAKY})")
     return ", ".join(words)
 
 
-def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
-    """The lines below one that is not passed."""
+def sign_of(verdict: Verdict) -> str:
+    return SIGNS[verdict.mark] + FLAKY * verdict.is_flaky
+
+
+def measured() -> str:
+    """By what a verdict does not depend on the load."""
+    return f"A busy machine is told from an application that blocks by {gauge.NAME}."
+
+
+def reasons(
+    requirement: Requirement, verdict: Verdict, *, hints: bool = True
+) -> list[str]:
+    """The lines below one that is not passed.
+
+    With hints, what of this project explains it.
+    """
     if verdict.mark == "passed":
         return []
 
     lines = []
+    if verdict.is_flaky:
+        runs = ", ".join(f"{count} {mark}" for mark, count in verdict.runs.items())
+        lines.append(
+            f"flaky: of {sum(verdict.runs.values())} runs, {runs}; this is one"
+        )
     if verdict.expected:
         lines.append(f"expected: {verdict.expected}")
     word = "because" if verdict.mark == "not graded" else "happened"
@@ -54,10 +104,10 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
 
     if is_preflight(requirement):
         lines.append("no other line that needs a running application was played")
-    else:
-        lines.append(
-            f"explained by: {requirement.learn}; played alone by: -k {requirement.name}"
-        )
+        return lines
+
+    alone = f"played alone by: -k {requirement.name}"
+    lines.append(f"explained by: {requirement.learn}; {alone}" if hints else alone)
     return lines
 
 
@@ -65,20 +115,49 @@ def is_preflight(requirement: Requirement) -> bool:
     return requirement.name not in REQUIREMENTS
 
 
+def by_cause(graded: Graded) -> list[Graded]:
+    """The lines, with those together that failed for one reason."""
+    together: dict[str, Graded] = {}
+    for requirement, verdict in graded:
+        key = requirement.name
+        if verdict.mark == "failed":
+            key = f"failed: {_without_numbers(said_by(verdict))}"
+        together.setdefault(key, []).append((requirement, verdict))
+    return list(together.values())
+
+
+def said_by(verdict: Verdict) -> str:
+    return f"expected {verdict.expected}; {verdict.happened}"
+
+
+def _without_numbers(text: str) -> str:
+    """Reasons that are alike may differ in ids and numbers."""
+    return re.sub(r"\b[0-9a-f]{8}[0-9a-f-]{4,}\b|\d+", "", text)
+
+
 def same_reason(graded: Graded) -> list[str]:
     """What many lines have in common, most often one mistake."""
     told: dict[str, list[str]] = {}
     for _, verdict in graded:
         if verdict.mark in ("failed", "remark"):
-            what = f"expected {verdict.expected}; {verdict.happened}"
-            # They may differ in ids and numbers.
-            alike = re.sub(r"\b[0-9a-f]{8}[0-9a-f-]{4,}\b|\d+", "", what)
-            told.setdefault(alike, []).append(what)
+            what = said_by(verdict)
+            told.setdefault(_without_numbers(what), []).append(what)
 
     most = max(told.values(), key=len, default=[])
     if len(most) < 5:
         return []
     return [f"Mend this first: {len(most)} lines say “{most[0]}”."]
+
+
+def progress(graded: Graded, solution: Solution) -> list[str]:
+    """How many steps are done, and which is next."""
+    built = steps.built(graded)
+    if built is None:
+        return []
+    counted = f"Steps done: {built.done} of {built.count}"
+    if not built.next:
+        return [f"{counted}."]
+    return [f"{counted}: next: {spoken(built.next, solution)}"]
 
 
 def warnings_in(graded: Graded) -> list[str]:
@@ -108,8 +187,14 @@ def adopted(solution: Solution) -> str:
 
 
 def headline(graded: Graded, solution: Solution) -> str:
-    sentences = [f"{summary(graded)}.", *same_reason(graded), adopted(solution)]
-    return " ".join(sentences).rstrip()
+    sentences = [
+        f"{summary(graded)}.",
+        *same_reason(graded),
+        *progress(graded, solution),
+        adopted(solution),
+        measured(),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def by_group(graded: Graded) -> dict[str, Graded]:
@@ -123,8 +208,8 @@ def by_group(graded: Graded) -> dict[str, Graded]:
 # As text
 
 
-def text(graded: Graded, solution: Solution) -> str:
-    lines = [title(solution)]
+def text(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
+    lines = [title(solution), measured()]
     other = adopted(solution)
     if other:
         lines.append(other)
@@ -132,15 +217,17 @@ def text(graded: Graded, solution: Solution) -> str:
     for group, members in by_group(graded).items():
         lines += ["", group.upper()]
         for requirement, verdict in members:
-            lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
-            lines += [f"      {line}" for line in reasons(requirement, verdict)]
+            told = spoken(requirement.text, solution)
+            lines.append(f"  {sign_of(verdict)} {told}")
+            below = reasons(requirement, verdict, hints=hints)
+            lines += [f"      {line}" for line in below]
 
     warned = warnings_in(graded)
     if warned:
         lines += ["", "WARNINGS of the solution, which cost nothing"]
         lines += [f"  {line}" for line in warned]
 
-    lines.append("")
+    lines += ["", *progress(graded, solution)]
     for requirement, verdict in graded[:1]:
         if is_preflight(requirement):
             lines.append(
@@ -155,26 +242,30 @@ def text(graded: Graded, solution: Solution) -> str:
 # As Markdown
 
 
-def markdown(graded: Graded, solution: Solution) -> str:
-    lines = [f"# Score card of `{solution.app}`", ""]
-    lines.append(_escaped(headline(graded, solution)))
+def markdown(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
+    place = escaped(solution.folder.name)
+    lines = [f"# Score card of `{solution.app}` in {place}", ""]
+    lines.append(escaped(headline(graded, solution)))
 
     for group, members in by_group(graded).items():
         lines += ["", f"## {group.capitalize()}", ""]
         lines += ["| | requirement | notes |", "|---|---|---|"]
         for requirement, verdict in members:
-            sign = SIGNS[verdict.mark]
-            notes = "<br>".join(map(_escaped, reasons(requirement, verdict)))
-            lines.append(f"| {sign} | {_escaped(requirement.text)} | {notes} |")
+            sign = sign_of(verdict)
+            below = reasons(requirement, verdict, hints=hints)
+            notes = "<br>".join(map(escaped, below))
+            told = escaped(spoken(requirement.text, solution))
+            lines.append(f"| {sign} | {told} | {notes} |")
 
     warned = warnings_in(graded)
     if warned:
         lines += ["", "## Warnings of the solution", ""]
-        lines += [f"- {_escaped(line)}" for line in warned]
+        lines += [f"- {escaped(line)}" for line in warned]
     return "\n".join(lines) + "\n"
 
 
-def _escaped(line: str) -> str:
+def escaped(line: str) -> str:
+    """As a line of Markdown, also in a table."""
     return html.escape(line, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
@@ -183,7 +274,7 @@ def _escaped(line: str) -> str:
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Score card of {app}</title>
+<title>Score card of {app} in {place}</title>
 <style>
 body {{
   font: 16px/1.5 system-ui, sans-serif; color: #222;
@@ -198,18 +289,22 @@ li small {{ display: block; text-indent: 0; color: #555 }}
 .failed b {{ color: #8b1a1a }}
 .remark b {{ color: #b37700 }}
 </style>
-<h1>Score card of <code>{app}</code></h1>
+<h1>Score card of <code>{app}</code> in {place}</h1>
 <p>{summary}</p>
 {groups}
 </html>
 """
 
 
-def page(graded: Graded, solution: Solution) -> str:
+def page(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
     """One HTML file without anything from elsewhere."""
     groups = []
     for group, members in by_group(graded).items():
-        items = [_item(requirement, verdict) for requirement, verdict in members]
+        items = []
+        for requirement, verdict in members:
+            below = reasons(requirement, verdict, hints=hints)
+            told = spoken(requirement.text, solution)
+            items.append(_item(verdict, told, below))
         groups.append(_section(group.capitalize(), items))
 
     warned = warnings_in(graded)
@@ -219,6 +314,7 @@ def page(graded: Graded, solution: Solution) -> str:
 
     return PAGE.format(
         app=html.escape(solution.app),
+        place=html.escape(solution.folder.name),
         summary=html.escape(headline(graded, solution)),
         groups="\n".join(groups),
     )
@@ -228,21 +324,54 @@ def _section(heading: str, items: list[str]) -> str:
     return "\n".join([f"<h2>{heading}</h2>", "<ul>", *items, "</ul>"])
 
 
-def _item(requirement: Requirement, verdict: Verdict) -> str:
+def _item(verdict: Verdict, told: str, below: list[str]) -> str:
     kind = verdict.mark.replace(" ", "-")
-    sign = f'<b title="{verdict.mark}">{SIGNS[verdict.mark]}</b>'
+    sign = f'<b title="{verdict.mark}">{sign_of(verdict)}</b>'
     notes = ""
-    for line in reasons(requirement, verdict):
-        escaped = html.escape(line).replace("\n", "<br>")
-        notes += f"<small>{escaped}</small>"
-    return f'<li class="{kind}">{sign}{html.escape(requirement.text)}{notes}</li>'
+    for line in below:
+        note = html.escape(line).replace("\n", "<br>")
+        notes += f"<small>{note}</small>"
+    return f'<li class="{kind}">{sign}{html.escape(told)}{notes}</li>'
+
+
+# As JSON
+
+
+def data(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
+    """The card for a program, such as compare.py."""
+    lines = []
+    for requirement, verdict in graded:
+        line = {
+            "name": requirement.name,
+            "group": requirement.group,
+            "text": spoken(requirement.text, solution),
+            **dataclasses.asdict(verdict),
+        }
+        if hints:
+            line["explained_by"] = requirement.learn
+        lines.append(line)
+
+    whole = {
+        "app": solution.app,
+        "folder": str(solution.folder),
+        "summary": headline(graded, solution),
+        "lines": lines,
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
 # As a file
 
-KINDS = {".md": markdown, ".html": page}
+KINDS = {
+    ".md": markdown,
+    ".html": page,
+    ".json": data,
+}
 
 
-def write(path: Path, graded: Graded, solution: Solution) -> None:
+def write(
+    path: Path, graded: Graded, solution: Solution, *, hints: bool = True
+) -> None:
     """Write it as the file's ending says, one of KINDS."""
-    path.write_text(KINDS[path.suffix](graded, solution), encoding="utf-8")
+    written = KINDS[path.suffix](graded, solution, hints=hints)
+    path.write_text(written, encoding="utf-8")

@@ -3,20 +3,28 @@
 ``pytest tests/conformance --app their.module:app --app-dir path``
 """
 
+import contextlib
 import dataclasses
+import signal
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conformance import card
-from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
+from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, GradingError, Player
 from tests.conformance.preflight import PREFLIGHT
-from tests.conformance.requirement import Requirement, Verdict, load_all
+from tests.conformance.requirement import Requirement, Verdict, load_all, worst_of
 from tests.conformance.solution import ROOT, Solution, SolutionError
 
 SOLUTION = pytest.StashKey[Solution]()
 GRADED = pytest.StashKey[card.Graded]()
+# How the grading itself has failed.
+FAILURE = pytest.StashKey[str]()
+# Seconds between two times that the report is written.
+PAUSE = 0.5
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +52,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="write the card to FILE, .md or .html",
     )
+    group.addoption(
+        "--seed",
+        metavar="N",
+        type=_natural,
+        help="of all that is random (default: 1)",
+    )
+    group.addoption(
+        "--repeat",
+        metavar="N",
+        type=_natural,
+        help="play all N times, each with another seed, and mark what is flaky",
+    )
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -119,39 +146,116 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
         for item in request.session.items
         if item.path == Path(__file__).with_name("test_card.py")
     ]
-    solution = request.config.stash[SOLUTION]
-    [(_, first)] = grade([(solution, PREFLIGHT)])
-    solution = dataclasses.replace(solution, **first.found)
-    request.config.stash[SOLUTION] = solution
-
-    is_running = first.mark == "passed"
-    playable = [each for each in chosen if each.source or is_running]
-    found = _play(solution, playable)
-
-    graded = [(each, found[each.name]) for each in load_all() if each.name in found]
-    if playable != chosen:
-        graded = [
-            (each, verdict) for each, verdict in graded if verdict.mark != "not graded"
-        ]
-        graded.insert(0, (PREFLIGHT, first))
-    request.config.stash[GRADED] = graded
-
-    # The first of those that could not be played says why.
-    unplayed = [each.name for each in chosen if each.name not in found]
-    skipped = Verdict("not graded", "", "it could not be played: see the card")
-    found |= dict.fromkeys(unplayed, skipped)
-    found |= dict.fromkeys(unplayed[:1], first)
-    return found
+    session = Session(request.config, chosen)
+    with _ended_in_order():
+        session.play()
+    return session.verdicts()
 
 
-def _play(solution: Solution, playable: list[Requirement]) -> dict[str, Verdict]:
-    """The verdicts by name; a terminal shows how many there are yet."""
-    found: dict[str, Verdict] = {}
-    for index, verdict in grade([(solution, requirement) for requirement in playable]):
-        found[playable[index].name] = verdict
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{len(found)} of {len(playable)} requirements played")
-    return found
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A SIGTERM ends it as Ctrl-C does: with the card so far."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Session:
+    """Plays what was chosen, and keeps each verdict as it comes."""
+
+    def __init__(self, config: pytest.Config, chosen: list[Requirement]) -> None:
+        self._config = config
+        self._chosen = chosen
+        # By name, one for each run.
+        self._played: dict[str, list[Verdict]] = {each.name: [] for each in chosen}
+        self._first: Verdict | None = None
+        # Why it ended before all was played.
+        self._end = "it was ended before this was played"
+        self._written = 0.0
+
+    def play(self) -> None:
+        seed = self._config.getoption("--seed", None) or 1
+        repeat = self._config.getoption("--repeat", None) or 1
+        try:
+            for run in range(repeat):
+                with Player(seed + run) as player:
+                    self._play_once(player)
+        except GradingError as error:
+            self._end = f"the grading itself failed: {error}"
+            self._config.stash[FAILURE] = str(error)
+        self._keep()
+
+    def _play_once(self, player: Player) -> None:
+        solution = self._config.stash[SOLUTION]
+        if self._first is None:
+            [(_, self._first)] = player.play([(solution, PREFLIGHT)])
+            solution = dataclasses.replace(solution, **self._first.found)
+            self._config.stash[SOLUTION] = solution
+
+        playable = [each for each in self._chosen if each.source or self._is_running]
+        playing = player.play([(solution, each) for each in playable])
+        for count, (index, verdict) in enumerate(playing, 1):
+            self._played[playable[index].name].append(verdict)
+            self._keep()
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r{count} of {len(playable)} requirements played")
+
+    @property
+    def _is_running(self) -> bool:
+        return self._first is not None and self._first.mark == "passed"
+
+    def _keep(self) -> None:
+        """What is known now stays known, however this ends."""
+        self._config.stash[GRADED] = self._graded()
+        report = self._config.getoption("--report", None)
+        now = time.monotonic()
+        if report is not None and now > self._written + PAUSE:
+            self._written = now
+            with contextlib.suppress(OSError):
+                _write_report(self._config)
+
+    def _graded(self) -> card.Graded:
+        """The card, as far as it is."""
+        found = self._found()
+        lines = [(each, found[each.name]) for each in load_all() if each.name in found]
+        if self._first is not None and not self._is_running:
+            lines = [
+                (each, verdict)
+                for each, verdict in lines
+                if verdict.mark != "not graded"
+            ]
+            lines.insert(0, (PREFLIGHT, self._first))
+        return lines
+
+    def _found(self) -> dict[str, Verdict]:
+        """The verdict on each that was chosen, of all its runs."""
+        unplayed = Verdict("not graded", "", self._end)
+        return {
+            name: worst_of(verdicts) if verdicts else unplayed
+            for name, verdicts in self._played.items()
+        }
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """What each test reports.
+
+        The first of those that could not be played says why.
+        """
+        found = self._found()
+        unplayed = [name for name, verdicts in self._played.items() if not verdicts]
+        if self._first is not None and not self._is_running:
+            skipped = Verdict("not graded", "", "it could not be played: see the card")
+            found |= dict.fromkeys(unplayed, skipped)
+            found |= dict.fromkeys(unplayed[:1], self._first)
+        if FAILURE in self._config.stash:
+            failed = Verdict("failed", "the grading to work", self._end)
+            found |= dict.fromkeys(unplayed[:1], failed)
+        return found
 
 
 def pytest_terminal_summary(
@@ -166,12 +270,21 @@ def pytest_terminal_summary(
         terminalreporter.section("score card")
         terminalreporter.write_line(card.text(graded, solution))
 
-    report = config.getoption("--report", None)
-    if report is not None:
-        path = config.invocation_params.dir / report
+    failure = config.stash.get(FAILURE, None)
+    if failure is not None:
+        terminalreporter.write_line(f"the grading itself failed: {failure}")
+
+    if config.getoption("--report", None) is not None:
         try:
-            card.write(path, graded, solution)
+            path = _write_report(config)
         except OSError as error:
             terminalreporter.write_line(f"the report could not be written: {error}")
         else:
             terminalreporter.write_line(f"written to {path}")
+
+
+def _write_report(config: pytest.Config) -> Path:
+    """Raises OSError."""
+    path: Path = config.invocation_params.dir / config.getoption("--report")
+    card.write(path, config.stash[GRADED], config.stash[SOLUTION])
+    return path

@@ -1,10 +1,20 @@
 """Endpoints: what each of the four routes answers."""
 
 import asyncio
+import contextlib
+import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tests.conformance.api import Api, NotGradedError, UnmetError, expect, hint, holds
+from tests.conformance.api import (
+    Answer,
+    Api,
+    NotGradedError,
+    UnmetError,
+    expect,
+    hint,
+    holds,
+)
 from tests.conformance.requirement import Play, requirement
 
 NO_FAILURE = (
@@ -14,8 +24,10 @@ NO_FAILURE = (
 SUCCESS = (200, 202, 204)
 
 
-def endpoint(text: str, learn: str, *, open: bool = False) -> Callable[[Play], Play]:
-    return requirement("endpoints", text, learn, open=open)
+def endpoint(
+    text: str, learn: str, *, open: bool = False, needs: tuple[str, ...] = ()
+) -> Callable[[Play], Play]:
+    return requirement("endpoints", text, learn, open=open, needs=needs)
 
 
 async def processing_for(api: Api, seconds: float) -> str:
@@ -27,30 +39,104 @@ async def processing_for(api: Api, seconds: float) -> str:
     status = await api.status(task_id)
     if api.done(status):
         raise NotGradedError(
-            f"after {seconds:g} s the slow task was {status!r}; "
-            "set a longer one as `slow`"
+            f"after {seconds:g} s the slow task was {status!r}; {api.longer}"
         )
     return task_id
 
 
 async def at_work(api: Api) -> int:
-    """How many of five slow tasks are in process at a time.
+    """How many slow tasks are in process at a time, at most.
 
-    They are looked at each second.
+    They are twice as many as there are to be workers, so that what
+    works in batches finds a whole one, and are looked at each second.
     """
-    ids = [await api.submit(api.solution.slow) for _ in range(5)]
+    workers = api.solution.workers
+    ids = [await api.submit(api.solution.slow) for _ in range(2 * workers)]
     most = 0
 
     # Not at moments at which tasks end and begin.
     await api.sleep(0.63)
-    for _ in range(40):
+    for _ in range(70):
         seen = [await api.status(task_id) for task_id in ids]
         most = max(most, seen.count(api.solution.processing))
-        if most == 5 or all(map(api.done, seen)):
+        if most >= workers or all(map(api.done, seen)):
             break
         await api.sleep(1)
 
+    for task_id in ids:
+        await api.cancel(task_id)
     return most
+
+
+async def workers_before(api: Api) -> int:
+    """How many tasks are in process at a time, before something happens.
+
+    That they are five is one requirement of its own. Raises
+    NotGradedError where there is none.
+    """
+    count = min(await at_work(api), api.solution.workers)
+    if not count:
+        raise NotGradedError("no task was in process", cause="works_unasked")
+
+    # Where they cannot be cancelled, they end by themselves.
+    with contextlib.suppress(UnmetError):
+        task_id = await api.submit(api.solution.slow)
+        await api.until_over(task_id, within=31.0 * 2 * api.solution.workers)
+    return count
+
+
+async def workers_are_left(api: Api, before: int, what: str) -> None:
+    """Raises UnmetError where fewer tasks are in process than before."""
+    count = await at_work(api)
+    expect(
+        count >= before,
+        f"{before} tasks in process at a time, as before, after {what}",
+        f"at most {count} were",
+    )
+
+
+async def failing_task(api: Api) -> str:
+    """Hand in a task that fails by itself; its id.
+
+    Raises NotGradedError where there is none.
+    """
+    if api.solution.failing is None:
+        raise NotGradedError(NO_FAILURE)
+    answer = await api.post(api.solution.failing)
+    if answer.status in (400, 404, 422):
+        raise NotGradedError(NO_FAILURE)
+
+    expect(answer.accepted, "202", str(answer), needs=("submit_answers_202",))
+    return api.id_of(answer)
+
+
+async def ended_tasks(api: Api) -> dict[str, str]:
+    """The ids of tasks that have ended otherwise than completed.
+
+    By how they ended: cancelled while it was queued, cancelled in
+    process, and failed; as far as they did so, which other lines are
+    about.
+    """
+    found = {}
+    running = await processing_for(api, 0)
+    others = [await api.submit(api.solution.slow) for _ in range(api.solution.workers)]
+    for kind, task_id in (("while queued", others[-1]), ("in process", running)):
+        # A worker may have taken it already.
+        await api.cancelled(task_id)
+        await api.sleep(2)
+        if await api.status_if_any(task_id) == api.solution.cancelled:
+            found[f"was cancelled {kind}"] = task_id
+
+    for task_id in others[:-1]:
+        await api.cancel(task_id)
+    with contextlib.suppress(NotGradedError, UnmetError):
+        failed = await failing_task(api)
+        await api.until(failed, api.solution.failed)
+        found["has failed"] = failed
+
+    if not found:
+        raise NotGradedError("no task could be cancelled", cause="cancel_processing")
+    return found
 
 
 async def learns_in_time(
@@ -59,14 +145,16 @@ async def learns_in_time(
     """Clients that long-poll again and again, from so many seconds on.
 
     All learn of the end, completed unless told otherwise, at the end.
+    Raises NotGradedError where no long poll of theirs waited.
     """
     if end is None:
         end = api.solution.completed
     known: list[float] = []
+    waited: list[bool] = []
 
     async def client(after: float) -> None:
         await api.sleep(after)
-        known.append(await _learns(api, task_id))
+        known.append(await _learns(api, task_id, waited))
 
     clients = [asyncio.create_task(client(after)) for after in waits]
     await api.until(task_id, end)
@@ -87,21 +175,27 @@ async def learns_in_time(
         f"each long poll answered at the moment the task is {end}",
         f"one came {late:.1f} s later",
     )
+    if not any(waited):
+        raise NotGradedError(
+            "long polls of a task in process were answered at once",
+            cause="wait_ends_at_completion",
+        )
 
 
-async def _learns(api: Api, task_id: str) -> float:
-    """Long-poll until the task has ended; when that was known."""
+async def _learns(api: Api, task_id: str, waited: list[bool]) -> float:
+    """Long-poll until the task has ended; when that was known.
+
+    Each answer adds to ``waited`` whether it came later than at once.
+    """
     came = -1.0
     status = None
-    at_once = 0
     while True:
         answer = await api.wait(task_id)
-        at_once = at_once + 1 if answer.seconds < 0.05 else 0
-
         came_before = came
         status_before = status
         came = api.now()
         status = api.status_in(answer)
+        waited.append(not answer.at_once)
         if api.done(status):
             expect(
                 came - came_before > 0.01,
@@ -111,13 +205,12 @@ async def _learns(api: Api, task_id: str) -> float:
             )
             return came
 
-        expect(
-            at_once < 3,
-            "a long poll of a task in process to wait for news",
-            f"{at_once} in a row were answered at once, with {status!r}",
-        )
         # It may run out in the very moment of the end.
-        if answer.seconds >= 9.9:
+        if answer.seconds >= api.solution.wait_timeout - 0.1:
+            came = -1.0
+        # Whoever is answered at once asks again a little later.
+        if answer.at_once:
+            await api.sleep(0.1)
             came = -1.0
 
 
@@ -181,12 +274,22 @@ async def names_are_as_given(api: Api) -> None:
 @endpoint("POST /tasks answers at once, before the work is done", "notebook 00-tour")
 async def submit_does_not_wait(api: Api) -> None:
     answer = await api.post(api.solution.quick)
-    expect(answer.accepted, "202", str(answer))
+    expect(answer.accepted, "202", str(answer), needs=("submit_answers_202",))
+    api.id_of(answer)
     expect(
         answer.seconds < 0.3,
         "an answer at once",
         f"it came after {answer.seconds:.1f} s",
     )
+
+
+@endpoint("The id of a task is a UUID", "taskmanager/task.py", open=True)
+async def ids_are_uuids(api: Api) -> None:
+    task_id = await api.submit(api.solution.quick)
+    try:
+        uuid.UUID(task_id)
+    except ValueError:
+        raise UnmetError("a UUID, which nobody can guess", f"it is {task_id}") from None
 
 
 @endpoint("Each task has an id of its own", "taskmanager/task.py")
@@ -195,7 +298,7 @@ async def ids_differ(api: Api) -> None:
     expect(len(set(ids)) == 5, "five different ids", f"they were {ids}")
 
     await api.until_over(*ids, within=31.0 * 5)
-    await api.sleep(600)
+    await api.sleep(api.solution.retention)
     ids += [await api.submit(api.solution.quick) for _ in range(3)]
 
     # The first five are removed, these three are not.
@@ -215,7 +318,14 @@ async def all_are_400(api: Api, bodies: list[Any], what: str) -> None:
         answer = await api.request("POST", "/tasks", body=body)
         if answer.status != 400:
             wrong.append(f"{answer.status} for {body!r}")
+            is_refused(answer)
     expect(not wrong, f"400 for each of {len(bodies)} {what}", "; ".join(wrong))
+
+
+def is_refused(answer: Answer) -> None:
+    """Raises NotGradedError where it is not refused for its body."""
+    if not answer.status or answer.status in (404, 405):
+        raise NotGradedError(str(answer), cause="submit_answers_202")
 
 
 @endpoint(
@@ -243,28 +353,81 @@ async def bad_parameters_are_400(api: Api) -> None:
 
 
 @endpoint(
-    "POST /tasks answers 400 where the body is not JSON", "taskmanager/problems.py"
+    "POST /tasks answers 400 where the body is not JSON",
+    "taskmanager/problems.py",
+    needs=("invalid_is_400",),
 )
 async def no_json_is_400(api: Api) -> None:
     answer = await api.request("POST", "/tasks", raw=b'{"task_type": ')
+    is_refused(answer)
     expect(answer.status == 400, "400 for half a JSON document", str(answer))
+
+
+# Bodies that are no submission at all, though JSON or nearly so.
+ODD_BODIES = (
+    b"",
+    b"null",
+    b"5",
+    b'"text"',
+    b"\xff\xfe",
+    b'{"task_type": []}',
+    b'{"task_type": {}}',
+    b'{"task_type": null}',
+    b'{"task_type": 5, "parameters": 5}',
+)
+
+
+@endpoint(
+    "No body crashes POST /tasks, whatever is in it, nor one without a content type",
+    "taskmanager/problems.py",
+)
+async def odd_bodies_are_no_crash(api: Api) -> None:
+    await api.submit(api.solution.quick)
+    for raw in ODD_BODIES:
+        answer = await api.request("POST", "/tasks", raw=raw)
+        is_no_crash(answer, f"400 for the body {raw!r}")
+
+    # A known type, with parameters of another kind, or none.
+    for parameters in (None, [], "text", 5):
+        body = {**api.solution.quick, "parameters": parameters}
+        answer = await api.request("POST", "/tasks", body=body)
+        is_no_crash(answer, f"400 or 202 for {body}")
+
+    # Some clients forget what it is. It may be taken for JSON, or not.
+    for kind in (None, "text/plain", ";"):
+        answer = await api.request(
+            "POST", "/tasks", body=api.solution.quick, content_type=kind
+        )
+        what = f"a content type {kind!r}" if kind else "no content type"
+        is_no_crash(answer, f"400, 415 or 202 for a valid body with {what}")
+
+
+def is_no_crash(answer: Answer, wanted: str) -> None:
+    """Raises UnmetError where it is a 500, or no answer."""
+    crashed = answer.raised or answer.status >= 500 or not answer.status
+    expect(not crashed, wanted, str(answer))
 
 
 @endpoint("An invalid submission leaves no task behind", "taskmanager/manager.py")
 async def invalid_leaves_nothing(api: Api) -> None:
-    accepted = []
     for body in api.solution.invalid:
         answer = await api.request("POST", "/tasks", body=body)
-        if answer.status < 300:
-            accepted.append(repr(body))
-    what = f"accepted were {', '.join(accepted)}" if accepted else "all were refused"
+        if not 400 <= answer.status < 500:
+            raise NotGradedError(
+                f"{body!r} is not refused, but answered {answer.status}",
+                cause="invalid_is_400",
+            )
 
+    # That the list is empty means something where it shows tasks.
     tasks = await api.everything()
     expect(
         not tasks,
         "no task after invalid submissions alone",
-        f"the list has {len(tasks)}; {what}",
+        f"the list has {len(tasks)}",
     )
+    task_id = await api.submit(api.solution.slow)
+    if task_id not in [api.id_in(task) for task in await api.everything()]:
+        raise NotGradedError("a task is not in the list", cause="list_has_all")
 
 
 @endpoint(
@@ -272,17 +435,22 @@ async def invalid_leaves_nothing(api: Api) -> None:
     "notebook 04-backpressure-and-priorities",
 )
 async def full_is_503(api: Api) -> None:
+    least = api.solution.queue_size
+    most = least + api.solution.workers
     try:
         accepted, refusal = await api.fill(api.solution.slow)
-    except NotGradedError:
-        raise UnmetError(
-            "503 once 100 tasks are queued", "130 were accepted one after the other"
-        ) from None
+    except NotGradedError as error:
+        raise UnmetError(f"503 once {least} tasks are queued", str(error)) from None
 
-    expect(refusal.status == 503, "503 for one too many", str(refusal))
     expect(
-        100 <= len(accepted) <= 105,
-        "100 to 105 tasks accepted in one go",
+        refusal.status == 503,
+        f"503 for one too many, after {len(accepted)} were accepted",
+        str(refusal),
+        needs=("submit_does_not_wait",),
+    )
+    expect(
+        least <= len(accepted) <= most,
+        f"{least} to {most} tasks accepted in one go",
         f"{len(accepted)} were",
     )
 
@@ -292,23 +460,28 @@ async def full_is_503(api: Api) -> None:
     "taskmanager/manager.py: submit",
 )
 async def burst_does_not_overfill(api: Api) -> None:
-    answers = await asyncio.gather(*(api.post(api.solution.slow) for _ in range(200)))
+    most = api.solution.queue_size + api.solution.workers
+    answers = await asyncio.gather(
+        *(api.hand_in(api.solution.slow) for _ in range(2 * api.solution.queue_size))
+    )
     count = sum(answer.accepted for answer in answers)
     expect(
-        count <= 105,
-        "at most 105 of 200 accepted that come at the same moment",
+        count <= most,
+        f"at most {most} of {len(answers)} accepted that come at the same moment",
         f"{count} were",
+        needs=("full_is_503",),
     )
 
     others = [
         str(answer)
         for answer in answers
-        if not answer.accepted and answer.status != 503
+        if not answer.accepted and answer.status != 503 and not answer.waits
     ]
     if others:
         raise NotGradedError(
-            f"of 200 at the same moment, {len(others)} were refused "
-            f"for another reason: {others[0]}"
+            f"of {len(answers)} at the same moment, {len(others)} were refused "
+            f"for another reason: {others[0]}",
+            cause="submit_answers_202",
         )
 
 
@@ -316,17 +489,19 @@ async def burst_does_not_overfill(api: Api) -> None:
     "A task in process takes none of the 100 places in the queue",
     "taskmanager/pending.py",
     open=True,
+    needs=("full_is_503",),
 )
 async def processing_takes_no_place(api: Api) -> None:
-    for _ in range(5):
+    for _ in range(api.solution.workers):
         task_id = await api.submit(api.solution.slow)
         await api.until(task_id, api.solution.processing)
 
-    accepted, _ = await api.fill(api.solution.slow)
+    size = api.solution.queue_size
+    accepted, refusal = await api.fill(api.solution.slow)
     expect(
-        len(accepted) == 100,
-        "100 accepted while five are processed",
-        f"{len(accepted)} were",
+        len(accepted) == size,
+        f"{size} accepted while {api.solution.workers} are processed",
+        f"{len(accepted)} were, and {refusal}",
     )
 
 
@@ -335,7 +510,9 @@ async def processing_takes_no_place(api: Api) -> None:
     "taskmanager/manager.py",
 )
 async def refusal_leaves_nothing(api: Api) -> None:
-    accepted, _ = await api.fill(api.solution.slow)
+    accepted, refusal = await api.fill(api.solution.slow)
+    if refusal.waits:
+        raise NotGradedError(str(refusal), cause="full_is_503")
     for _ in range(3):
         await api.post(api.solution.slow)
 
@@ -344,6 +521,7 @@ async def refusal_leaves_nothing(api: Api) -> None:
         len(tasks) == len(accepted),
         f"{len(accepted)} tasks in the list",
         f"there are {len(tasks)}",
+        needs=("list_has_all",),
     )
 
 
@@ -356,7 +534,7 @@ async def full_recovers(api: Api) -> None:
     await api.until(accepted[0], api.solution.completed)
     await api.sleep(1)
 
-    answer = await api.post(api.solution.slow)
+    answer = await api.hand_in(api.solution.slow)
     expect(answer.accepted, "202 once a task has been completed", str(answer))
 
 
@@ -373,7 +551,9 @@ async def get_shows_fields(api: Api) -> None:
         answer = await api.post(body)
         if answer.accepted:
             task_id = api.id_of(answer)
-            await api.until_over(task_id, within=120)
+            # That it ends is another line's business.
+            with contextlib.suppress(UnmetError):
+                await api.until_over(task_id, within=120)
             fields |= await api.get(task_id)
 
     wanted = (api.solution.status, api.solution.result_field, api.solution.error)
@@ -382,6 +562,7 @@ async def get_shows_fields(api: Api) -> None:
         not missing,
         f"the fields {', '.join(wanted)} {hint('result_field, error')}",
         f"missing: {', '.join(missing)}; there are {', '.join(map(str, fields))}",
+        needs=("submit_answers_202", "works_unasked", "failure_is_shown"),
     )
 
 
@@ -424,17 +605,23 @@ async def completed_shows_result(api: Api) -> None:
 
 @endpoint("A task shows no result before it is completed", "taskmanager/task.py")
 async def no_early_result(api: Api) -> None:
-    task = await api.get(await processing_for(api, 1))
-    result = task.get(api.solution.result_field)
-    expect(
-        result in (None, "", {}, []),
-        "no result while it is processed",
-        f"it was {result!r:.100}",
-    )
+    running = await processing_for(api, 1)
+    for _ in range(api.solution.workers):
+        queued = await api.submit(api.solution.quick)
+    await api.cancel(queued)
+    for task_id in (running, queued):
+        task = await api.get(task_id)
+        result = task.get(api.solution.result_field)
+        expect(
+            result in (None, "", {}, []),
+            f"no result while it is {task.get(api.solution.status)}",
+            f"it was {result!r:.100}",
+        )
 
 
 @endpoint(
-    "GET /tasks/{task_id} answers 404 where there is no such task",
+    "GET /tasks/{task_id} answers 404 where there is no such task, "
+    "with ?wait=true as well",
     "taskmanager/manager.py",
 )
 async def unknown_is_404(api: Api) -> None:
@@ -442,14 +629,73 @@ async def unknown_is_404(api: Api) -> None:
     answer = await api.request("GET", f"/tasks/{unknown}")
     expect(answer.status == 404, "404", str(answer))
 
+    polled = await api.wait(unknown)
+    expect(polled.status == 404, "404 for a long poll, too", str(polled))
+    expect(
+        polled.seconds < 1,
+        "a long poll of no task answered at once",
+        f"it took {polled.seconds:.1f} s",
+    )
+
+
+# What no id looks like, whatever kind of ids there are.
+MALFORMED = (
+    "abc",
+    "0",
+    "-1",
+    "1.5",
+    "9" * 30,
+    "00000000-0000-4000-8000-00000000000g",
+    "00000000",
+    "{}",
+    "ü",
+    "x" * 300,
+)
+
+
+@endpoint(
+    "An id that is none, such as abc, is no crash: 404 or 400, not 500",
+    "taskmanager/problems.py",
+)
+async def malformed_id_is_no_crash(api: Api) -> None:
+    await api.get(await api.submit(api.solution.quick))
+    for text in MALFORMED:
+        path = f"/tasks/{text}"
+        answers = [
+            await api.request("GET", path),
+            await api.wait(text),
+            await api.cancel(text),
+        ]
+        for answer in answers:
+            is_no_crash(answer, "404 or 400 for what is no id")
+
 
 # GET /tasks/{task_id}?wait=true
 
 
 @endpoint(
-    "A long poll is answered at the moment the task is completed", "notebook 05-polling"
+    "A long poll is answered at the moment the task is completed, and not before",
+    "notebook 05-polling",
+    needs=("wait_ends_after_ten_seconds",),
 )
 async def wait_ends_at_completion(api: Api) -> None:
+    task_id = await processing_for(api, 0)
+    await api.sleep(1)
+
+    # Progress may be news, but not three times at one moment.
+    at_once = 0
+    while at_once < 3:
+        answer = await api.wait(task_id)
+        if not answer.at_once:
+            break
+        at_once += 1
+
+    status = api.status_in(answer)
+    expect(
+        at_once < 3 or api.done(status),
+        "a long poll of a task in process to wait for news",
+        f"{at_once} in a row were answered at once, with {status!r}",
+    )
     await learns_in_time(api, await processing_for(api, 0), 1.0)
 
 
@@ -458,16 +704,14 @@ async def wait_ends_at_completion(api: Api) -> None:
     "notebook 05-polling",
 )
 async def wait_ends_after_ten_seconds(api: Api) -> None:
-    # Four rounds of five go first.
-    for _ in range(20):
-        await api.submit(api.solution.slow)
-    queued = await api.submit(api.solution.slow)
+    timeout = api.solution.wait_timeout
+    queued = await queued_task(api)
 
     answer = await asyncio.wait_for(api.wait(queued), 120)
     expect(answer.status == 200, "200", str(answer))
     expect(
-        9.5 <= answer.seconds <= 10.5,
-        "an answer after 10 s",
+        timeout - 0.5 <= answer.seconds <= timeout + 0.5,
+        f"an answer after {timeout} s",
         f"it came after {answer.seconds:.1f} s",
     )
     status = api.status_in(answer)
@@ -478,44 +722,110 @@ async def wait_ends_after_ten_seconds(api: Api) -> None:
     )
 
 
+async def queued_task(api: Api) -> str:
+    """A task that stays queued: four rounds of others go first."""
+    for _ in range(4 * api.solution.workers):
+        await api.submit(api.solution.slow)
+    return await api.submit(api.solution.slow)
+
+
 @endpoint(
-    "A long poll of a finished task is answered at once",
+    "No long poll takes longer than 10 s, also while the task is in process "
+    "or begins to be",
+    "notebook 05-polling",
+    needs=("wait_ends_after_ten_seconds",),
+)
+async def wait_never_exceeds_ten_seconds(api: Api) -> None:
+    quick = await api.submit(api.solution.quick)
+    seconds = await api.until(quick, api.solution.completed)
+
+    for _ in range(api.solution.workers):
+        await api.submit(api.solution.quick)
+    late = await api.submit(api.solution.slow)
+    await api.sleep(max(0.0, seconds - 3))
+    took = await poll_takes(api, late, "began while it was polled")
+
+    running = await processing_for(api, 0.5)
+    took = max(took, await poll_takes(api, running, "was in process"))
+    if took < 0.05:
+        raise NotGradedError(
+            "long polls of tasks in process were answered at once",
+            cause="wait_ends_at_completion",
+        )
+
+    timeout = api.solution.wait_timeout
+    if took < timeout - 0.5 and api.done(await api.status(running)):
+        raise NotGradedError(f"the slow task was over before {timeout} s; {api.longer}")
+
+
+async def poll_takes(api: Api, task_id: str, what: str) -> float:
+    """How many seconds a long poll of the task takes."""
+    timeout = api.solution.wait_timeout
+    begun = api.now()
+    poll = asyncio.create_task(api.wait(task_id))
+    await asyncio.wait({poll}, timeout=60)
+
+    seconds = api.now() - begun
+    expect(
+        seconds <= timeout + 0.5,
+        f"a long poll of a task that {what} answered within {timeout} s",
+        f"it came after {seconds:.1f} s",
+    )
+    api.task_of(poll.result())
+    return seconds
+
+
+@endpoint(
+    "A long poll of a completed task is answered at once",
     "taskmanager/task.py: news_since",
 )
 async def wait_on_finished_is_immediate(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)
+    await waits_no_more(api, task_id, "has completed")
+
+
+@endpoint(
+    "A long poll of a failed or cancelled task is answered at once",
+    "taskmanager/task.py: news_since",
+    needs=("wait_on_finished_is_immediate",),
+)
+async def wait_on_other_ends_is_immediate(api: Api) -> None:
+    for how, task_id in (await ended_tasks(api)).items():
+        await waits_no_more(api, task_id, how)
+
+
+async def waits_no_more(api: Api, task_id: str, how: str) -> None:
+    before = await api.status(task_id)
     for nth in ("first", "second"):
-        answer = await api.wait(task_id)
+        answer = await asyncio.wait_for(api.wait(task_id), 120)
         expect(
             answer.seconds < 1,
-            f"the {nth} long poll of a finished task answered at once",
+            f"the {nth} long poll of a task that {how} answered at once",
             f"it took {answer.seconds:.1f} s",
+        )
+        status = api.status_in(answer)
+        expect(
+            status == before,
+            f"the status {before!r} from the {nth} long poll of a task that {how}",
+            f"it was {status!r}",
         )
 
 
 @endpoint(
     "A long poll is answered at the moment the task fails",
     "notebook 07-cancellation-and-failure",
+    needs=("failure_is_shown", "wait_ends_at_completion"),
 )
 async def wait_ends_at_failure(api: Api) -> None:
-    if api.solution.failing is None:
-        raise NotGradedError(NO_FAILURE)
-    submitted = await api.post(api.solution.failing)
-    if not submitted.accepted:
-        raise NotGradedError(NO_FAILURE)
-
-    task_id = api.id_of(submitted)
-    poll = asyncio.create_task(api.wait(task_id))
-    await api.sleep(0.5)
-    if not api.failed(await api.status(task_id)):
-        api.has_waited(poll)
+    task_id = await failing_task(api)
     await learns_in_time(api, task_id, 0.0, 0.0, end=api.solution.failed)
 
 
 @endpoint(
     "All long polls of one task are answered when it is completed",
     "notebook 05-polling, on lost wake-ups",
+    needs=("wait_ends_at_completion",),
 )
 async def every_waiter_wakes(api: Api) -> None:
     await learns_in_time(api, await processing_for(api, 0), 0.0, 0.0, 1.0, 2.0, 3.0)
@@ -524,6 +834,7 @@ async def every_waiter_wakes(api: Api) -> None:
 @endpoint(
     "A long poll is not disturbed by another client that hangs up",
     "notebook 05-polling, on lost wake-ups",
+    needs=("wait_ends_at_completion", "every_waiter_wakes"),
 )
 async def waiters_do_not_disturb_each_other(api: Api) -> None:
     task_id = await processing_for(api, 0)
@@ -537,7 +848,8 @@ async def waiters_do_not_disturb_each_other(api: Api) -> None:
 
 @endpoint("A long poll does not hold up other clients", "notebook 05-polling")
 async def wait_holds_up_nobody(api: Api) -> None:
-    task_id = await processing_for(api, 0.5)
+    # One that is queued has no news, where progress would be some.
+    task_id = await queued_task(api)
     poll = await api.held_poll(task_id, 1)
 
     answers = [
@@ -557,20 +869,50 @@ async def wait_holds_up_nobody(api: Api) -> None:
     "A long poll of a queued task is answered when its status changes",
     "notebook 05-polling",
     open=True,
+    needs=(
+        "wait_ends_after_ten_seconds",
+        "wait_never_exceeds_ten_seconds",
+        "wait_holds_up_nobody",
+    ),
 )
 async def wait_ends_at_any_change(api: Api) -> None:
-    running = [await api.submit(api.solution.slow) for _ in range(5)]
-    for task_id in running:
-        await api.until(task_id, api.solution.processing)
+    queued = api.solution.queued
+    for _ in range(api.solution.workers):
+        await api.submit(api.solution.quick)
+    task_id = await api.submit(api.solution.slow)
+    if await api.status(task_id) != queued:
+        raise NotGradedError("the task had not to wait", cause="never_more_than_five")
 
-    queued = await api.submit(api.solution.slow)
-    poll = await api.held_poll(queued, 2)
-    await api.cancelled(running[0])
-    answer = await poll
+    answered: list[float] = []
+
+    async def polls() -> None:
+        status = queued
+        while status == queued:
+            answer = await api.wait(task_id)
+            expect(not answer.at_once, "a long poll to wait for news", str(answer))
+            answered.append(api.now())
+            status = api.status_in(answer)
+
+    polling = asyncio.create_task(polls())
+    begun = api.now()
+    while await api.status(task_id) == queued:
+        expect(
+            api.now() - begun < 120,
+            "a queued task to be begun within 120 s",
+            "it is still queued",
+            needs=("works_unasked",),
+        )
+        await api.pause(begun)
+
+    started = api.now()
+    await asyncio.wait({polling}, timeout=1)
+    if polling.done():
+        polling.result()
+    # What it shows is another line's business.
     expect(
-        answer.seconds < 3.5,
-        "an answer when a worker takes the task, after 2 s",
-        f"it came after {answer.seconds:.1f} s",
+        any(at > started - 0.2 for at in answered),
+        "an answer when a worker takes the task",
+        "it had not come 1 s later",
     )
 
 
@@ -579,7 +921,8 @@ async def wait_ends_at_any_change(api: Api) -> None:
     "notebook 05-polling, on busy polling",
 )
 async def wait_is_not_busy(api: Api) -> None:
-    task_id = await processing_for(api, 0.25)
+    task_id = await queued_task(api)
+    await api.sleep(0.25)
 
     async def wakes_in(seconds: float) -> int:
         before: int = api.loop.wakes
@@ -609,7 +952,11 @@ async def wait_is_not_busy(api: Api) -> None:
 # GET /tasks
 
 
-@endpoint("GET /tasks lists all tasks", "notebook 09-streaming")
+@endpoint(
+    "GET /tasks lists all tasks",
+    "notebook 09-streaming",
+    needs=("answers_are_json",),
+)
 async def list_has_all(api: Api) -> None:
     ids = [await api.submit(api.solution.slow) for _ in range(7)]
     listed = [api.id_in(task) for task in await api.list_tasks()]
@@ -622,7 +969,8 @@ async def list_has_all(api: Api) -> None:
 
 @endpoint("GET /tasks?status= lists the tasks in that status", "taskmanager/store.py")
 async def list_by_status(api: Api) -> None:
-    ids = [await api.submit(api.solution.slow) for _ in range(8)]
+    count = api.solution.workers + 3
+    ids = [await api.submit(api.solution.slow) for _ in range(count)]
     # Not at a moment at which tasks end and begin.
     await api.sleep(1.37)
     statuses = [await api.status(task_id) for task_id in ids]
@@ -639,19 +987,58 @@ async def list_by_status(api: Api) -> None:
             listed == [status] * count,
             f"{count} tasks for ?status={status}",
             f"their statuses were {listed}",
+            needs=("list_has_all",),
+        )
+
+    if api.solution.processing not in statuses:
+        raise NotGradedError("no task was in process", cause="works_unasked")
+
+
+@endpoint(
+    "GET /tasks?status= lists completed, failed and cancelled tasks, too",
+    "taskmanager/store.py",
+    needs=("list_by_status",),
+)
+async def list_by_final_status(api: Api) -> None:
+    ended = await ended_tasks(api)
+    completed = await api.submit(api.solution.quick)
+    # Whatever else is left has ended by then.
+    await api.until(completed, api.solution.completed)
+    ended["has completed"] = completed
+
+    # By status, the ids of those that have it.
+    wanted: dict[Any, list[str]] = {}
+    for task_id in ended.values():
+        wanted.setdefault(await api.status(task_id), []).append(task_id)
+
+    for status, ids in wanted.items():
+        listed = await api.list_tasks(status=status)
+        others = {task.get(api.solution.status) for task in listed} - {status}
+        missing = set(ids) - {api.id_in(task) for task in listed}
+        expect(
+            not others and not missing,
+            f"the tasks that are {status}, and no others, for ?status={status}",
+            f"{len(listed)} were listed: {len(missing)} of {len(ids)} were missing, "
+            f"and others were {sorted(map(str, others)) or 'not there'}",
         )
 
 
 @endpoint("GET /tasks?limit= lists no more than so many", "taskmanager/api.py")
 async def list_with_limit(api: Api) -> None:
-    for _ in range(8):
+    for _ in range(api.solution.workers + 4):
         await api.submit(api.solution.slow)
-    listed = await api.list_tasks(limit=3)
-    expect(len(listed) == 3, "three tasks for ?limit=3", f"there were {len(listed)}")
-
     # Not at a moment at which tasks end and begin.
     await api.sleep(1.37)
-    tasks = await api.list_tasks()
+    query = await api.readable(api.solution.queued)
+    listed = await api.list_tasks(limit=3, **query)
+    expect(
+        len(listed) == 3,
+        "three tasks for ?limit=3",
+        f"there were {len(listed)}",
+        needs=("list_has_all",),
+    )
+
+    tasks = await api.everything()
     statuses: list[Any] = [task.get(api.solution.status) for task in tasks]
     for status in (api.solution.processing, api.solution.queued):
         count = statuses.count(status)
@@ -661,13 +1048,39 @@ async def list_with_limit(api: Api) -> None:
                 len(listed) == 2,
                 f"two of the {count} tasks for ?status={status}&limit=2",
                 f"there were {len(listed)}",
+                needs=("list_by_status",),
             )
+
+
+@endpoint(
+    "GET /tasks?limit=0 lists nothing, or is refused",
+    "taskmanager/problems.py",
+    needs=("list_with_limit",),
+)
+async def limit_of_zero_lists_nothing(api: Api) -> None:
+    for _ in range(api.solution.workers + 3):
+        await api.submit(api.solution.slow)
+    # Otherwise an empty list would say nothing.
+    query = await api.readable(api.solution.queued)
+    expect(
+        await api.list_tasks(**query),
+        "tasks in the list without a limit",
+        "there was none",
+        needs=("list_has_all",),
+    )
+
+    answer = await api.request("GET", "/tasks", limit=0, **query)
+    if 400 <= answer.status < 500:
+        return
+    listed = api.tasks_in(answer)
+    expect(not listed, "no task for ?limit=0, or 400", f"there were {len(listed)}")
 
 
 @endpoint(
     "GET /tasks answers 400 for a status or a limit that makes no sense",
     "taskmanager/problems.py",
     open=True,
+    needs=("list_has_all", "no_json_is_400"),
 )
 async def bad_query_is_400(api: Api) -> None:
     for query in ({"status": "no-such-status"}, {"limit": "many"}, {"limit": -1}):
@@ -678,9 +1091,15 @@ async def bad_query_is_400(api: Api) -> None:
 @endpoint("GET /tasks is streamed, in pieces", "notebook 09-streaming")
 async def list_is_streamed(api: Api) -> None:
     await api.many()
-    answer = await api.request("GET", "/tasks")
+    query = await api.readable(api.solution.completed)
+    answer = await api.request("GET", "/tasks", **query)
     count = len(api.tasks_in(answer))
-    expect(count > 9, "a list of the 60 tasks that were accepted", f"it has {count}")
+    expect(
+        count > 9,
+        "a list of the 60 tasks that were accepted",
+        f"it has {count}",
+        needs=("list_has_all",),
+    )
     expect(
         answer.pieces > 1, f"{count} tasks in more than one piece", "all came in one"
     )
@@ -691,16 +1110,68 @@ async def list_is_streamed(api: Api) -> None:
 )
 async def list_survives_changes(api: Api) -> None:
     await api.many()
-    listing = asyncio.create_task(api.request("GET", "/tasks"))
+    query = await api.readable(api.solution.completed)
+    listing = asyncio.create_task(api.request("GET", "/tasks", **query))
     for _ in range(12):
         await asyncio.sleep(0)
         await api.post(api.solution.quick)
 
     answer = await listing
-    expect(not answer.raised and answer.status == 200, "a whole list", str(answer))
+    expect(
+        not answer.raised and answer.status == 200,
+        "a whole list",
+        str(answer),
+        needs=("list_has_all",),
+    )
     ids = [api.id_in(task) for task in api.tasks_in(answer)]
     twice = len(ids) - len(set(ids))
     expect(not twice, "each task once", f"{twice} came twice")
+
+
+@endpoint(
+    "A client that reads the list slowly holds up nobody",
+    "notebook 09-streaming",
+    needs=("wait_holds_up_nobody",),
+)
+async def slow_reader_holds_up_nobody(api: Api) -> None:
+    ids = [await api.submit(api.solution.slow) for _ in range(12)]
+    query = await api.readable(api.solution.queued)
+    reads_on = asyncio.Event()
+    listing = asyncio.create_task(
+        api.request("GET", "/tasks", reads_on=reads_on, **query)
+    )
+    await api.sleep(1)
+
+    one = f"/tasks/{ids[-1]}"
+    for method, path, body in (
+        ("POST", "/tasks", api.solution.quick),
+        ("GET", one, None),
+        ("GET", "/tasks", None),
+        ("DELETE", one, None),
+    ):
+        other = asyncio.create_task(api.request(method, path, body=body))
+        await asyncio.wait({other}, timeout=1)
+        expect(
+            other.done(),
+            f"{method} {path} answered at once "
+            "while another client reads the list slowly",
+            "it was not answered before the list had been read",
+        )
+
+    # Nor the workers.
+    await api.sleep(31)
+    status = await api.status(ids[0])
+    expect(
+        status != api.solution.processing,
+        "a task completed while a client reads the list slowly",
+        f"31 s later it was still {status!r}",
+        needs=("works_unasked",),
+    )
+
+    if listing.done():
+        raise NotGradedError(f"there is no list: {listing.result()}")
+    reads_on.set()
+    api.tasks_in(await listing)
 
 
 # DELETE /tasks/{task_id}
@@ -711,8 +1182,7 @@ async def list_survives_changes(api: Api) -> None:
     "notebook 07-cancellation-and-failure",
 )
 async def cancel_queued(api: Api) -> None:
-    for _ in range(5):
-        await api.submit(api.solution.quick)
+    others = [await api.submit(api.solution.quick) for _ in range(api.solution.workers)]
     task_id = await api.submit(api.solution.quick)
     answer = await api.cancel(task_id)
     expect(answer.status in SUCCESS, "success", str(answer))
@@ -725,6 +1195,11 @@ async def cancel_queued(api: Api) -> None:
             f"its status was {status!r}",
         )
         await api.sleep(1)
+
+    # Otherwise it had no chance to run.
+    ran = [api.done(await api.status(other)) for other in others]
+    if not any(ran):
+        raise NotGradedError("none of the others ran either", cause="works_unasked")
 
 
 @endpoint("DELETE cancels a task in process", "notebook 07-cancellation-and-failure")
@@ -747,48 +1222,58 @@ async def cancel_processing(api: Api) -> None:
     "A cancelled task stays cancelled, and has no result, "
     "when its work would have ended",
     "notebook 02-task-lifecycle",
+    needs=("cancel_processing",),
 )
 async def cancelled_stays_cancelled(api: Api) -> None:
-    task_id = await processing_for(api, 2)
-    await api.cancel(task_id)
+    ids = {"end": await processing_for(api, 2)}
+    await api.cancelled(ids["end"])
+    # And one that would have failed.
+    with contextlib.suppress(NotGradedError):
+        ids["fail"] = await failing_task(api)
+        await api.sleep(1)
+        await api.cancelled(ids["fail"])
     await api.sleep(60)
 
-    task = await api.get(task_id)
-    status = task.get(api.solution.status)
-    expect(
-        status == api.solution.cancelled,
-        f"{api.solution.cancelled!r} a minute later",
-        f"its status was {status!r}",
-    )
-    result = task.get(api.solution.result_field)
-    expect(not result, "no result", f"it was {result!r:.100}")
+    for what, task_id in ids.items():
+        task = await api.get(task_id)
+        status = task.get(api.solution.status)
+        expect(
+            status == api.solution.cancelled,
+            f"{api.solution.cancelled!r} a minute later, when it was to {what}",
+            f"its status was {status!r}",
+        )
+        result = task.get(api.solution.result_field)
+        expect(not result, "no result", f"it was {result!r:.100}")
 
 
 @endpoint(
     "Cancelling a queued task frees its place in the queue at once",
     "notebook 04-backpressure-and-priorities",
+    needs=("cancel_queued", "refusal_leaves_nothing"),
 )
 async def cancel_frees_place(api: Api) -> None:
     accepted, _ = await api.fill(api.solution.slow)
-    await api.cancel(accepted[-1])
-    answer = await api.post(api.solution.slow)
+    await api.cancelled(accepted[-1])
+    answer = await api.hand_in(api.solution.slow)
     expect(answer.accepted, "202 for a new task in its place", str(answer))
 
 
 @endpoint(
     "Each task that is cancelled frees one place, and no more",
     "notebook 04-backpressure-and-priorities",
+    needs=("works_unasked",),
 )
 async def cancel_frees_one_place(api: Api) -> None:
-    running = [await api.submit(api.solution.slow) for _ in range(5)]
+    running = [await api.submit(api.solution.slow) for _ in range(api.solution.workers)]
     await api.sleep(1)
     queued, _ = await api.fill(api.solution.slow)
-    most = max(100, len(queued))
+    most = max(api.solution.queue_size, len(queued))
 
     # Those that are queued first, while all workers are busy: otherwise
     # a worker would take them before. Some twice.
+    many = len(queued) // 5
     for task_id in (
-        *queued[:20],
+        *queued[:many],
         *queued[-3:],
         *queued[-3:],
         *running[:3],
@@ -806,7 +1291,7 @@ async def cancel_frees_one_place(api: Api) -> None:
         count = statuses.count(api.solution.queued)
         expect(
             count <= most,
-            f"at most {most} queued, after 26 were cancelled "
+            f"at most {most} queued, after {many + 6} were cancelled "
             "and others had come in their place",
             f"{count} were",
         )
@@ -815,9 +1300,15 @@ async def cancel_frees_one_place(api: Api) -> None:
 @endpoint(
     "Cancelling a task in process frees its worker at once",
     "notebook 03-queue-and-workers",
+    needs=(
+        "cancelled_stays_cancelled",
+        "nothing_is_lost",
+        "five_in_parallel",
+        "no_head_of_line_blocking",
+    ),
 )
 async def cancel_frees_worker(api: Api) -> None:
-    running = [await api.submit(api.solution.slow) for _ in range(5)]
+    running = [await api.submit(api.solution.slow) for _ in range(api.solution.workers)]
     for task_id in running:
         await api.until(task_id, api.solution.processing)
     waiting = await api.submit(api.solution.slow)
@@ -826,8 +1317,10 @@ async def cancel_frees_worker(api: Api) -> None:
         task_id for task_id in running if not api.done(await api.status(task_id))
     ]
     if not unfinished:
+        raise NotGradedError(f"the slow tasks were over too soon; {api.longer}")
+    if await api.status(waiting) == api.solution.processing:
         raise NotGradedError(
-            "the slow tasks were over too soon; set a longer one as `slow`"
+            "the next task was in process anyway", cause="never_more_than_five"
         )
 
     await api.cancelled(unfinished[-1])
@@ -845,6 +1338,7 @@ async def cancel_frees_worker(api: Api) -> None:
     "notebook 07-cancellation-and-failure",
 )
 async def cancel_at_any_moment(api: Api) -> None:
+    before = await workers_before(api)
     # Around the moment at which a worker takes the task.
     for turns in range(16):
         task_id = await api.submit(api.solution.slow)
@@ -852,20 +1346,27 @@ async def cancel_at_any_moment(api: Api) -> None:
             await asyncio.sleep(0)
         await api.cancelled(task_id)
 
-    count = await at_work(api)
-    expect(
-        count == 5,
-        "five tasks in process after 16 others were cancelled as they began",
-        f"{count} were",
-    )
+    await workers_are_left(api, before, "16 others were cancelled as they began")
 
 
-@endpoint("A long poll is answered when its task is cancelled", "notebook 05-polling")
+@endpoint(
+    "A long poll is answered when its task is cancelled",
+    "notebook 05-polling",
+    needs=("wait_holds_up_nobody",),
+)
 async def cancel_wakes_waiters(api: Api) -> None:
-    running, *_, queued = [await api.submit(api.solution.slow) for _ in range(6)]
+    count = api.solution.workers + 1
+    running, *_, queued = [await api.submit(api.solution.slow) for _ in range(count)]
     await api.until(running, api.solution.processing)
     for task_id, kind in ((queued, "queued"), (running, "processing")):
-        poll = await api.held_poll(task_id, 1)
+        poll = asyncio.create_task(api.wait(task_id))
+        await api.sleep(1)
+        if kind == "queued":
+            api.has_waited(poll)
+        elif poll.done():
+            # It was answered before, by progress say.
+            break
+
         await api.cancelled(task_id)
         answer = await poll
         expect(
@@ -886,8 +1387,25 @@ async def cancel_unknown_is_404(api: Api) -> None:
 async def cancel_finished_changes_nothing(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     await api.until(task_id, api.solution.completed)
-    before = await api.status(task_id)
+    await is_left_by_delete(api, task_id, "has completed")
 
+
+@endpoint(
+    "DELETE of a failed or cancelled task changes nothing",
+    "notebook 02-task-lifecycle",
+    needs=("cancel_finished_changes_nothing",),
+)
+async def cancel_ended_changes_nothing(api: Api) -> None:
+    for how, task_id in (await ended_tasks(api)).items():
+        await is_left_by_delete(api, task_id, how)
+
+
+async def is_left_by_delete(api: Api, task_id: str, how: str) -> None:
+    """Raises UnmetError where a DELETE changes what a task shows.
+
+    Raises NotGradedError where it removes the task.
+    """
+    before = await api.get(task_id)
     answer = await api.cancel(task_id)
     if answer.status in SUCCESS:
         gone = await api.request("GET", f"/tasks/{task_id}")
@@ -896,9 +1414,19 @@ async def cancel_finished_changes_nothing(api: Api) -> None:
                 "DELETE removes a finished task, which the exercise leaves open"
             )
 
-    expect(answer.status < 500, "an answer such as 409", str(answer))
-    after = await api.status(task_id)
-    expect(after == before, "the status as it was", f"it became {after!r}")
+    is_no_crash(answer, f"an answer such as 409 to the DELETE of a task that {how}")
+    after = await api.get(task_id)
+    for name in (
+        api.solution.status,
+        api.solution.result_field,
+        api.solution.error,
+    ):
+        expect(
+            after.get(name) == before.get(name),
+            f"the {name} of a task that {how} as it was before a DELETE: "
+            f"{before.get(name)!r:.100}",
+            f"it became {after.get(name)!r:.100}",
+        )
 
 
 @endpoint(

@@ -6,27 +6,28 @@ The process that does it does nothing else in its life.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import importlib
 import inspect
 import logging
 import os
-import random
 import sys
-import threading
+import time
 import traceback
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.conformance import clock
 from tests.conformance.api import Api, LeftOpenError, NotGradedError, UnmetError
+from tests.conformance.chance import Chance
 from tests.conformance.lifespan import Lifespan
+from tests.conformance.pythons import advice
 from tests.conformance.requirement import Requirement, Verdict
 from tests.conformance.solution import ROOT, Solution
 from tests.conformance.source import Source
-from tests.conformance.watchdog import WATCHDOG
 
 DAY = 86_400.0  # seconds
 # Where a requirement may have failed by chance, it is played again with
@@ -39,14 +40,27 @@ _DECOYS: list[asyncio.AbstractEventLoop] = []
 
 
 def play(solution: Solution, requirement: Requirement, seed: int) -> Verdict:
-    """Play one requirement, or read the solution's source for it."""
+    """Play one requirement."""
     heard: list[str] = []
     _listen_to_warnings(heard)
-    if requirement.source:
-        verdict = _judged(requirement, lambda: _read_source(solution, requirement))
-    else:
-        verdict = _play_live(solution, requirement, seed, heard)
+    verdict = _play_live(solution, requirement, seed, heard)
     return dataclasses.replace(verdict, warnings=heard)
+
+
+def read(solution: Solution, requirements: list[Requirement]) -> list[Verdict]:
+    """Read the solution's source for several requirements, in turn."""
+    heard: list[str] = []
+    _listen_to_warnings(heard)
+
+    @functools.cache
+    def source() -> Source:
+        return _source_of(solution)
+
+    verdicts = []
+    for requirement in requirements:
+        verdict = _judged(requirement, functools.partial(_play_on, requirement, source))
+        verdicts.append(dataclasses.replace(verdict, warnings=heard))
+    return verdicts
 
 
 def _listen_to_warnings(heard: list[str]) -> None:
@@ -65,9 +79,14 @@ def _judged(requirement: Requirement, act: Any) -> Verdict:
     except LeftOpenError as error:
         return Verdict("remark", error.expected, error.happened)
     except UnmetError as error:
-        return Verdict(requirement.worst, error.expected, error.happened)
+        return Verdict(
+            requirement.worst,
+            error.expected,
+            error.happened,
+            needs=list(error.needs),
+        )
     except NotGradedError as error:
-        return Verdict("not graded", "", str(error))
+        return Verdict("not graded", "", str(error), cause=error.cause)
     except (asyncio.TimeoutError, TimeoutError):
         happened = "a request was still waiting after a virtual day"
         return Verdict(requirement.worst, "an answer", happened)
@@ -80,14 +99,19 @@ def _judged(requirement: Requirement, act: Any) -> Verdict:
     return Verdict("passed", found=found or {})
 
 
-def _read_source(solution: Solution, requirement: Requirement) -> None:
+def _play_on(requirement: Requirement, source: Callable[[], Source]) -> None:
+    requirement.play(source())
+
+
+def _source_of(solution: Solution) -> Source:
+    """The parsed source. Raises NotGradedError."""
     source = Source(solution)
     try:
         _import(solution)
     except UnmetError as error:
         # Only half of it would be read.
         raise NotGradedError(f"it cannot be imported: {error.happened}") from None
-    requirement.play(source)
+    return source
 
 
 def _play_live(
@@ -100,8 +124,10 @@ def _play_live(
     """
     # So that a solution with random durations is graded the same each
     # time.
-    random.seed(seed)
-    drawn = random.getstate()
+    chance = Chance(seed)
+    # Nor does it matter where it is graded.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     api: Any = None
 
     def act() -> Any:
@@ -117,14 +143,19 @@ def _play_live(
     if api is None:
         return verdict
 
-    heard += [
-        f"{thread.name} is a thread of its own, which virtual time does not reach"
-        for thread in _own_threads()
-    ]
+    beyond = api.loop.threads.beyond()
+    heard += [f"virtual time does not reach {each}" for each in beyond]
     if verdict.mark == "passed":
         return verdict
 
     happened = verdict.happened
+    if beyond and verdict.mark != "not graded":
+        reason = (
+            f"virtual time does not reach {', '.join(beyond)}; as far as it does, "
+            f"{verdict.expected} was expected, and {happened}"
+        )
+        return Verdict("not graded", "", reason)
+
     if api.lifespan:
         happened += "".join(
             f"; before that, {death}" for death in api.lifespan.deaths()
@@ -132,7 +163,7 @@ def _play_live(
 
     seeds = 1
     if api.failures:
-        seeds = SEEDS if random.getstate() != drawn else SEEDS_UNSEEN
+        seeds = SEEDS if chance.was_drawn else SEEDS_UNSEEN
     return dataclasses.replace(verdict, happened=happened, seeds=seeds)
 
 
@@ -141,13 +172,6 @@ async def _scenario(api: Api, requirement: Requirement) -> Any:
     api.lifespan = Lifespan(api.app, api.solution)
     await api.lifespan.start()
     return await requirement.play(api)
-
-
-def _own_threads() -> list[threading.Thread]:
-    known = ("MainThread", WATCHDOG, *clock.KNOWN_THREADS)
-    return [
-        thread for thread in threading.enumerate() if not thread.name.startswith(known)
-    ]
 
 
 def _import(solution: Solution) -> Any:
@@ -195,15 +219,58 @@ def _app_in(module: Any, solution: Solution) -> Any:
                 )
             app = getattr(app, part)
 
-        is_factory = inspect.isfunction(app) and not inspect.signature(app).parameters
-        if is_factory:
+        if _is_factory(app):
             app = app()
 
-    if not callable(app):
+    # As a server calls it.
+    if not _can_be_called(app, "scope", "receive", "send"):
         raise UnmetError(
-            f"{solution.app} to be an ASGI application", f"it is {app!r:.60}"
+            f"{solution.app} to be an ASGI application, such as FastAPI()",
+            _told_of(app),
         )
     return app
+
+
+def _is_factory(app: Any) -> bool:
+    """Whether it may be called without arguments, to make one."""
+    if not callable(app) or inspect.iscoroutinefunction(app):
+        return False
+    if not _can_be_called(app):
+        return False
+    kinds = [each.kind for each in inspect.signature(app).parameters.values()]
+    return inspect.Parameter.VAR_POSITIONAL not in kinds
+
+
+def _can_be_called(app: Any, *arguments: str) -> bool:
+    """Whether it takes these arguments, and needs no others."""
+    if not callable(app):
+        return False
+    try:
+        signature = inspect.signature(app)
+    except ValueError:
+        # It is written in C, and may be anything.
+        return bool(arguments)
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _told_of(app: Any) -> str:
+    """What it is instead."""
+    if not callable(app):
+        return f"it is {app!r:.60}"
+
+    takes = ", ".join(inspect.signature(app).parameters)
+    happened = (
+        f"it is {app!r:.60}, which takes ({takes}) and not (scope, receive, send)"
+    )
+    if inspect.iscoroutinefunction(app):
+        happened += ": no server awaits an async factory"
+    if takes == "environ, start_response":
+        happened += ": it is a WSGI application, such as Flask's"
+    return happened
 
 
 def _applications_in(module: Any) -> str:
@@ -222,4 +289,5 @@ def _told(solution: Solution) -> Iterator[None]:
     except BaseException as error:
         # A SystemExit, too.
         wanted = f"{solution.app} to be importable from {solution.folder}"
-        raise UnmetError(wanted, solution.summary_of(error)) from None
+        happened = solution.summary_of(error) + advice(error, solution.folder)
+        raise UnmetError(wanted, happened) from None

@@ -5,6 +5,7 @@ given before, and replaces who has it.
 Cure: a counter that only goes up, or uuid4.
 """
 
+import uuid
 from typing import Any
 
 from tests.conformance.wrong_turns.honest import Honest, Submission
@@ -14,7 +15,8 @@ CAUGHT_BY = ["ids_differ"]
 
 class Wrong(Honest):
     def new_task(self, submission: Submission) -> dict[str, Any]:
-        return super().new_task(submission) | {"task_id": str(len(self.tasks) + 1)}
+        number = len(self.tasks) + 1
+        return super().new_task(submission) | {"task_id": str(uuid.UUID(int=number))}
 
 
 app = Wrong().app
