@@ -1,17 +1,21 @@
 """The score card: a line for each requirement.
 
-It is text, Markdown or HTML.
+It is text, Markdown or HTML, or JSON, which can be read again.
 
 Rule: a line that is not passed says what was expected, what happened,
-and what explains it.
+and, unless hints are not wanted, what explains it.
 """
 
+import dataclasses
 import html
 import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+from tests.conformance import steps
+from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import GROUPS, REQUIREMENTS, Requirement, Verdict
 from tests.conformance.solution import Solution
 
@@ -39,8 +43,13 @@ def summary(graded: Graded) -> str:
     return ", ".join(words)
 
 
-def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
-    """The lines below one that is not passed."""
+def reasons(
+    requirement: Requirement, verdict: Verdict, *, hints: bool = True
+) -> list[str]:
+    """The lines below one that is not passed.
+
+    With hints, what of this project explains it.
+    """
     if verdict.mark == "passed":
         return []
 
@@ -54,10 +63,10 @@ def reasons(requirement: Requirement, verdict: Verdict) -> list[str]:
 
     if is_preflight(requirement):
         lines.append("no other line that needs a running application was played")
-    else:
-        lines.append(
-            f"explained by: {requirement.learn}; played alone by: -k {requirement.name}"
-        )
+        return lines
+
+    alone = f"played alone by: -k {requirement.name}"
+    lines.append(f"explained by: {requirement.learn}; {alone}" if hints else alone)
     return lines
 
 
@@ -65,20 +74,52 @@ def is_preflight(requirement: Requirement) -> bool:
     return requirement.name not in REQUIREMENTS
 
 
+def by_cause(graded: Graded) -> list[Graded]:
+    """The lines, with those together that failed for one reason."""
+    together: dict[str, Graded] = {}
+    for requirement, verdict in graded:
+        key = requirement.name
+        if verdict.mark == "failed":
+            key = f"failed: {_without_numbers(said_by(verdict))}"
+        together.setdefault(key, []).append((requirement, verdict))
+    return list(together.values())
+
+
+def explained_by(requirement: Requirement, graded: Graded) -> list[str]:
+    """The names of lines that could not be graded because of it."""
+    return [each.name for each, verdict in graded if verdict.cause == requirement.name]
+
+
+def said_by(verdict: Verdict) -> str:
+    return f"expected {verdict.expected}; {verdict.happened}"
+
+
+def _without_numbers(text: str) -> str:
+    """Reasons that are alike may differ in ids and numbers."""
+    return re.sub(r"\b[0-9a-f]{8}[0-9a-f-]{4,}\b|\d+", "", text)
+
+
 def same_reason(graded: Graded) -> list[str]:
     """What many lines have in common, most often one mistake."""
     told: dict[str, list[str]] = {}
     for _, verdict in graded:
         if verdict.mark in ("failed", "remark"):
-            what = f"expected {verdict.expected}; {verdict.happened}"
-            # They may differ in ids and numbers.
-            alike = re.sub(r"\b[0-9a-f]{8}[0-9a-f-]{4,}\b|\d+", "", what)
-            told.setdefault(alike, []).append(what)
+            what = said_by(verdict)
+            told.setdefault(_without_numbers(what), []).append(what)
 
     most = max(told.values(), key=len, default=[])
     if len(most) < 5:
         return []
     return [f"Mend this first: {len(most)} lines say “{most[0]}”."]
+
+
+def progress(graded: Graded) -> list[str]:
+    """How many steps are done, and which is next."""
+    built = steps.built(graded)
+    if built is None:
+        return []
+    counted = f"Steps done: {built.done} of {built.count}"
+    return [f"{counted}: next: {built.next}" if built.next else f"{counted}."]
 
 
 def warnings_in(graded: Graded) -> list[str]:
@@ -108,7 +149,12 @@ def adopted(solution: Solution) -> str:
 
 
 def headline(graded: Graded, solution: Solution) -> str:
-    sentences = [f"{summary(graded)}.", *same_reason(graded), adopted(solution)]
+    sentences = [
+        f"{summary(graded)}.",
+        *same_reason(graded),
+        *progress(graded),
+        adopted(solution),
+    ]
     return " ".join(sentences).rstrip()
 
 
@@ -123,7 +169,7 @@ def by_group(graded: Graded) -> dict[str, Graded]:
 # As text
 
 
-def text(graded: Graded, solution: Solution) -> str:
+def text(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
     lines = [title(solution)]
     other = adopted(solution)
     if other:
@@ -133,7 +179,8 @@ def text(graded: Graded, solution: Solution) -> str:
         lines += ["", group.upper()]
         for requirement, verdict in members:
             lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
-            lines += [f"      {line}" for line in reasons(requirement, verdict)]
+            below = reasons(requirement, verdict, hints=hints)
+            lines += [f"      {line}" for line in below]
 
     warned = warnings_in(graded)
     if warned:
@@ -147,7 +194,7 @@ def text(graded: Graded, solution: Solution) -> str:
                 "It could not be played: "
                 f"expected {verdict.expected}; {verdict.happened}"
             )
-    lines += same_reason(graded)
+    lines += same_reason(graded) + progress(graded)
     lines.append(f"{solution.app}: {summary(graded)}")
     return "\n".join(lines)
 
@@ -155,26 +202,28 @@ def text(graded: Graded, solution: Solution) -> str:
 # As Markdown
 
 
-def markdown(graded: Graded, solution: Solution) -> str:
+def markdown(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
     lines = [f"# Score card of `{solution.app}`", ""]
-    lines.append(_escaped(headline(graded, solution)))
+    lines.append(escaped(headline(graded, solution)))
 
     for group, members in by_group(graded).items():
         lines += ["", f"## {group.capitalize()}", ""]
         lines += ["| | requirement | notes |", "|---|---|---|"]
         for requirement, verdict in members:
             sign = SIGNS[verdict.mark]
-            notes = "<br>".join(map(_escaped, reasons(requirement, verdict)))
-            lines.append(f"| {sign} | {_escaped(requirement.text)} | {notes} |")
+            below = reasons(requirement, verdict, hints=hints)
+            notes = "<br>".join(map(escaped, below))
+            lines.append(f"| {sign} | {escaped(requirement.text)} | {notes} |")
 
     warned = warnings_in(graded)
     if warned:
         lines += ["", "## Warnings of the solution", ""]
-        lines += [f"- {_escaped(line)}" for line in warned]
+        lines += [f"- {escaped(line)}" for line in warned]
     return "\n".join(lines) + "\n"
 
 
-def _escaped(line: str) -> str:
+def escaped(line: str) -> str:
+    """As a line of Markdown, also in a table."""
     return html.escape(line, quote=False).replace("|", "\\|").replace("\n", " ")
 
 
@@ -205,11 +254,13 @@ li small {{ display: block; text-indent: 0; color: #555 }}
 """
 
 
-def page(graded: Graded, solution: Solution) -> str:
+def page(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
     """One HTML file without anything from elsewhere."""
     groups = []
     for group, members in by_group(graded).items():
-        items = [_item(requirement, verdict) for requirement, verdict in members]
+        items = [
+            _item(requirement, verdict, hints=hints) for requirement, verdict in members
+        ]
         groups.append(_section(group.capitalize(), items))
 
     warned = warnings_in(graded)
@@ -228,21 +279,71 @@ def _section(heading: str, items: list[str]) -> str:
     return "\n".join([f"<h2>{heading}</h2>", "<ul>", *items, "</ul>"])
 
 
-def _item(requirement: Requirement, verdict: Verdict) -> str:
+def _item(requirement: Requirement, verdict: Verdict, *, hints: bool) -> str:
     kind = verdict.mark.replace(" ", "-")
     sign = f'<b title="{verdict.mark}">{SIGNS[verdict.mark]}</b>'
     notes = ""
-    for line in reasons(requirement, verdict):
-        escaped = html.escape(line).replace("\n", "<br>")
-        notes += f"<small>{escaped}</small>"
+    for line in reasons(requirement, verdict, hints=hints):
+        note = html.escape(line).replace("\n", "<br>")
+        notes += f"<small>{note}</small>"
     return f'<li class="{kind}">{sign}{html.escape(requirement.text)}{notes}</li>'
+
+
+# As JSON
+
+
+def data(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
+    """The card for a program; lines_in() reads it again."""
+    lines = []
+    for requirement, verdict in graded:
+        line = {
+            "name": requirement.name,
+            "group": requirement.group,
+            "text": requirement.text,
+            **dataclasses.asdict(verdict),
+        }
+        if hints:
+            line["explained_by"] = requirement.learn
+        lines.append(line)
+
+    whole = {
+        "app": solution.app,
+        "folder": str(solution.folder),
+        "summary": headline(graded, solution),
+        "lines": lines,
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def lines_in(whole: Any) -> Graded:
+    """The lines of a card that was read from JSON.
+
+    Raises KeyError or TypeError where it is none, or names a line that
+    there is not.
+    """
+    fields = {field.name for field in dataclasses.fields(Verdict)}
+    known = REQUIREMENTS | {PREFLIGHT.name: PREFLIGHT}
+    return [
+        (
+            known[line["name"]],
+            Verdict(**{name: line[name] for name in fields & line.keys()}),
+        )
+        for line in whole["lines"]
+    ]
 
 
 # As a file
 
-KINDS = {".md": markdown, ".html": page}
+KINDS = {
+    ".md": markdown,
+    ".html": page,
+    ".json": data,
+}
 
 
-def write(path: Path, graded: Graded, solution: Solution) -> None:
+def write(
+    path: Path, graded: Graded, solution: Solution, *, hints: bool = True
+) -> None:
     """Write it as the file's ending says, one of KINDS."""
-    path.write_text(KINDS[path.suffix](graded, solution), encoding="utf-8")
+    written = KINDS[path.suffix](graded, solution, hints=hints)
+    path.write_text(written, encoding="utf-8")

@@ -65,6 +65,8 @@ class Verdict:
     seeds: int = 1
     # Fields of the Solution, as the preflight saw them.
     found: dict[str, Any] = dataclasses.field(default_factory=dict)
+    # The name of the line that explains why it is not graded.
+    cause: str = ""
 
 
 # By name, in the order of the card.

@@ -19,7 +19,21 @@ except ImportError:
 
 
 ROOT = Path(__file__).parent.parent.parent
-KINDS: dict[type, str] = {str: "text", dict: "table", list: "list"}
+KINDS: dict[type, str] = {
+    str: "text",
+    dict: "table",
+    list: "list",
+    int: "whole number",
+}
+# Fields with a number of the exercise, which a class may have changed:
+# within which bounds the requirements can play.
+NUMBERS = {
+    "workers": (2, 12),
+    "queue_size": (20, 400),
+    "rate_limit": (5, 100),
+    "wait_timeout": (5, 30),
+    "retention": (120, 3600),
+}
 # Fields that hold no name of a field or state.
 NO_NAMES = (
     "app",
@@ -33,6 +47,14 @@ NO_NAMES = (
 
 class SolutionError(ValueError):
     """The TOML file cannot be used; the message names the key."""
+
+
+def number_problem(name: str, number: Any) -> str:
+    """What is wrong with a number of the exercise; empty if nothing."""
+    least, most = NUMBERS[name]
+    if type(number) is int and least <= number <= most:
+        return ""
+    return f"{name} is to be a whole number from {least} to {most}, not {number!r}"
 
 
 def _task(task_type: str, **parameters: Any) -> dict[str, Any]:
@@ -103,6 +125,15 @@ class Solution:
     # is.
     tasks_key: str = ""
 
+    # What the exercise counts: tasks in process, tasks that are queued,
+    # and requests a minute; and in seconds, the longest wait, and how
+    # long a finished task is kept.
+    workers: int = 5
+    queue_size: int = 100
+    rate_limit: int = 10
+    wait_timeout: int = 10
+    retention: int = 600
+
     @classmethod
     def read(cls, path: Path | None, **given: str) -> "Solution":
         """From a TOML file, where there is one, and the command line.
@@ -149,6 +180,11 @@ class Solution:
                 raise SolutionError(
                     f"{path}: {key} is to be a {KINDS[kind]}, not {value!r}"
                 )
+
+        for name in sorted(NUMBERS.keys() & chosen):
+            problem = number_problem(name, chosen[name])
+            if problem:
+                raise SolutionError(f"{path}: {problem}")
 
         if not chosen.get("path", "/").startswith("/"):
             raise SolutionError(
