@@ -28,7 +28,31 @@ SIGNS = {
 }
 
 
+# How a text names a number of the exercise, and how another number is
+# told.
+SPOKEN = {
+    "workers": (r"\b(five|sixth|other four)\b", "{} workers"),
+    "queue_size": (r"\b100\b(?! %)", "{} places in the queue"),
+    "rate_limit": (r"\bten (requests|are accepted)\b", "{} requests a minute"),
+    "wait_timeout": (r"\b(10 s|ten seconds)\b", "{} s"),
+    "retention": (r"\bten minutes\b", "{} s"),
+}
+
+
 # What it says
+
+
+def spoken(text: str, solution: Solution) -> str:
+    """With the number that this solution was played with.
+
+    The text names that of the exercise.
+    """
+    here = [
+        words.format(getattr(solution, name))
+        for name, (pattern, words) in SPOKEN.items()
+        if not solution.is_default(name) and re.search(pattern, text, re.IGNORECASE)
+    ]
+    return f"{text} (here: {', '.join(here)})" if here else text
 
 
 def summary(graded: Graded) -> str:
@@ -85,11 +109,6 @@ def by_cause(graded: Graded) -> list[Graded]:
     return list(together.values())
 
 
-def explained_by(requirement: Requirement, graded: Graded) -> list[str]:
-    """The names of lines that could not be graded because of it."""
-    return [each.name for each, verdict in graded if verdict.cause == requirement.name]
-
-
 def said_by(verdict: Verdict) -> str:
     return f"expected {verdict.expected}; {verdict.happened}"
 
@@ -113,13 +132,15 @@ def same_reason(graded: Graded) -> list[str]:
     return [f"Mend this first: {len(most)} lines say “{most[0]}”."]
 
 
-def progress(graded: Graded) -> list[str]:
+def progress(graded: Graded, solution: Solution) -> list[str]:
     """How many steps are done, and which is next."""
     built = steps.built(graded)
     if built is None:
         return []
     counted = f"Steps done: {built.done} of {built.count}"
-    return [f"{counted}: next: {built.next}" if built.next else f"{counted}."]
+    if not built.next:
+        return [f"{counted}."]
+    return [f"{counted}: next: {spoken(built.next, solution)}"]
 
 
 def warnings_in(graded: Graded) -> list[str]:
@@ -152,7 +173,7 @@ def headline(graded: Graded, solution: Solution) -> str:
     sentences = [
         f"{summary(graded)}.",
         *same_reason(graded),
-        *progress(graded),
+        *progress(graded, solution),
         adopted(solution),
     ]
     return " ".join(sentences).rstrip()
@@ -178,7 +199,8 @@ def text(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
     for group, members in by_group(graded).items():
         lines += ["", group.upper()]
         for requirement, verdict in members:
-            lines.append(f"  {SIGNS[verdict.mark]} {requirement.text}")
+            told = spoken(requirement.text, solution)
+            lines.append(f"  {SIGNS[verdict.mark]} {told}")
             below = reasons(requirement, verdict, hints=hints)
             lines += [f"      {line}" for line in below]
 
@@ -194,7 +216,7 @@ def text(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
                 "It could not be played: "
                 f"expected {verdict.expected}; {verdict.happened}"
             )
-    lines += same_reason(graded) + progress(graded)
+    lines += same_reason(graded) + progress(graded, solution)
     lines.append(f"{solution.app}: {summary(graded)}")
     return "\n".join(lines)
 
@@ -213,7 +235,8 @@ def markdown(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
             sign = SIGNS[verdict.mark]
             below = reasons(requirement, verdict, hints=hints)
             notes = "<br>".join(map(escaped, below))
-            lines.append(f"| {sign} | {escaped(requirement.text)} | {notes} |")
+            told = escaped(spoken(requirement.text, solution))
+            lines.append(f"| {sign} | {told} | {notes} |")
 
     warned = warnings_in(graded)
     if warned:
@@ -258,9 +281,11 @@ def page(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
     """One HTML file without anything from elsewhere."""
     groups = []
     for group, members in by_group(graded).items():
-        items = [
-            _item(requirement, verdict, hints=hints) for requirement, verdict in members
-        ]
+        items = []
+        for requirement, verdict in members:
+            below = reasons(requirement, verdict, hints=hints)
+            told = spoken(requirement.text, solution)
+            items.append(_item(verdict.mark, told, below))
         groups.append(_section(group.capitalize(), items))
 
     warned = warnings_in(graded)
@@ -279,14 +304,14 @@ def _section(heading: str, items: list[str]) -> str:
     return "\n".join([f"<h2>{heading}</h2>", "<ul>", *items, "</ul>"])
 
 
-def _item(requirement: Requirement, verdict: Verdict, *, hints: bool) -> str:
-    kind = verdict.mark.replace(" ", "-")
-    sign = f'<b title="{verdict.mark}">{SIGNS[verdict.mark]}</b>'
+def _item(mark: str, told: str, below: list[str]) -> str:
+    kind = mark.replace(" ", "-")
+    sign = f'<b title="{mark}">{SIGNS[mark]}</b>'
     notes = ""
-    for line in reasons(requirement, verdict, hints=hints):
+    for line in below:
         note = html.escape(line).replace("\n", "<br>")
         notes += f"<small>{note}</small>"
-    return f'<li class="{kind}">{sign}{html.escape(requirement.text)}{notes}</li>'
+    return f'<li class="{kind}">{sign}{html.escape(told)}{notes}</li>'
 
 
 # As JSON
@@ -299,7 +324,7 @@ def data(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
         line = {
             "name": requirement.name,
             "group": requirement.group,
-            "text": requirement.text,
+            "text": spoken(requirement.text, solution),
             **dataclasses.asdict(verdict),
         }
         if hints:

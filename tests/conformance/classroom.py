@@ -46,6 +46,8 @@ PASSED_ON = (
     "PATH",
     "TMPDIR",
 )
+# Real seconds, for a sitting to end what it started.
+PATIENCE = 5
 # Bytes of one line of what a sitting tells.
 LONGEST_LINE = 4 * 1024 * 1024
 
@@ -174,9 +176,7 @@ class Session:
                 verdicts = await self._told_by(process, submission)
                 complaint = _last_line_of(complaints)
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                await _end(process)
 
         if process.returncode:
             raise SubmissionError(
@@ -312,6 +312,15 @@ def _without(verdict: Verdict, path: str) -> Verdict:
 def _environ() -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     return passed_on | {"PYTHONHASHSEED": "0"}
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End it with all that it started, which it may do itself first."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), PATIENCE)
 
 
 def _last_line_of(file: Any) -> str:

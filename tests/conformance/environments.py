@@ -27,6 +27,8 @@ OWN = Path(__file__).with_name("requirements.txt")
 VERSIONS = [f"3.{minor}" for minor in range(10, 20)]
 # Real seconds, for installing one submission's requirements.
 INSTALLING = 900
+# What is installed where a submission does not say what it needs.
+WITHOUT_REQUIREMENTS = "fastapi\nuvicorn\n"
 # Written last: without it, an environment is half made.
 STAMP = "made.txt"
 
@@ -64,16 +66,24 @@ class Environments:
         if stamp.exists():
             return made
 
-        wanted = _cleared(place, requirements)
+        wanted = _cleared(place, requirements or WITHOUT_REQUIREMENTS)
+        try:
+            await self._install(place, python, wanted)
+        except SubmissionError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        stamp.write_text(requirements, encoding="utf-8")
+        return made
+
+    async def _install(self, place: Path, python: str, wanted: Path) -> None:
         await _run([python, "-m", "venv", str(place)], "no environment could be made")
+        made = str(place / "bin" / "python")
         install = [made, "-m", "pip", "install", "--quiet", "--no-input"]
         files = ["-r", str(wanted), "-r", str(OWN)]
         await _run(
             [*install, "--disable-pip-version-check", *files],
             "its requirements cannot be installed",
         )
-        stamp.write_text(requirements, encoding="utf-8")
-        return made
 
 
 def _cleared(place: Path, requirements: str) -> Path:

@@ -25,12 +25,12 @@ def letter(graded: Graded, policy: Policy, *, hints: bool) -> str:
         f"You have {_number(points.earned)} of {_number(points.most)} points "
         f"({points.percent:.0f} %).",
     ]
-    if graded.problem:
+    if graded.solution is None:
         lines += ["", f"Your submission could not be graded: {_told(graded.problem)}."]
         return "\n".join(lines) + "\n"
 
     shown = policy.shown(graded.lines)
-    for sentence in card.progress(shown)[:1]:
+    for sentence in card.progress(shown, graded.solution)[:1]:
         counted, _, _ = sentence.partition(": next: ")
         lines += ["", f"{counted.rstrip('.')}. The card beside this letter has all."]
 
@@ -39,7 +39,8 @@ def letter(graded: Graded, policy: Policy, *, hints: bool) -> str:
     if failed:
         lines += ["", "## To mend, in this order"]
     for number, cause in enumerate(failed[:MOST_CAUSES], 1):
-        lines += _paragraph(number, cause, hints=hints)
+        text = card.spoken(cause.requirement.text, graded.solution)
+        lines += _paragraph(f"{number}. **{_told(text)}**", cause, hints=hints)
     if len(failed) > MOST_CAUSES:
         lines.append("")
         lines.append(f"And {len(failed) - MOST_CAUSES} more, which are on the card.")
@@ -50,21 +51,19 @@ def letter(graded: Graded, policy: Policy, *, hints: bool) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _paragraph(number: int, cause: Cause, *, hints: bool) -> list[str]:
+def _paragraph(head: str, cause: Cause, *, hints: bool) -> list[str]:
     """One cause, with what it costs and what it explains."""
     lines = [
         "",
-        f"{number}. **{_told(cause.requirement.text)}** ({_points(cause.lost)})",
-        f"   Expected: {_told(cause.verdict.expected or 'a line that can be graded')}.",
+        f"{head} ({_points(cause.lost)})",
+        f"   Expected: {_told(cause.verdict.expected)}.",
         f"   What happened: {_told(cause.verdict.happened)}.",
     ]
     others = [REQUIREMENTS[name].text for name in cause.others if name in REQUIREMENTS]
     if others:
         first, *more = map(_told, others)
         rest = f" and {len(more)} more" if more else ""
-        lines.append(
-            f"   It explains “{first}”{rest}, which cost nothing of their own."
-        )
+        lines.append(f"   It also explains “{first}”{rest}.")
     if hints and not card.is_preflight(cause.requirement):
         lines.append(f"   It is explained in: {_told(cause.requirement.learn)}.")
     return lines

@@ -49,6 +49,9 @@ class Points:
     most: float
     causes: list[Cause]
 
+    def plus(self, earned: float, most: float, causes: list[Cause]) -> "Points":
+        return Points(self.earned + earned, self.most + most, self.causes + causes)
+
     @property
     def percent(self) -> float:
         return 100 * self.earned / self.most if self.most else 0.0
@@ -105,44 +108,45 @@ class Policy:
     def points(self, graded: card.Graded) -> Points:
         """What these verdicts earn."""
         shown = self.shown(graded)
-        earned = 0.0
-        most = 0.0
-        causes: list[Cause] = []
-
+        points = Points(0.0, 0.0, [])
         for alike in card.by_cause(shown):
-            requirement, verdict = max(alike, key=lambda line: self.worth(line[0]))
-            if card.is_preflight(requirement):
-                unplayed = self._unplayed(shown)
-                most += unplayed
-                causes.append(Cause(requirement, verdict, unplayed, []))
-                continue
+            points = self._with(alike, shown, points)
+        return points
 
-            share = self._share_lost(verdict)
-            if share is None:
-                continue
-            lost = share * self.worth(requirement)
-            most += self.worth(requirement)
-            earned += self.worth(requirement) - lost
-            if lost or verdict.mark == "failed":
-                others = [each.name for each, _ in alike if each is not requirement]
-                others += card.explained_by(requirement, shown)
-                causes.append(Cause(requirement, verdict, lost, others))
+    def _with(self, alike: card.Graded, shown: card.Graded, points: Points) -> Points:
+        """The points with those of lines that have one cause."""
+        requirement, verdict = max(alike, key=lambda line: self.worth(line[0]))
+        if card.is_preflight(requirement):
+            worth = self._unplayed(shown)
+            cause = Cause(requirement, verdict, worth, [])
+            return points.plus(0.0, worth, [cause])
 
-        return Points(earned, most, causes)
-
-    def _share_lost(self, verdict: Verdict) -> float | None:
-        """Which share of its points a line loses; none if excused."""
+        worth = self.worth(requirement)
         match verdict.mark:
             case "passed":
-                return 0.0
+                return points.plus(worth, worth, [])
             case "remark":
-                return self.remarks
+                lost = self.remarks * worth
+                causes = [Cause(requirement, verdict, lost, [])] if lost else []
+                return points.plus(worth - lost, worth, causes)
             case "failed":
-                return 1.0
-            case _ if verdict.cause and self.not_graded == LOST:
-                return 1.0
+                # What could not be graded because of it is lost with it,
+                # where the policy says so.
+                explained = self._explained(alike, shown)
+                if self.not_graded == LOST:
+                    worth += sum(map(self.worth, explained))
+                others = [each for each, _ in alike if each is not requirement]
+                names = [each.name for each in others + explained]
+                return points.plus(
+                    0.0, worth, [Cause(requirement, verdict, worth, names)]
+                )
             case _:
-                return None
+                return points
+
+    def _explained(self, alike: card.Graded, shown: card.Graded) -> list[Requirement]:
+        """The lines that could not be graded because of these."""
+        names = {requirement.name for requirement, _ in alike}
+        return [requirement for requirement, verdict in shown if verdict.cause in names]
 
     def _unplayed(self, shown: card.Graded) -> float:
         """The points of all lines that were not played."""

@@ -259,10 +259,10 @@ def built(graded: Graded) -> Built | None:
     """
     known = step_of()
     first, *_ = STEPS
-    for requirement, verdict in graded:
+    for requirement, _ in graded:
         if requirement.name not in known:
-            # The preflight: nothing could be played.
-            return Built(0, len(STEPS), _told(first, requirement, verdict))
+            # The preflight: the card says what happened.
+            return Built(0, len(STEPS), f"{first.text}.")
     if 2 * len(graded) < len(known):
         return None
 

@@ -265,7 +265,7 @@ def _likelihood(path: Path, folder: Path) -> tuple[int, int, str]:
 
 
 def _application_of(path: Path) -> str:
-    """The name of an application in a module; empty if there is none."""
+    """The name of a module's application; empty if it has none."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError):
