@@ -15,7 +15,20 @@ preflight     what the solution's routes, fields and states are called;
 scenario      one requirement, played: lifespan starts and stops the
               solution, watchdog ends what hangs
 play          each requirement in a process of its own
-card          the score card, as text, Markdown and HTML
+steps         in which order one would build a solution
+card          the score card, as text, Markdown, HTML and JSON
 wrong_turns   a gallery: an honest solution, and its neighbours with one
               bug each
+
+For a class, ``python -m tests.conformance FOLDER``:
+
+archive       takes a submission in, from a folder or a zip
+submissions   which there are, and where the application is in each
+environments  the Python that each is graded with
+sitting       one submission, graded in a process of its own
+classroom     many of them, some at a time
+policy        what each line is worth, and with which numbers it plays
+table         a row for each submission
+letter        a short letter to the author of each
+compare       two cards, or two tables: before and after
 """
