@@ -209,14 +209,14 @@ def text(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
         lines += ["", "WARNINGS of the solution, which cost nothing"]
         lines += [f"  {line}" for line in warned]
 
-    lines.append("")
+    lines += ["", *progress(graded, solution)]
     for requirement, verdict in graded[:1]:
         if is_preflight(requirement):
             lines.append(
                 "It could not be played: "
                 f"expected {verdict.expected}; {verdict.happened}"
             )
-    lines += same_reason(graded) + progress(graded, solution)
+    lines += same_reason(graded)
     lines.append(f"{solution.app}: {summary(graded)}")
     return "\n".join(lines)
 

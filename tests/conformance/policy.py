@@ -130,8 +130,8 @@ class Policy:
                 causes = [Cause(requirement, verdict, lost, [])] if lost else []
                 return points.plus(worth - lost, worth, causes)
             case "failed":
-                # What could not be graded because of it is lost with it,
-                # where the policy says so.
+                # The policy may say that what could not be graded
+                # because of it is lost with it.
                 explained = self._explained(alike, shown)
                 if self.not_graded == LOST:
                     worth += sum(map(self.worth, explained))
