@@ -790,7 +790,7 @@ def test_each_submission_has_a_row_with_its_reason(
         "broken": "SyntaxError",
         "dies": "ended with exit code 3",
         "escape": "leads out of it",
-        "hangs": "nothing went on",
+        "hangs": "It is at main.py:5: ",
         "nothing": "there is no Python file in it",
         "refuses": "was answered 500",
         "writes": "there is no other in /openapi.json",
@@ -873,7 +873,7 @@ def test_the_starter_is_told_what_to_build_first(tmp_path: Path) -> None:
 OTHER_NUMBERS = """
 from taskmanager.api import create_app
 from taskmanager.settings import Settings
-app = create_app(Settings(workers=3, rate_limit=20, queue_size=50))
+app = create_app(Settings(workers=3, rate_limit=20, queue_size=80))
 """
 
 
@@ -883,7 +883,7 @@ def test_the_lines_play_with_the_numbers_of_the_policy(tmp_path: Path) -> None:
     submission = tmp_path / "other"
     written(submission / "main.py", OTHER_NUMBERS)
     archive.copy(project_root() / "taskmanager", submission / "taskmanager")
-    numbers = "[numbers]\nworkers = 3\nrate_limit = 20\nqueue_size = 50\n"
+    numbers = "[numbers]\nworkers = 3\nrate_limit = 20\nqueue_size = 80\n"
     policy = written(tmp_path / "policy.toml", numbers)
     ended = command(
         submission,

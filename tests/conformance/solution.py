@@ -29,10 +29,10 @@ KINDS: dict[type, str] = {
 # within which bounds the requirements can play.
 NUMBERS = {
     "workers": (2, 12),
-    "queue_size": (20, 400),
+    "queue_size": (80, 400),
     "rate_limit": (5, 100),
     "wait_timeout": (5, 30),
-    "retention": (120, 3600),
+    "retention": (300, 3600),
 }
 # Fields that hold no name of a field or state.
 NO_NAMES = (
