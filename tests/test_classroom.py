@@ -107,23 +107,38 @@ def test_one_cause_costs_once_whatever_ids_and_numbers_it_names() -> None:
 NOT_GRADED = Verdict("not graded", "", "see that line", cause="eleventh_is_429")
 
 
-@pytest.mark.parametrize(("not_graded", "lost"), [("excused", 1), ("lost", 3)])
+@pytest.mark.parametrize(("excused", "lost"), [(0.2, 1), (1, 1), (0, 3)])
 def test_what_another_line_explains_is_excused_or_lost(
-    not_graded: str, lost: int
+    excused: float, lost: int
 ) -> None:
     lines = graded_as(
         eleventh_is_429=FAILED, window_slides=NOT_GRADED, limit_ends=NOT_GRADED
     )
-    points = Policy(not_graded=not_graded).points(lines)
+    points = Policy(excused=excused).points(lines)
     [cause] = points.causes
     assert cause.others == ["window_slides", "limit_ends"]
-    assert points.most - points.earned == cause.lost == lost
+    assert cause.lost == 1
+    assert points.most - points.earned == lost
     assert points.most == len(REQUIREMENTS) - 3 + lost
+
+
+def test_what_was_not_shown_earns_nothing_beyond_a_fifth() -> None:
+    unplayed = Verdict("not graded", "", "see that line", cause="works_unasked")
+    live = [each.name for each in load_all() if not each.source]
+    verdicts = dict.fromkeys(live, unplayed) | {"works_unasked": FAILED}
+    points = Policy().points(graded_as(**verdicts))
+
+    every = len(REQUIREMENTS)
+    assert points.earned == every - len(live)
+    assert points.unshown == pytest.approx(len(live) - 1 - every / 5)
+    assert points.most == pytest.approx(every - every / 5)
+    told = letter(ended(graded_as(**verdicts)), Policy(), hints=True)
+    assert "are for what could not be graded" in told
 
 
 def test_what_no_line_explains_is_excused_in_any_case() -> None:
     busy = Verdict("not graded", "", "the machine is too busy")
-    points = Policy(not_graded="lost").points(graded_as(window_slides=busy))
+    points = Policy(excused=0).points(graded_as(window_slides=busy))
     assert points.earned == points.most == len(REQUIREMENTS) - 1
 
 
@@ -163,8 +178,8 @@ def test_what_cannot_be_played_earns_nothing() -> None:
         ("[numbers]\nworkers = 0", "workers is to be a whole number from 2 to 12"),
         ("[numbers]\nworkers = 2.5", "from 2 to 12, not 2.5"),
         ("[numbers]\nworkers = true", "from 2 to 12, not True"),
-        ("not_graded = 'no'", "not_graded is to be 'excused' or 'lost'"),
-        ("remarks = 2", "from 0 to 1"),
+        ("excused = 1.5", "excused is a share, from 0 to 1"),
+        ("remarks = 2", "remarks is a share, from 0 to 1"),
         ("weight = ", "policy.toml: "),
     ],
 )

@@ -25,6 +25,10 @@ def letter(graded: Graded, policy: Policy, *, hints: bool) -> str:
         f"You have {_number(points.earned)} of {_number(points.most)} points "
         f"({points.percent:.0f} %).",
     ]
+    if points.unshown:
+        lines.append(
+            f"Of those, {_number(points.unshown)} are for what could not be graded."
+        )
     if graded.solution is None:
         lines += ["", f"Your submission could not be graded: {_told(graded.problem)}."]
         return "\n".join(lines) + "\n"

@@ -4,8 +4,9 @@ It is a TOML file: weights, lines that are switched off, and numbers
 other than the exercise's, with which the lines then play.
 
 Rule: a cause costs once. Of lines that failed for one and the same
-reason, the heaviest is lost and the others are excused; a line that
-could not be graded is excused, unless the policy says otherwise.
+reason, the heaviest is lost and the others are excused, and so is a
+line that another one explains. But no more than a share of all points
+is excused: what is beyond was not shown, and earns nothing.
 """
 
 import dataclasses
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance import card
-from tests.conformance.requirement import GROUPS, Requirement, Verdict, load_all
+from tests.conformance.requirement import (
+    GROUPS,
+    REQUIREMENTS,
+    Requirement,
+    Verdict,
+    load_all,
+)
 from tests.conformance.solution import NUMBERS, number_problem, tomllib
-
-# What happens to the points of a line that could not be graded because
-# of another one.
-EXCUSED = "excused"
-LOST = "lost"
 
 
 class PolicyError(ValueError):
@@ -47,10 +49,9 @@ class Points:
 
     earned: float
     most: float
+    # What could not be graded, and is not excused.
+    unshown: float
     causes: list[Cause]
-
-    def plus(self, earned: float, most: float, causes: list[Cause]) -> "Points":
-        return Points(self.earned + earned, self.most + most, self.causes + causes)
 
     @property
     def percent(self) -> float:
@@ -71,8 +72,8 @@ class Policy:
     remarks: float = 0.0
     # Lines that are neither shown nor counted.
     off: list[str] = dataclasses.field(default_factory=list)
-    # EXCUSED, or LOST.
-    not_graded: str = EXCUSED
+    # Which share of all points may be excused.
+    excused: float = 0.2
     # By name, those of NUMBERS that differ from the exercise's.
     numbers: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -108,45 +109,38 @@ class Policy:
     def points(self, graded: card.Graded) -> Points:
         """What these verdicts earn."""
         shown = self.shown(graded)
-        points = Points(0.0, 0.0, [])
+        earned = 0.0
+        lost = 0.0
+        excused = 0.0
+        causes: list[Cause] = []
+
         for alike in card.by_cause(shown):
-            points = self._with(alike, shown, points)
-        return points
+            requirement, verdict = max(alike, key=lambda line: self.worth(line[0]))
+            worth = self.worth(requirement)
+            names = [each.name for each, _ in alike if each is not requirement]
+            match verdict.mark:
+                case "passed":
+                    earned += worth
+                    continue
+                case "not graded":
+                    # The load of the machine, say, is nobody's fault.
+                    excused += worth if verdict.cause else 0.0
+                    continue
+                case "remark":
+                    cost = self.remarks * worth
+                    earned += worth - cost
+                case _ if card.is_preflight(requirement):
+                    cost = self._unplayed(shown)
+                case _:
+                    cost = worth
+                    excused += sum(self.worth(REQUIREMENTS[name]) for name in names)
+                    names += _explained_by({requirement.name, *names}, shown)
+            lost += cost
+            if cost or verdict.mark == "failed":
+                causes.append(Cause(requirement, verdict, cost, names))
 
-    def _with(self, alike: card.Graded, shown: card.Graded, points: Points) -> Points:
-        """The points with those of lines that have one cause."""
-        requirement, verdict = max(alike, key=lambda line: self.worth(line[0]))
-        if card.is_preflight(requirement):
-            worth = self._unplayed(shown)
-            cause = Cause(requirement, verdict, worth, [])
-            return points.plus(0.0, worth, [cause])
-
-        worth = self.worth(requirement)
-        match verdict.mark:
-            case "passed":
-                return points.plus(worth, worth, [])
-            case "remark":
-                lost = self.remarks * worth
-                causes = [Cause(requirement, verdict, lost, [])] if lost else []
-                return points.plus(worth - lost, worth, causes)
-            case "failed":
-                # The policy may say that what could not be graded
-                # because of it is lost with it.
-                explained = self._explained(alike, shown)
-                if self.not_graded == LOST:
-                    worth += sum(map(self.worth, explained))
-                others = [each for each, _ in alike if each is not requirement]
-                names = [each.name for each in others + explained]
-                return points.plus(
-                    0.0, worth, [Cause(requirement, verdict, worth, names)]
-                )
-            case _:
-                return points
-
-    def _explained(self, alike: card.Graded, shown: card.Graded) -> list[Requirement]:
-        """The lines that could not be graded because of these."""
-        names = {requirement.name for requirement, _ in alike}
-        return [requirement for requirement, verdict in shown if verdict.cause in names]
+        unshown = max(0.0, excused - self.excused * self.most())
+        return Points(earned, earned + lost + unshown, unshown, causes)
 
     def _unplayed(self, shown: card.Graded) -> float:
         """The points of all lines that were not played."""
@@ -156,6 +150,13 @@ class Policy:
             for requirement in load_all()
             if requirement.name not in played and requirement.name not in self.off
         )
+
+
+def _explained_by(names: set[str], shown: card.Graded) -> list[str]:
+    """The lines that could not be graded because of these."""
+    return [
+        requirement.name for requirement, verdict in shown if verdict.cause in names
+    ]
 
 
 # What is wrong with a file
@@ -174,10 +175,9 @@ def _problems_of(chosen: dict[str, Any]) -> Iterator[str]:
             yield f"{key} is to be a {type(kinds[key]).__name__}, not {value!r}"
 
     yield from _unknown_lines(chosen)
-    if chosen.get("not_graded", EXCUSED) not in (EXCUSED, LOST):
-        yield f"not_graded is to be {EXCUSED!r} or {LOST!r}"
-    if chosen.get("remarks", 0) > 1:
-        yield "remarks is a share of the points of a line, from 0 to 1"
+    for key in ("remarks", "excused"):
+        if chosen.get(key, 0) > 1:
+            yield f"{key} is a share, from 0 to 1"
 
 
 def _fields() -> tuple[Any, ...]:

@@ -26,7 +26,6 @@ STEPS = [
             "uses_fastapi",
             "submit_answers_202",
             "submit_does_not_wait",
-            "ids_differ",
         ],
     ),
     Step(
@@ -49,6 +48,7 @@ STEPS = [
             "no_early_result",
             "get_shows_fields",
             "names_are_as_given",
+            "ids_differ",
             "rests_when_idle",
         ],
     ),

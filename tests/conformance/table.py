@@ -70,7 +70,7 @@ def points_of(graded: Graded, policy: Policy) -> Points:
     """What it earned; nothing of all there is where it has no card."""
     if graded.lines:
         return policy.points(graded.lines)
-    return Points(0.0, policy.most(), [])
+    return Points(0.0, policy.most(), 0.0, [])
 
 
 def _reason(graded: Graded, points: Points) -> str:
