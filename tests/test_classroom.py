@@ -107,7 +107,7 @@ def test_one_cause_costs_once_whatever_ids_and_numbers_it_names() -> None:
 NOT_GRADED = Verdict("not graded", "", "see that line", cause="eleventh_is_429")
 
 
-@pytest.mark.parametrize(("excused", "lost"), [(0.2, 1), (1, 1), (0, 3)])
+@pytest.mark.parametrize(("excused", "lost"), [(0.1, 1), (1, 1), (0, 3)])
 def test_what_another_line_explains_is_excused_or_lost(
     excused: float, lost: int
 ) -> None:
@@ -122,7 +122,7 @@ def test_what_another_line_explains_is_excused_or_lost(
     assert points.most == len(REQUIREMENTS) - 3 + lost
 
 
-def test_what_was_not_shown_earns_nothing_beyond_a_fifth() -> None:
+def test_what_was_not_shown_earns_nothing_beyond_a_tenth() -> None:
     unplayed = Verdict("not graded", "", "see that line", cause="works_unasked")
     live = [each.name for each in load_all() if not each.source]
     verdicts = dict.fromkeys(live, unplayed) | {"works_unasked": FAILED}
@@ -130,8 +130,8 @@ def test_what_was_not_shown_earns_nothing_beyond_a_fifth() -> None:
 
     every = len(REQUIREMENTS)
     assert points.earned == every - len(live)
-    assert points.unshown == pytest.approx(len(live) - 1 - every / 5)
-    assert points.most == pytest.approx(every - every / 5)
+    assert points.unshown == pytest.approx(len(live) - 1 - every / 10)
+    assert points.most == pytest.approx(every - every / 10)
     told = letter(ended(graded_as(**verdicts)), Policy(), hints=True)
     assert "are for what could not be graded" in told
 

@@ -73,7 +73,7 @@ class Policy:
     # Lines that are neither shown nor counted.
     off: list[str] = dataclasses.field(default_factory=list)
     # Which share of all points may be excused.
-    excused: float = 0.2
+    excused: float = 0.1
     # By name, those of NUMBERS that differ from the exercise's.
     numbers: dict[str, int] = dataclasses.field(default_factory=dict)
 
