@@ -1,5 +1,6 @@
 """Grading a class: what is found, counted, written and refused."""
 
+import asyncio
 import csv
 import dataclasses
 import io
@@ -15,7 +16,15 @@ from typing import Any
 
 import pytest
 
-from tests.conformance import archive, card, steps, submissions, table
+from tests.conformance import (
+    archive,
+    card,
+    environments,
+    steps,
+    submissions,
+    table,
+)
+from tests.conformance.__main__ import Watch
 from tests.conformance.classroom import Graded
 from tests.conformance.compare import CompareError, compared
 from tests.conformance.environments import allows, requirements_of
@@ -35,6 +44,7 @@ from tests.conformance.submissions import (
 from tests.helpers import project_root
 
 load_all()
+pytestmark = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
 CONFORMANCE = project_root() / "tests" / "conformance"
 PASSED = Verdict("passed")
 FAILED = Verdict("failed", "202", "it was answered 500")
@@ -471,11 +481,28 @@ def test_a_csv_names_submissions(school: Path, text: str) -> None:
     assert anna.app == ("main:app" if "app" in text.splitlines()[0] else "")
 
 
-@pytest.mark.parametrize("text", ["", "name,points\nanna,3\n"])
+def test_a_csv_may_have_names_alone(school: Path) -> None:
+    file = written(school / "class.csv", "points,Student name\n1,anna\n2,Zoë M\n")
+    found = [each.path for each in submissions.submissions([file])]
+    assert found == [school / "anna", school / "Zoë M.zip"]
+
+
+@pytest.mark.parametrize("text", ["", "name,points\n"])
 def test_a_csv_that_names_none_is_refused(tmp_path: Path, text: str) -> None:
     file = written(tmp_path / "class.csv", text)
     with pytest.raises(ClassError):
         submissions.submissions([file])
+
+
+def test_what_an_earlier_run_wrote_is_no_submission(school: Path) -> None:
+    written(school / "graded" / "table.json", "{}")
+    written(school / "graded" / "anna" / "letter.md", "You have")
+    assert names_of([school]) == ["Zoë M", "anna", "ben"]
+
+
+def test_no_submission_takes_the_place_of_a_table(tmp_path: Path) -> None:
+    written(tmp_path / "class" / "table.csv" / "main.py", APP)
+    assert names_of([tmp_path / "class"]) == ["table.csv (2)"]
 
 
 def test_what_is_neither_folder_nor_zip_nor_csv_is_refused(tmp_path: Path) -> None:
@@ -716,9 +743,74 @@ def test_requirements_are_those_of_the_submission_without_itself(
     assert requirements_of(tmp_path).splitlines() == ["fastapi", "uvicorn[standard]"]
 
 
-# The command
+@pytest.mark.slow
+def test_environments_are_made_once_for_equal_requirements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that nothing comes from elsewhere: pip itself is there.
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(environments, "OWN", written(tmp_path / "own.txt", "pip\n"))
+    anna = written(tmp_path / "anna" / "requirements.txt", "pip  # for anna\n").parent
+    ben = written(tmp_path / "ben" / "requirements.txt", "\npip\n").parent
+    max_ = written(tmp_path / "max" / "requirements.txt", "no-such-package\n").parent
+    made = environments.Environments(tmp_path / "made", current_only=False)
 
-needs_posix = pytest.mark.skipif(not CAN_GRADE, reason=NEEDS_POSIX)
+    async def scenario() -> None:
+        first, second = await asyncio.gather(*map(made.python_for, (anna, ben)))
+        assert first == second != sys.executable
+        subprocess.run([first, "-c", "import pip"], check=True, timeout=60)
+        with pytest.raises(SubmissionError, match=r"cannot be installed: .*no-such"):
+            await made.python_for(max_)
+
+    asyncio.run(scenario())
+    assert len(list((tmp_path / "made").iterdir())) == 1
+
+
+def test_nothing_is_made_where_it_is_not_needed(tmp_path: Path) -> None:
+    anna = written(tmp_path / "anna" / "requirements.txt", "no-such-package\n").parent
+    current = environments.Environments(tmp_path / "made", current_only=True)
+    assert asyncio.run(current.python_for(anna)) == sys.executable
+
+    (anna / "requirements.txt").unlink()
+    own = environments.Environments(tmp_path / "made", current_only=False)
+    assert asyncio.run(own.python_for(anna)) == sys.executable
+    assert not (tmp_path / "made").exists()
+
+    written(anna / ".python-version", "3.6.15\n")
+    with pytest.raises(SubmissionError, match=r"it asks for Python ==3\.6"):
+        asyncio.run(own.python_for(anna))
+
+
+def test_code_of_others_is_given_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://pypi.example")
+    assert "secret" not in environments.environ(installs=True).values()
+    assert "PIP_INDEX_URL" in environments.environ(installs=True)
+    assert "PIP_INDEX_URL" not in environments.environ()
+
+
+# Progress
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_terminal: bool,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    watch = Watch(2)
+    watch.played(Submission("anna\x1b", Path("/class/anna")), 7)
+    under_way = f"[0/2] anna 7 of {len(REQUIREMENTS)}"
+    assert (under_way in capsys.readouterr().err) == is_terminal
+
+    watch.ended(row(graded_as(), name="anna\x1b"))
+    told = capsys.readouterr().err
+    assert f"[1/2] anna: {len(REQUIREMENTS)} of {len(REQUIREMENTS)} points" in told
+    assert ("\x1b" in told) == is_terminal
+
+
+# The command
 
 
 def command(
@@ -793,7 +885,6 @@ def rows_in(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@needs_posix
 def test_each_submission_has_a_row_with_its_reason(
     graded: Path, first_run: "subprocess.CompletedProcess[str]"
 ) -> None:
@@ -821,13 +912,13 @@ def test_each_submission_has_a_row_with_its_reason(
     # What it was graded from is gone, and was never its own folder.
     assert not (graded / "class" / "writes" / "log.txt").exists()
     assert "/submission-" not in (graded / "out" / "table.json").read_text()
-    assert str(graded / "class" / "broken") in (
-        graded / "out" / "broken" / "card.md"
-    ).read_text(encoding="utf-8")
+    whole = json.loads((graded / "out" / "broken" / "card.json").read_text("utf-8"))
+    assert whole["folder"] == str(graded / "class" / "broken")
+    page = (graded / "out" / "broken" / "card.html").read_text(encoding="utf-8")
+    assert "<h1>Score card of <code>main:app</code> in broken</h1>" in page
 
 
 @pytest.mark.slow
-@needs_posix
 def test_what_has_not_changed_is_not_graded_again(
     graded: Path, first_run: "subprocess.CompletedProcess[str]"
 ) -> None:
@@ -854,7 +945,6 @@ def test_what_has_not_changed_is_not_graded_again(
 
 
 @pytest.mark.slow
-@needs_posix
 def test_what_takes_too_long_is_ended_and_told(tmp_path: Path) -> None:
     written(tmp_path / "slow" / "main.py", "import time\nwhile True: time.sleep(60)\n")
     written(tmp_path / "slow" / "solution.toml", 'app = "main:app"')
@@ -873,7 +963,6 @@ def test_what_takes_too_long_is_ended_and_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@needs_posix
 def test_the_starter_is_told_what_to_build_first(tmp_path: Path) -> None:
     ended = command(
         CONFORMANCE / "starter", "--out", tmp_path / "out", "--current-environment"
@@ -893,7 +982,6 @@ app = create_app(Settings(workers=3, rate_limit=20, queue_size=80))
 
 
 @pytest.mark.slow
-@needs_posix
 def test_the_lines_play_with_the_numbers_of_the_policy(tmp_path: Path) -> None:
     submission = tmp_path / "other"
     written(submission / "main.py", OTHER_NUMBERS)
@@ -918,7 +1006,6 @@ def test_the_lines_play_with_the_numbers_of_the_policy(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@needs_posix
 def test_the_recipe_for_github_plays(tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
     recipe = (CONFORMANCE / "classroom.yml").read_text(encoding="utf-8")

@@ -18,12 +18,17 @@ from tests.conformance.letter import letter
 from tests.conformance.play import CAN_GRADE, NEEDS_POSIX
 from tests.conformance.policy import Policy, PolicyError
 from tests.conformance.requirement import load_all
-from tests.conformance.submissions import ClassError, Submission, submissions
+from tests.conformance.submissions import (
+    OF_ALL,
+    ClassError,
+    Submission,
+    submissions,
+)
 
 EPILOGUE = """
 A path is a submission (a folder or a .zip), a folder of submissions, or
-a CSV file with a column "path" and, where they are wanted, "name" and
-"app". What is graded is kept in --out: the same command, given again,
+a CSV file with columns "path" or "name", or both, and "app" where that
+is to be said. What is graded is kept in --out: the same command, given again,
 grades only what has changed.
 """
 
@@ -158,7 +163,7 @@ async def _grade(
     session = Session(
         out=out,
         environments=Environments(
-            (given.environments or out / "environments").resolve(),
+            (given.environments or out / ".environments").resolve(),
             current_only=given.current_environment,
         ),
         jobs=given.jobs,
@@ -179,9 +184,10 @@ async def _grade(
                 _show_card(graded, policy, given)
 
     ordered = [rows[submission.name] for submission in found]
-    (out / "table.csv").write_text(table.as_csv(ordered), encoding="utf-8")
-    (out / "table.json").write_text(table.as_json(ordered, policy), encoding="utf-8")
-    (out / "table.html").write_text(table.as_page(ordered, policy), encoding="utf-8")
+    as_csv, as_json, as_page = (out / name for name in OF_ALL)
+    as_csv.write_text(table.as_csv(ordered), encoding="utf-8")
+    as_json.write_text(table.as_json(ordered, policy), encoding="utf-8")
+    as_page.write_text(table.as_page(ordered, policy), encoding="utf-8")
     sys.stdout.write(f"{table.text(ordered)}\n\n{table.summary(ordered)}\n")
     sys.stdout.write(f"written to {out}: table.html, and a folder for each\n")
     return ordered

@@ -1,6 +1,6 @@
 """The score card: a line for each requirement.
 
-It is text, Markdown or HTML, or JSON, which can be read again.
+It is text, Markdown, HTML or JSON.
 
 Rule: a line that is not passed says what was expected, what happened,
 and, unless hints are not wanted, what explains it.
@@ -12,10 +12,8 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from tests.conformance import steps
-from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import GROUPS, REQUIREMENTS, Requirement, Verdict
 from tests.conformance.solution import Solution
 
@@ -225,7 +223,8 @@ def text(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
 
 
 def markdown(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
-    lines = [f"# Score card of `{solution.app}`", ""]
+    place = escaped(solution.folder.name)
+    lines = [f"# Score card of `{solution.app}` in {place}", ""]
     lines.append(escaped(headline(graded, solution)))
 
     for group, members in by_group(graded).items():
@@ -255,7 +254,7 @@ def escaped(line: str) -> str:
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Score card of {app}</title>
+<title>Score card of {app} in {place}</title>
 <style>
 body {{
   font: 16px/1.5 system-ui, sans-serif; color: #222;
@@ -270,7 +269,7 @@ li small {{ display: block; text-indent: 0; color: #555 }}
 .failed b {{ color: #8b1a1a }}
 .remark b {{ color: #b37700 }}
 </style>
-<h1>Score card of <code>{app}</code></h1>
+<h1>Score card of <code>{app}</code> in {place}</h1>
 <p>{summary}</p>
 {groups}
 </html>
@@ -295,6 +294,7 @@ def page(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
 
     return PAGE.format(
         app=html.escape(solution.app),
+        place=html.escape(solution.folder.name),
         summary=html.escape(headline(graded, solution)),
         groups="\n".join(groups),
     )
@@ -318,7 +318,7 @@ def _item(mark: str, told: str, below: list[str]) -> str:
 
 
 def data(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
-    """The card for a program; lines_in() reads it again."""
+    """The card for a program, such as compare.py."""
     lines = []
     for requirement, verdict in graded:
         line = {
@@ -338,23 +338,6 @@ def data(graded: Graded, solution: Solution, *, hints: bool = True) -> str:
         "lines": lines,
     }
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
-
-
-def lines_in(whole: Any) -> Graded:
-    """The lines of a card that was read from JSON.
-
-    Raises KeyError or TypeError where it is none, or names a line that
-    there is not.
-    """
-    fields = {field.name for field in dataclasses.fields(Verdict)}
-    known = REQUIREMENTS | {PREFLIGHT.name: PREFLIGHT}
-    return [
-        (
-            known[line["name"]],
-            Verdict(**{name: line[name] for name in fields & line.keys()}),
-        )
-        for line in whole["lines"]
-    ]
 
 
 # As a file

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance import archive, card
-from tests.conformance.environments import Environments
+from tests.conformance.environments import Environments, environ
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Verdict, load_all
 from tests.conformance.solution import NUMBERS, ROOT, Solution
@@ -36,16 +36,6 @@ from tests.conformance.submissions import (
 
 # The file with a submission's verdicts, for the next run.
 KEPT = "verdicts.json"
-# Of the environment, what a submission is given: no token of the
-# teacher's, and no setting of this Python's.
-PASSED_ON = (
-    "CONFORMANCE_REAL_SECONDS",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "PATH",
-    "TMPDIR",
-)
 # Real seconds, for a sitting to end what it started.
 PATIENCE = 5
 # Bytes of one line of what a sitting tells.
@@ -161,7 +151,7 @@ class Session:
                 "-m",
                 "tests.conformance.sitting",
                 cwd=ROOT,
-                env=_environ(),
+                env=environ() | {"PYTHONHASHSEED": "0"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
@@ -307,11 +297,6 @@ def _without(verdict: Verdict, path: str) -> Verdict:
         happened=verdict.happened.replace(path, ""),
         warnings=[warning.replace(path, "") for warning in verdict.warnings],
     )
-
-
-def _environ() -> dict[str, str]:
-    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    return passed_on | {"PYTHONHASHSEED": "0"}
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -33,6 +33,29 @@ WITHOUT_REQUIREMENTS = "fastapi\nuvicorn\n"
 STAMP = "made.txt"
 
 
+# Of this environment, what others' code is given: no token, and no
+# setting of this Python's.
+PASSED_ON = (
+    "CONFORMANCE_REAL_SECONDS",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "TMPDIR",
+)
+# Beside that, what an installation may need.
+FOR_INSTALLING = re.compile(r"PIP_|SSL_CERT|REQUESTS_CA|(HTTPS?|NO|ALL)_PROXY", re.I)
+
+
+def environ(*, installs: bool = False) -> dict[str, str]:
+    """The variables for a process that runs code of others."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in PASSED_ON or (installs and FOR_INSTALLING.match(name))
+    }
+
+
 class Environments:
     """Makes environments below a folder, each once."""
 
@@ -106,6 +129,7 @@ async def _run(command: list[str], problem: str) -> None:
     """Raises SubmissionError where it fails, with its last words."""
     process = await asyncio.create_subprocess_exec(
         *command,
+        env=environ(installs=True),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -24,6 +24,8 @@ MARKS = (
     "pyproject.toml",
     NAMES_FILE,
 )
+# What is written for all together, beside the folders of each.
+OF_ALL = ("table.csv", "table.json", "table.html")
 # Columns of a CSV, by what they may be called.
 COLUMNS = {
     "path": (
@@ -115,7 +117,10 @@ def _inside(path: Path) -> list[Path]:
     visible = [
         each
         for each in inside
-        if not each.name.startswith((".", "__")) and each.name not in archive.LEFT_OUT
+        if not each.name.startswith((".", "__"))
+        and each.name not in archive.LEFT_OUT
+        # It is what an earlier run wrote.
+        and not (each / "table.json").exists()
     ]
     if not visible or any(
         each.is_dir() and archive.holds_source(each) for each in visible
@@ -125,9 +130,10 @@ def _inside(path: Path) -> list[Path]:
 
 
 def _listed_in(path: Path) -> list[Submission]:
-    """Those of a CSV file: paths, and perhaps names and applications.
+    """Those of a CSV file: paths, names, or both, and applications.
 
-    Paths are relative to the file. Raises ClassError.
+    Paths are relative to the file, and so are names in place of one.
+    Raises ClassError.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -149,10 +155,8 @@ def _listed_in(path: Path) -> list[Submission]:
         for heading in known
         if heading in headings
     }
-    if "path" in columns:
+    if columns:
         rows = rows[1:]
-    elif columns:
-        raise ClassError(f"{path}: no column says where a submission is: {headings}")
     else:
         columns = {"path": 0, "name": 1}
     return [_of_row(row, columns, path.parent) for row in rows]
@@ -164,9 +168,11 @@ def _of_row(row: list[str], columns: dict[str, int], folder: Path) -> Submission
         for field, place in columns.items()
         if place < len(row)
     }
-    path = (folder / cells.get("path", "")).resolve()
-    name = cells.get("name") or _name_of(path)
-    return Submission(name, path, cells.get("app", ""))
+    place = cells.get("path") or cells.get("name") or "?"
+    path = (folder / place).resolve()
+    if not path.exists() and (folder / f"{place}.zip").exists():
+        path = (folder / f"{place}.zip").resolve()
+    return Submission(cells.get("name") or _name_of(path), path, cells.get("app", ""))
 
 
 def _once(found: list[Submission]) -> Iterator[Submission]:
@@ -179,7 +185,7 @@ def _once(found: list[Submission]) -> Iterator[Submission]:
 
 def _with_names_apart(found: list[Submission]) -> Iterator[Submission]:
     """Names become names of folders, so that each is another one."""
-    taken: set[str] = set()
+    taken = set(OF_ALL)
     for each in found:
         base = each.name
         number = 1
