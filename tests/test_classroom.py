@@ -755,14 +755,18 @@ def test_environments_are_made_once_for_equal_requirements(
     max_ = written(tmp_path / "max" / "requirements.txt", "no-such-package\n").parent
     made = environments.Environments(tmp_path / "made", current_only=False)
 
+    pythons: list[str] = []
+
     async def scenario() -> None:
         first, second = await asyncio.gather(*map(made.python_for, (anna, ben)))
         assert first == second != sys.executable
-        subprocess.run([first, "-c", "import pip"], check=True, timeout=60)
+        pythons.append(first)
         with pytest.raises(SubmissionError, match=r"cannot be installed: .*no-such"):
             await made.python_for(max_)
 
     asyncio.run(scenario())
+    [python] = pythons
+    subprocess.run([python, "-c", "import pip"], check=True, timeout=60)
     assert len(list((tmp_path / "made").iterdir())) == 1
 
 
