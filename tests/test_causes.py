@@ -91,11 +91,16 @@ def test_one_solution_explains_nothing_of_another() -> None:
     assert [verdicts[0].mark, verdicts[1].mark] == ["failed", "failed"]
 
 
-def test_what_passed_is_known_at_once() -> None:
-    jobs = [(Solution(), REQUIREMENTS[name]) for name in (ENDS, LIST)]
-    played = iter([(0, failed()), (1, Verdict("passed"))])
-    first, _ = next(settled(jobs, played))
-    assert first == 1
+def test_a_verdict_is_told_as_soon_as_nothing_can_explain_it_any_more() -> None:
+    names = (ENDS, "submit_answers_202", LIST, FILTER)
+    jobs = [(Solution(), REQUIREMENTS[name]) for name in names]
+    played = [
+        (0, failed()),
+        (1, failed()),
+        (2, Verdict("passed")),
+        (3, failed(LIST)),
+    ]
+    assert [index for index, _ in settled(jobs, played)] == [1, 2, 0, 3]
 
 
 def test_whatever_a_line_needs_exists() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance import bodies, card
+from tests.conformance import bodies, card, pythons
 from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, grade
 from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, load_all
@@ -214,6 +214,72 @@ def test_an_application_that_cannot_be_imported(
     assert happened in verdict.happened
 
 
+@pytest.mark.parametrize(
+    ("source", "happened"),
+    [
+        ("app = [1]", "it is [1]"),
+        (
+            "def app(environ, start_response): pass",
+            "takes (environ, start_response) and not (scope, receive, send): "
+            "it is a WSGI application, such as Flask's",
+        ),
+        ("async def app(): pass", "no server awaits an async factory"),
+        ("def app(): return 5", "it is 5"),
+    ],
+)
+def test_what_is_no_asgi_application_is_told_so(
+    tmp_path: Path, source: str, happened: str
+) -> None:
+    verdict = preflight(tmp_path, source)
+    assert verdict.expected == "solution:app to be an ASGI application, such as FastAPI()"
+    assert happened in verdict.happened
+
+
+def test_another_python_is_named_where_the_import_fails_for_it(tmp_path: Path) -> None:
+    # There is none such in any Python.
+    [missing] = played(tmp_path, "import no_such_module", "submit_answers_202")
+    assert "it needs Python" not in missing.happened
+
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[project]\nrequires-python = '>=3.99'\n", encoding="utf-8")
+    [told] = played(tmp_path, "import no_such_module", "submit_answers_202")
+    major, minor, *_ = sys.version_info
+    assert f"it needs Python 3.99 or later, and this is {major}.{minor}" in (
+        told.happened
+    )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ("from typing import override", "3.12 or later"),
+        ("from asyncio import timeout", "3.11 or later"),
+        ("import tomllib", "3.11 or later"),
+        ("type Number = int", "3.12 or later"),
+        ("def first[T](x: list[T]) -> T: ...", "3.12 or later"),
+        ("class Box[T]: ...", "3.12 or later"),
+        ("import asyncore", "3.11 or earlier"),
+    ],
+)
+def test_which_python_a_failed_import_asks_for(
+    tmp_path: Path, source: str, wanted: str
+) -> None:
+    version, _, direction = wanted.partition(" or ")
+    [_, minor] = map(int, version.split("."))
+    can_read_it = sys.version_info.minor <= minor
+    if direction == "later":
+        can_read_it = sys.version_info.minor >= minor
+
+    told = ""
+    try:
+        exec(compile(source, "solution.py", "exec"), {})
+    except (ImportError, SyntaxError) as error:
+        told = pythons.advice(error, tmp_path)
+    assert bool(told) is not can_read_it
+    assert can_read_it or f"it needs Python {wanted}" in told
+
+
 HANGING = """
 from fastapi import FastAPI
 app = FastAPI()
@@ -327,8 +393,8 @@ def test_its_own_tests_package_is_not_taken_for_this_one(tmp_path: Path) -> None
     assert preflight(tmp_path, source, failed="broken").mark == "passed"
 
 
-# Added to a solution's source: as it stops, it writes down where the
-# modules of its process come from.
+# Added to a solution's source: it writes down where the modules of its
+# process come from.
 TELLING = """
 import json
 import sys
@@ -343,21 +409,21 @@ def tell_modules() -> None:
         json.dump(files, told)
 """
 
-STOPPING = """
+STARTING_UP = """
 from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 @asynccontextmanager
 async def lifespan(app):
-    yield
     tell_modules()
+    yield
 
 app = FastAPI(lifespan=lifespan)
 """
 
 
 def files_of_modules(folder: Path) -> dict[str, str]:
-    """The file of each module that was there when it stopped."""
+    """The file of each module that was there."""
     told = (folder / "modules.json").read_text(encoding="utf-8")
     return dict(json.loads(told))
 
@@ -365,8 +431,9 @@ def files_of_modules(folder: Path) -> dict[str, str]:
 def test_the_process_that_plays_has_imported_nothing_of_the_engine(
     tmp_path: Path,
 ) -> None:
-    [verdict] = played(tmp_path, TELLING + STOPPING, "stops_with_work_under_way")
-    assert verdict.mark == "passed"
+    [verdict] = played(tmp_path, TELLING + STARTING_UP, "rests_when_idle")
+    # It has no routes.
+    assert verdict.mark == "failed"
 
     files = files_of_modules(tmp_path)
     packages = {name.partition(".")[0] for name in files}
@@ -791,6 +858,22 @@ def test_a_factory_is_called(tmp_path: Path) -> None:
     assert verdict.mark == "passed"
 
 
+@pytest.mark.parametrize(
+    "factory",
+    [
+        "def make_app(settings=None):",
+        "def make_app(*, settings=None):",
+        "def make_app(host='', port=0, debug=False):",
+    ],
+)
+def test_a_factory_with_optional_arguments_is_called(
+    tmp_path: Path, factory: str
+) -> None:
+    source = wayward().replace("def make_app():", factory)
+    verdict = preflight(tmp_path, source, app="solution:make_app", failed="broken")
+    assert verdict.mark == "passed"
+
+
 def test_names_in_the_file_and_names_found_out_go_together(tmp_path: Path) -> None:
     named = {"failed": "broken", "queued": "pending", "task_id": "id"}
     verdict = preflight(tmp_path, wayward(), **named)
@@ -878,6 +961,72 @@ def test_where_any_task_type_is_accepted_the_default_ones_promise_nothing(
     names = ["completed_shows_result", "failure_is_shown", "invalid_is_400"]
     verdicts = played(tmp_path, source, *names, **found)
     assert [verdict.mark for verdict in verdicts] == ["passed", "not graded", "failed"]
+
+
+def test_a_task_that_always_fails_shows_its_error(tmp_path: Path) -> None:
+    source = wayward(luck="True").replace('"error": None', '"error": "no such column"')
+    for failed in ("failed", "EXHAUSTED"):
+        verdict = preflight(tmp_path, source.replace("broken", failed))
+        assert verdict.mark == "failed"
+        assert "to be completed" in verdict.expected
+        told = "it is accepted and fails each time, with the error 'no such column'"
+        assert told in verdict.happened
+
+
+def test_a_final_state_with_a_name_of_its_own_is_found_out(tmp_path: Path) -> None:
+    own = OWN_BODIES.replace('"failed" if kind', '"EXHAUSTED" if kind')
+    found = preflight(tmp_path, own).found
+    assert found["failed"] == "EXHAUSTED"
+    assert found["completed"] == "succeeded"
+    assert found["failing"]["job_type"] == "broken"
+
+    background = BACKGROUND.replace('"CANCELED"', '"REVOKED"').replace(
+        'task["status"].replace("QUEUED", "COMPLETED")',
+        '"COMPLETED" if task["status"] == "QUEUED" else task["status"]',
+    )
+    assert preflight(tmp_path, background).found["cancelled"] == "REVOKED"
+
+
+REFUSING = """
+    if body["task_type"] == "generate_report":
+        raise HTTPException(400, "no reports here")
+    if body["task_type"] == "GENERATE_REPORT" and "pages" not in body["parameters"]:
+        raise HTTPException(400, "parameters.pages is missing")
+"""
+KINDS = """
+from enum import Enum
+class Kind(str, Enum):
+    a = "compute_sum"
+    b = "GENERATE_REPORT"
+"""
+
+
+def test_a_slow_task_that_is_refused_costs_the_lines_that_need_it(
+    tmp_path: Path,
+) -> None:
+    source = KINDS + wayward().replace(
+        "async def submit(body: dict):", f"async def submit(body: dict):{REFUSING}"
+    ).replace("async def show(id: int):", "async def show(id: int, kind: Kind = None):")
+    verdict = preflight(tmp_path, source, failed="broken")
+    assert verdict.mark == "passed"
+    found = verdict.found
+    assert found["slow"] == Solution().quick
+    # The last attempt is quoted, not the first.
+    assert "GENERATE_REPORT" in found["no_slow"]
+    assert "parameters.pages is missing" in found["no_slow"]
+
+    parallel, blocking = played(
+        tmp_path,
+        source,
+        "five_in_parallel",
+        "no_head_of_line_blocking",
+        failed="broken",
+        **found,
+    )
+    assert parallel.mark == "passed"
+    assert blocking.mark == "not graded"
+    assert "set a longer one as `slow`" in blocking.happened
+    assert "parameters.pages is missing" in blocking.happened
 
 
 # Priorities

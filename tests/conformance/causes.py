@@ -20,43 +20,60 @@ def settled(
 ) -> Iterator[tuple[int, Verdict]]:
     """Yields the index and verdict of each job, once it is known.
 
-    What passed is known at once; the others are held back until all
-    that could explain them have been played.
+    What was not passed is held back until all that could explain it has
+    been played.
     """
-    held: list[tuple[int, Verdict]] = []
     of_solution: dict[str, Causes] = {}
+    for solution, requirement in jobs:
+        causes = of_solution.setdefault(repr(solution), Causes())
+        causes.awaited.add(requirement.name)
+
+    held: dict[int, Verdict] = {}
     for index, verdict in played:
         solution, requirement = jobs[index]
-        causes = of_solution.setdefault(repr(solution), Causes())
-        causes.verdicts[requirement.name] = verdict
-        if verdict.mark == "passed":
-            yield index, verdict
-        else:
-            held.append((index, verdict))
+        of_solution[repr(solution)].add(requirement.name, verdict)
+        held[index] = verdict
 
-    # Whichever was played first: of two lines that need each other, it
-    # is always the same that is told.
-    held.sort(key=_index_of)
-    for index, verdict in held:
-        solution, requirement = jobs[index]
-        yield index, of_solution[repr(solution)].explained(requirement, verdict)
-
-
-def _index_of(held: tuple[int, Verdict]) -> int:
-    index, _ = held
-    return index
+        # In their order, whichever was played first: of two lines that
+        # need each other, it is always the same that is told.
+        for each in sorted(held):
+            solution, requirement = jobs[each]
+            causes = of_solution[repr(solution)]
+            if causes.are_known(requirement, held[each]):
+                yield each, causes.explained(requirement, held.pop(each))
 
 
 class Causes:
     """What explains what among the verdicts on one solution."""
 
     def __init__(self) -> None:
-        # By the name of the requirement.
-        self.verdicts: dict[str, Verdict] = {}
+        # The names of requirements that have yet to be played.
+        self.awaited: set[str] = set()
+        self._verdicts: dict[str, Verdict] = {}
         self._causes: dict[str, str] = {}
         # Those whose cause is being looked for: they explain no line
         # that explains them.
         self._under_way: set[str] = set()
+
+    def add(self, name: str, verdict: Verdict) -> None:
+        self.awaited.discard(name)
+        self._verdicts[name] = verdict
+
+    def are_known(self, requirement: Requirement, verdict: Verdict) -> bool:
+        """Whether all that could explain this verdict was played."""
+        seen = {requirement.name}
+        candidates = list(_candidates(requirement.needs, verdict))
+        while candidates:
+            name = candidates.pop()
+            if name in self.awaited:
+                return False
+            if name in seen or name not in self._verdicts:
+                continue
+
+            seen.add(name)
+            needs = REQUIREMENTS[name].needs
+            candidates += _candidates(needs, self._verdicts[name])
+        return True
 
     def explained(self, requirement: Requirement, verdict: Verdict) -> Verdict:
         """The verdict on a line, given those on all others."""
@@ -84,16 +101,7 @@ class Causes:
 
         self._causes[name] = ""
         self._under_way.add(name)
-        verdict = self.verdicts[name]
-        match verdict.mark:
-            case "passed":
-                candidates: tuple[str, ...] = ()
-            case "not graded":
-                candidates = (verdict.cause,)
-            case _:
-                candidates = (*needs, *verdict.needs)
-
-        for need in candidates:
+        for need in _candidates(needs, self._verdicts[name]):
             cause = self._unmet_at_the_root(need)
             if cause:
                 self._causes[name] = cause
@@ -103,9 +111,20 @@ class Causes:
 
     def _unmet_at_the_root(self, need: str) -> str:
         """The unmet line that explains this one, or is it; else empty."""
-        if need not in self.verdicts or need in self._under_way:
+        if need not in self._verdicts or need in self._under_way:
             return ""
         root = self._cause_of(need, REQUIREMENTS[need].needs)
         if root:
             return root
-        return need if self.verdicts[need].mark in UNMET else ""
+        return need if self._verdicts[need].mark in UNMET else ""
+
+
+def _candidates(needs: tuple[str, ...], verdict: Verdict) -> tuple[str, ...]:
+    """The names of lines that may explain this verdict."""
+    match verdict.mark:
+        case "passed":
+            return ()
+        case "not graded":
+            return (verdict.cause,)
+        case _:
+            return (*needs, *verdict.needs)

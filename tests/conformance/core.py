@@ -80,7 +80,7 @@ async def five_in_parallel(api: Api) -> None:
     expect(
         count >= workers,
         f"{workers} of {2 * workers} tasks in process at a time",
-        f"at most {count} were",
+        f"{count} were",
     )
 
 
@@ -641,8 +641,9 @@ async def removed_after_ten_minutes(api: Api) -> None:
             await api.wait(task_id),
             await api.cancel(task_id),
         ):
+            # Where there is no DELETE, another line says so.
             expect(
-                answer.status == 404,
+                answer.status in (404, 405),
                 f"404 for the {nth} task two minutes after its time",
                 str(answer),
             )
