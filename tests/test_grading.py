@@ -231,7 +231,8 @@ def test_what_is_no_asgi_application_is_told_so(
     tmp_path: Path, source: str, happened: str
 ) -> None:
     verdict = preflight(tmp_path, source)
-    assert verdict.expected == "solution:app to be an ASGI application, such as FastAPI()"
+    expected = "solution:app to be an ASGI application, such as FastAPI()"
+    assert verdict.expected == expected
     assert happened in verdict.happened
 
 
@@ -273,7 +274,7 @@ def test_which_python_a_failed_import_asks_for(
 
     told = ""
     try:
-        exec(compile(source, "solution.py", "exec"), {})
+        exec(compile(source, "solution.py", "exec"), {})  # noqa: S102
     except (ImportError, SyntaxError) as error:
         told = pythons.advice(error, tmp_path)
     assert bool(told) is not can_read_it

@@ -110,7 +110,7 @@ class Causes:
         return self._causes[name]
 
     def _unmet_at_the_root(self, need: str) -> str:
-        """The unmet line that explains this one, or is it; else empty."""
+        """The unmet line that explains this one, or is it; or empty."""
         if need not in self._verdicts or need in self._under_way:
             return ""
         root = self._cause_of(need, REQUIREMENTS[need].needs)

@@ -69,7 +69,7 @@ async def at_work(api: Api) -> int:
 
 
 async def workers_before(api: Api) -> int:
-    """How many tasks are in process at a time, before something happens.
+    """How many tasks are in process at a time, at first.
 
     That they are five is one requirement of its own. Raises
     NotGradedError where there is none.
@@ -86,7 +86,7 @@ async def workers_before(api: Api) -> int:
 
 
 async def workers_are_left(api: Api, before: int, what: str) -> None:
-    """Raises UnmetError where fewer tasks are in process than before."""
+    """Raises UnmetError where fewer are in process than before."""
     count = await at_work(api)
     expect(
         count >= before,

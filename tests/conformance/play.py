@@ -117,7 +117,7 @@ class Player:
             self._complaints.close()
 
     def play(self, jobs: list[Job]) -> Iterator[tuple[int, Verdict]]:
-        """Yields the index and verdict of each job, once it is known."""
+        """Yields each job's index and verdict, once it is known."""
         return settled(jobs, self._play(jobs))
 
     def _play(self, jobs: list[Job]) -> Iterator[tuple[int, Verdict]]:

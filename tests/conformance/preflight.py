@@ -127,7 +127,7 @@ async def _completed(api: Api, answer: Answer) -> list[str]:
 
 
 async def _seen_until_completed(api: Api, body: Any, seen: list[str]) -> list[str]:
-    """The states of the first of eight such tasks that does not fail."""
+    """The states of the first of eight tasks that does not fail."""
     for _ in range(7):
         if not seen or not api.failed(seen[-1]):
             return seen
