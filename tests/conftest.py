@@ -1,23 +1,34 @@
-"""The fixtures that several test modules share."""
+"""The fixtures that several test modules share.
+
+Rule: it imports what a fixture needs where it needs it. The grading in
+conformance/ is loaded below this, and needs none of that.
+"""
 
 import multiprocessing
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import freezegun
 import pytest
 
-from taskmanager import task_types
-from taskmanager.api import create_app
-from taskmanager.settings import Settings
-from tests.helpers import Gate
+if TYPE_CHECKING:
+    from tests.helpers import Gate
 
-freezegun.configure(extend_ignore_list=["_pytest.timing"])
-# Once before any test freezes time: pydantic imports lazily, and breaks
-# while frozen.
-create_app(Settings())
+
+@pytest.fixture(autouse=True, scope="session")
+def ready_to_freeze() -> None:
+    """Once before any test freezes time.
+
+    pydantic imports lazily, and breaks while frozen.
+    """
+    import freezegun
+
+    from taskmanager.api import create_app
+    from taskmanager.settings import Settings
+
+    freezegun.configure(extend_ignore_list=["_pytest.timing"])
+    create_app(Settings())
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +53,11 @@ def nothing_is_left() -> Iterator[None]:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+def gate(monkeypatch: pytest.MonkeyPatch) -> "Gate":
     """Handlers that hold their task until the test opens its gate."""
+    from taskmanager import task_types
+    from tests.helpers import Gate
+
     gate = Gate()
     monkeypatch.setattr(task_types, "run", gate.run)
     return gate
@@ -57,4 +71,6 @@ def handle_with(
 
     It is called with task_type, parameters and tools.
     """
+    from taskmanager import task_types
+
     return lambda run: monkeypatch.setattr(task_types, "run", run)

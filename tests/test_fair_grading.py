@@ -313,12 +313,12 @@ def test_work_in_any_thread_takes_its_virtual_time(tmp_path: Path) -> None:
     found = played_all(tmp_path, sources, *names)
     for play, verdict in found.items():
         assert verdict.mark == "passed", (play, verdict)
-        assert not verdict.warnings, play
+        assert "virtual time does not reach" not in "".join(verdict.warnings), play
 
 
 @pytest.mark.slow
 def test_what_virtual_time_does_not_reach_is_not_graded(tmp_path: Path) -> None:
-    start = "in_a_thread(lambda: select.select([], [], [], 1.5))"
+    start = "in_a_thread(lambda: select.select([], [], [], 60))"
     source = THREADS.replace("START", start).replace("WORK", IN_ITS_THREAD)
     name = "completed_shows_result"
     verdict = played_all(tmp_path, {"beyond": source}, name)["beyond", name]
@@ -586,9 +586,11 @@ def test_other_plugins_of_pytest_do_not_change_the_card(tmp_path: Path) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: meddling\n")
     (about / "entry_points.txt").write_text("[pytest11]\nmeddling = meddling\n")
 
-    done = command("-k", "submit_answers_202", PYTHONPATH=str(tmp_path))
-    assert "main:app: 1 passed" in done.stdout
-    assert "\n1 passed" in done.stdout
+    # Where pytest finds the grading's settings, and where the project's.
+    for folder in ([], ["--app", "main:app", "--app-dir", "."]):
+        done = command("-k", "submit_answers_202", *folder, PYTHONPATH=str(tmp_path))
+        assert "main:app: 1 passed" in done.stdout, done.stdout + done.stderr
+        assert "\n1 passed" in done.stdout
 
 
 def test_the_grading_needs_no_more_than_its_own_requirements() -> None:
