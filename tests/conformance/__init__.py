@@ -3,7 +3,8 @@
 solution      what is graded, and what its author chose where the
               exercise leaves it open
 virtual_time  taskmanager/testing.py, without importing ``taskmanager``
-clock         virtual time for anybody's code
+clock         virtual time for anybody's code; threads lets theirs follow
+              it, chance fixes what is random
 api           what a requirement does to a solution, in the words of the
               exercise
 source        the files of a solution, for what cannot be seen from
@@ -13,8 +14,10 @@ requirement   one line of the card; the four groups of them are in
 preflight     what the solution's routes, fields and states are called;
               bodies makes tasks from its OpenAPI document
 scenario      one requirement, played: lifespan starts and stops the
-              solution, watchdog ends what hangs
-play          each requirement in a process of its own
+              solution, watchdog ends what hangs, and gauge tells that
+              from a busy machine
+play          each requirement in a process of its own, which tells its
+              verdict by answer; bytecode compiles the solution once
 steps         in which order one would build a solution
 card          the score card, as text, Markdown, HTML and JSON
 wrong_turns   a gallery: an honest solution, and its neighbours with one
