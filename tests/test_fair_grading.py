@@ -586,7 +586,7 @@ def test_other_plugins_of_pytest_do_not_change_the_card(tmp_path: Path) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: meddling\n")
     (about / "entry_points.txt").write_text("[pytest11]\nmeddling = meddling\n")
 
-    # Where pytest finds the grading's settings, and where the project's.
+    # Where pytest finds the grading's settings, and the project's.
     for folder in ([], ["--app", "main:app", "--app-dir", "."]):
         done = command("-k", "submit_answers_202", *folder, PYTHONPATH=str(tmp_path))
         assert "main:app: 1 passed" in done.stdout, done.stdout + done.stderr

@@ -3,8 +3,8 @@
 solution      what is graded, and what its author chose where the
               exercise leaves it open
 virtual_time  taskmanager/testing.py, without importing ``taskmanager``
-clock         virtual time for anybody's code; threads lets theirs follow
-              it, chance fixes what is random
+clock         virtual time for anybody's code; threads lets theirs
+              follow it, chance fixes what is random
 api           what a requirement does to a solution, in the words of the
               exercise
 source        the files of a solution, for what cannot be seen from
