@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance import card, gauge, watchdog
+from tests.conformance.causes import settled
 from tests.conformance.play import CAN_GRADE, NEEDS_POSIX, GradingError, Player, grade
 from tests.conformance.requirement import (
     REQUIREMENTS,
@@ -504,6 +506,21 @@ def test_a_malformed_verdict_is_none(change: dict[str, Any], told: str) -> None:
     assert Verdict.read(good) == Verdict("passed")
     with pytest.raises(ValueError, match=told):
         Verdict.read(good | change)
+
+
+def test_what_was_held_back_is_told_when_the_playing_breaks_off() -> None:
+    waits, never = REQUIREMENTS["list_has_all"], REQUIREMENTS["list_by_status"]
+    explained = Verdict("failed", "some of it", "none", needs=[waits.name])
+
+    def broken() -> Iterator[tuple[int, Verdict]]:
+        yield 1, explained
+        raise GradingError("no room on this disk")
+
+    solution = Solution()
+    told = settled([(solution, waits), (solution, never)], broken())
+    assert next(told) == (1, explained)
+    with pytest.raises(GradingError, match="no room on this disk"):
+        next(told)
 
 
 @pytest.mark.slow

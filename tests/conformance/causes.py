@@ -21,7 +21,7 @@ def settled(
     """Yields the index and verdict of each job, once it is known.
 
     What was not passed is held back until all that could explain it has
-    been played.
+    been played, or the playing breaks off.
     """
     of_solution: dict[str, Causes] = {}
     for solution, requirement in jobs:
@@ -29,11 +29,8 @@ def settled(
         causes.awaited.add(requirement.name)
 
     held: dict[int, Verdict] = {}
-    for index, verdict in played:
-        solution, requirement = jobs[index]
-        of_solution[repr(solution)].add(requirement.name, verdict)
-        held[index] = verdict
 
+    def known() -> Iterator[tuple[int, Verdict]]:
         # In their order, whichever was played first: of two lines that
         # need each other, it is always the same that is told.
         for each in sorted(held):
@@ -41,6 +38,18 @@ def settled(
             causes = of_solution[repr(solution)]
             if causes.are_known(requirement, held[each]):
                 yield each, causes.explained(requirement, held.pop(each))
+
+    try:
+        for index, verdict in played:
+            solution, requirement = jobs[index]
+            of_solution[repr(solution)].add(requirement.name, verdict)
+            held[index] = verdict
+            yield from known()
+    except (Exception, KeyboardInterrupt):
+        for causes in of_solution.values():
+            causes.awaited.clear()
+        yield from known()
+        raise
 
 
 class Causes:
