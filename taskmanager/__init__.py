@@ -18,6 +18,7 @@ cleanup     forgets what has been finished, or idle, for long enough
 estimate    when can a task be expected to be done?
 manager     TaskManager: submit, get, wait, list, cancel
 listing     the tasks as a stream of JSON, while others are served
+events      states that are pushed to whoever reads a stream of them
 
 Up to here nothing knows HTTP: a TaskManager works in a notebook. These
 do:
@@ -29,6 +30,7 @@ middleware  the rate limit, then the body limit
 openapi     what FastAPI's document would leave out or get wrong
 routing     checks what a route takes, and calls its endpoint
 stopping    wakes whoever waits when the server is told to stop
+watch       the routes of a task's events, of the board and its page
 api         create_app and its routes
 
 Nothing here imports client (which needs httpx), dask_executor (which

@@ -25,7 +25,16 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 import taskmanager
-from taskmanager import accept, cleanup, executors, listing, openapi, problems, schemas
+from taskmanager import (
+    accept,
+    cleanup,
+    executors,
+    listing,
+    openapi,
+    problems,
+    schemas,
+    watch,
+)
 from taskmanager.errors import TaskManagerError
 from taskmanager.manager import Stats, TaskManager
 from taskmanager.middleware import TasksMiddleware, address_of
@@ -96,6 +105,7 @@ def create_app(
         async with manager, at_server_stop(stop):
             # Only now: a start that failed takes no tasks.
             app.state.manager = manager
+            app.state.streams = watch.Streams(manager)
             if settings.rate_limit is not None:
                 limiter = SlidingWindow(
                     settings.rate_limit, settings.rate_window, settings.max_clients
@@ -120,7 +130,7 @@ def create_app(
         servers=[{"url": "/"}],
         telemetry={"tracing": telemetry, "metrics": telemetry, "logs": telemetry},
         lifespan=lifespan,
-        routes=router.routes,
+        routes=[*router.routes, *watch.router.routes],
         redirect_slashes=False,
         exception_handlers={
             TaskManagerError: problems.answer,
@@ -133,6 +143,8 @@ def create_app(
     for route in app.routes:
         if isinstance(route, APIRoute) and not route.include_in_schema:
             route.methods = {"GET", "HEAD"}
+    if settings.live == "on":
+        app.router.routes.extend(watch.live_router.routes)
 
     # Until the lifespan runs, which some servers never do.
     app.state.manager = None

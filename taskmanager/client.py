@@ -23,6 +23,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, fields
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
@@ -399,8 +400,10 @@ class TaskClient:
 
         It long-polls from the time on when the task should be finished.
         ``progress`` is called with each record, the first too. With it,
-        ``wait`` polls at once, as long as the server would accept more
-        than RESERVE requests.
+        ``wait`` reads the task's stream of events: one request for all
+        records. Where the server has none, or it breaks off, ``wait``
+        polls at once, as long as the server would accept more than
+        RESERVE requests.
         A poll that has to go alone is a look: it does not wait.
 
         Raises TaskFailedError, TaskCancelledError, TaskNotFoundError.
@@ -413,37 +416,48 @@ class TaskClient:
             task = await self.get(task, timeout=timeout)
         expected_at = task.expected_at
 
-        while True:
-            if progress is not None:
-                progress(task)
+        async with aclosing(self._events(task, deadline)) as events:
+            streamed = progress is not None
+            while True:
+                if progress is not None:
+                    progress(task)
 
-            if task.status == "completed":
-                return task
-            if task.status == "failed":
-                raise TaskFailedError(task)
-            if task.finished_at is not None:
-                raise TaskCancelledError(task)
+                if task.status == "completed":
+                    return task
+                if task.status == "failed":
+                    raise TaskFailedError(task)
+                if task.finished_at is not None:
+                    raise TaskCancelledError(task)
 
-            pause = self._jitter()
-            if progress is not None and self._requests_left > RESERVE:
-                # The next poll waits for any change.
-                since = task.version
-            else:
-                # The next poll waits for the end.
-                since = PROCESSING_VERSION
-                pause += max(0.0, expected_at - current_time())
+                if streamed:
+                    record = None
+                    with CancelScope(deadline=deadline):
+                        record = await anext(events, None)
+                    if record is not None:
+                        task = record
+                        continue
+                    streamed = False
 
-            # Rather than miss the deadline, it polls now: the server
-            # may have been too cautious.
-            if current_time() + pause >= deadline:
-                pause = 0.0
-            await asyncio.sleep(pause)
+                pause = self._jitter()
+                if progress is not None and self._requests_left > RESERVE:
+                    # The next poll waits for any change.
+                    since = task.version
+                else:
+                    # The next poll waits for the end.
+                    since = PROCESSING_VERSION
+                    pause += max(0.0, expected_at - current_time())
 
-            query = {"wait": "true", "since": since}
-            remaining = deadline - current_time()
-            task = await self._request_task(
-                "GET", task.task_id, remaining, params=query
-            )
+                # Rather than miss the deadline, it polls now: the
+                # server may have been too cautious.
+                if current_time() + pause >= deadline:
+                    pause = 0.0
+                await asyncio.sleep(pause)
+
+                query = {"wait": "true", "since": since}
+                remaining = deadline - current_time()
+                task = await self._request_task(
+                    "GET", task.task_id, remaining, params=query
+                )
 
     async def list(
         self, *, timeout: float = TIMEOUT, **query: str | int
@@ -461,20 +475,27 @@ class TaskClient:
             "GET", "", timeout, stream=True, params=query, headers=headers
         )
 
-        # httpx's aiter_lines would also split at a U+2028 in a text.
-        unfinished = b""
-        try:
-            async for chunk in answer.aiter_bytes():
-                *lines, unfinished = (unfinished + chunk).split(b"\n")
-                for line in lines:
-                    yield _task_record(line)
-        except httpx.HTTPError as error:
-            raise BrokenAnswerError("the list of tasks broke off") from error
-        finally:
-            await answer.aclose()
+        async with aclosing(_records(answer)) as records:
+            async for record in records:
+                yield record
 
-        if unfinished:
-            raise BrokenAnswerError("the list of tasks ended within a line")
+    async def _events(
+        self, task: TaskRecord, deadline: float
+    ) -> AsyncGenerator[TaskRecord, None]:
+        """Yield what the task's stream tells, while there is one."""
+        remaining = deadline - current_time()
+        try:
+            answer = await self._request(
+                "GET", task.task_id, remaining, part="/events", stream=True
+            )
+            async with aclosing(_records(answer, b"data:")) as records:
+                async for record in records:
+                    # The first may be the one that is known.
+                    if record.version + record.progress > task.version + task.progress:
+                        yield record
+        except (ProblemError, BrokenAnswerError):
+            # There are polls.
+            return
 
     async def _request_task(
         self, method: str, task_id: str, timeout: float, **content: Any
@@ -491,6 +512,7 @@ class TaskClient:
         task_id: str,
         timeout: float,
         *,
+        part: str = "",
         stream: bool = False,
         **content: Any,
     ) -> httpx.Response:
@@ -502,7 +524,7 @@ class TaskClient:
         """
         path = "/tasks"
         if task_id:
-            path += "/" + quote(task_id, safe="")
+            path += "/" + quote(task_id, safe="") + part
 
         failure: Exception | None = None
         with CancelScope(deadline=_deadline(timeout)):
@@ -646,9 +668,34 @@ def _problem(status: int, body: bytes) -> ProblemError:
 
 def _may_succeed_later(problem: ProblemError) -> bool:
     """Tell whether the same request may be accepted another time."""
-    if problem.code == "internal_error":
+    # Where too many streams are open, there are polls.
+    if problem.code in ("internal_error", "too_many_streams"):
         return False
     return problem.status >= 500 or problem.status in TRANSIENT_STATUSES
+
+
+async def _records(
+    answer: httpx.Response, prefix: bytes = b""
+) -> AsyncGenerator[TaskRecord, None]:
+    """Yield the task on each line with this prefix, and close the body.
+
+    Raises BrokenAnswerError.
+    """
+    # httpx's aiter_lines would also split at a U+2028 in a text.
+    unfinished = b""
+    try:
+        async for chunk in answer.aiter_bytes():
+            *lines, unfinished = (unfinished + chunk).split(b"\n")
+            for line in lines:
+                if line.startswith(prefix):
+                    yield _task_record(line.removeprefix(prefix))
+    except httpx.HTTPError as error:
+        raise BrokenAnswerError("the list of tasks broke off") from error
+    finally:
+        await answer.aclose()
+
+    if unfinished:
+        raise BrokenAnswerError("the list of tasks ended within a line")
 
 
 def _json_object(text: bytes) -> dict[str, Any]:

@@ -63,6 +63,13 @@ class QueueFullError(TaskManagerError):
     code = "queue_full"
 
 
+class TooManyStreamsError(TaskManagerError):
+    """No more streams of events may be open, or no more of a client."""
+
+    status = 503
+    code = "too_many_streams"
+
+
 class NotStartedError(TaskManagerError):
     """The application's lifespan has not run, so there is no engine."""
 

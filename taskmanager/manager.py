@@ -10,9 +10,11 @@ import asyncio
 import logging
 import time
 from asyncio import FIRST_COMPLETED
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
@@ -39,6 +41,7 @@ class Stats(TypedDict):
     queued: int
     processing: int
     waiting: int  # open long polls
+    streams: int  # open streams of tasks' events
     tasks: int  # records
     restarts: int  # of background loops
     workers: int
@@ -62,6 +65,9 @@ class TaskManager:
     ) -> None:
         self.settings = settings
         self.stopping = False
+        # The open streams of events, counted by whoever sends them: of
+        # tasks, of the board, and of each client.
+        self.streams: Counter[str] = Counter()
         self._new_task_id = new_task_id
         self._store = TaskStore(settings.max_tasks)
         self._queue = PendingQueue(settings.queue_size)
@@ -257,6 +263,16 @@ class TaskManager:
         )
         return estimate.whole_seconds(begin + task.expected_seconds)
 
+    def overview(self, most: int) -> tuple[list[Task], list[Task], list[Task]]:
+        """What goes on: the tasks in process, those next in the queue,
+        and those that finished last.
+
+        Of each there are ``most`` at most.
+        """
+        processing = list(self._pool.processing)
+        finished = islice(reversed(self._store.finished), most)
+        return processing[:most], self._queue.first(most), list(finished)
+
     def stats(self) -> Stats:
         """The live counts."""
         # A cluster that is not connected at the moment.
@@ -268,6 +284,7 @@ class TaskManager:
             "queued": self._queue.qsize(),
             "processing": len(self._pool.processing),
             "waiting": self._waiting,
+            "streams": self.streams["tasks"],
             "tasks": len(self._store.by_id),
             "restarts": self._supervisor.restarts,
             "workers": self.settings.workers,

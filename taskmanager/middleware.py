@@ -11,13 +11,20 @@ import asyncio
 import logging
 import math
 import time
+from uuid import UUID
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskmanager import problems
-from taskmanager.errors import NotStartedError, ShuttingDownError
+from taskmanager import events, problems
+from taskmanager.errors import (
+    NotStartedError,
+    ShuttingDownError,
+    TaskNotFoundError,
+)
+from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import SlidingWindow, client_key
 from taskmanager.settings import Settings
 
@@ -33,6 +40,9 @@ NOT_STARTED = (
     "The application's lifespan has not run. Its server does not support lifespans, "
     "or it is mounted in an application that does not enter its lifespan."
 )
+
+# In the scope of a request: at the stop its response ends by itself.
+ENDS_ITSELF = "taskmanager.ends_itself"
 
 # What is read of bodies that nobody needs: bytes and seconds of each,
 # and how many at once. The stop ends that; what it refuses itself gets
@@ -81,7 +91,7 @@ class TasksMiddleware:
                 # A folder of files closes a handshake without a word.
                 await exchange.answer(HTTPException(404))
             elif path == "/tasks" or path.startswith("/tasks/"):
-                await self._limited(scope, exchange)
+                await self._limited(scope, exchange, path)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
@@ -99,17 +109,22 @@ class TasksMiddleware:
             logger.exception("a request could not be answered")
             await exchange.answer(error)
 
-    async def _limited(self, scope: Scope, exchange: "_Exchange") -> None:
+    async def _limited(self, scope: Scope, exchange: "_Exchange", path: str) -> None:
+        is_over = path.endswith("/events") and _is_over(scope, exchange.manager)
         limiter: SlidingWindow | None = scope["app"].state.limiter
         if limiter is not None:
             client = client_key(address_of(scope))
-            decision = await limiter.hit(client, time.monotonic())
+            decision = await limiter.hit(client, time.monotonic(), free=is_over)
             left = f'"default";r={decision.remaining};t={decision.reset}'
             exchange.headers += [self.policy, (b"ratelimit", left.encode())]
             if not decision.allowed:
                 refusal = problems.rate_limited(decision.reset)
                 await refusal(scope, exchange.receive, exchange.send)
                 return
+
+        if is_over:
+            await Response(status_code=204)(scope, exchange.receive, exchange.send)
+            return
 
         if scope.get("method") == "POST":  # no other body is used
             exchange.limit = self.max_body
@@ -123,6 +138,23 @@ def address_of(scope: Scope) -> str | None:
         return None
     host, _ = client
     return str(host)
+
+
+def _is_over(scope: Scope, manager: TaskManager) -> bool:
+    """Whether a stream is asked for whose final event was seen.
+
+    A browser does that by itself, so it is free.
+    """
+    last_seen = dict(scope["headers"]).get(b"last-event-id")
+    if last_seen is None or scope.get("method") != "GET":
+        return False
+
+    *_, task_id, _ = scope["path"].split("/")
+    try:
+        task = manager.get(str(UUID(task_id)))
+    except (ValueError, TaskNotFoundError):
+        return False
+    return task.finished and last_seen == events.event_id(task).encode()
 
 
 def _below_root_path(scope: Scope) -> str:
@@ -263,7 +295,8 @@ class _Exchange:
         # The stop cancels whoever waits for a body, or for a client to
         # leave.
         reader = asyncio.current_task()
-        self.state.readers.add(reader)
+        if ENDS_ITSELF not in self.scope:
+            self.state.readers.add(reader)
         try:
             message = await self._receive()
         finally:

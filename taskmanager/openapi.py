@@ -76,7 +76,7 @@ def _mend(operation: dict[str, Any], examples: dict[str, Any]) -> None:
 
     for status, known in examples.items():
         response = responses[status]
-        content = response["content"]
+        content = response.get("content", {})
         for media_type, shown in known["content"].items():
             if media_type not in content:
                 content[PROBLEM] = content.pop("application/json")

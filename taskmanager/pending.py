@@ -54,6 +54,10 @@ class PendingQueue(asyncio.Queue[Task]):
         self.expected_seconds -= task.expected_seconds
         return task
 
+    def first(self, most: int) -> list[Task]:
+        """The tasks that go next, in order, and ``most`` at most."""
+        return self._queue[:most]
+
     def remove(self, task: Task) -> None:
         """Take a waiting task out.
 

@@ -57,11 +57,12 @@ class SlidingWindow:
         # somebody puts one between them.
         self._lock = asyncio.Lock()
 
-    async def hit(self, client: str, now: float) -> Decision:
+    async def hit(self, client: str, now: float, free: bool = False) -> Decision:
         """Decide on a request of ``client``, and count it if it is
         allowed.
 
-        ``now`` is in monotonic seconds.
+        ``now`` is in monotonic seconds. One that is ``free`` is allowed
+        and not counted.
         """
         async with self._lock:
             times = self._accepted.get(client)
@@ -83,6 +84,9 @@ class SlidingWindow:
             if oldest + self.window > now + reset:
                 # The difference was rounded down: this is not enough.
                 reset += 1
+            if free and allowed:
+                times.pop()
+            allowed = allowed or free
             return Decision(allowed, self.limit - len(times), reset)
 
     def forget_idle(self, now: float, at_most: int) -> int:
@@ -95,7 +99,7 @@ class SlidingWindow:
             if client is None:
                 return forgotten
             times = self._accepted[client]
-            if times[-1] + self.window > now:
+            if times and times[-1] + self.window > now:
                 return forgotten
             del self._accepted[client]
 

@@ -14,6 +14,7 @@ from typing_extensions import NotRequired, TypedDict
 from taskmanager.task_types import TASK_TYPES
 
 NDJSON = "application/x-ndjson"
+EVENTS = "text/event-stream"
 PROBLEM = "application/problem+json"
 
 
@@ -71,6 +72,12 @@ LINES: dict[int | str, Any] = {
 
 # Beside another form of the response.
 A_PROBLEM = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+# To some tools an event is an object, to others a text. 204 keeps a
+# browser from asking again for a stream that has ended.
+STREAM: dict[int | str, Any] = {
+    200: {"content": {EVENTS: {"schema": {"description": "A task in each data"}}}},
+    204: {"description": "You have seen the final event"},
+}
 
 
 def problems(*statuses: int) -> dict[int | str, Any]:

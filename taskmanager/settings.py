@@ -116,6 +116,12 @@ class Settings:
     # FastAPI's OpenTelemetry, for who collects it. It takes time of
     # each request, even where nobody does.
     telemetry: Annotated[Literal["on", "off"], Field(description="on or off")] = "off"
+    # Whether there is a page that shows the engine at work, and the
+    # stream of events from which it learns.
+    live: Annotated[Literal["on", "off"], Field(description="on or off")] = "on"
+    # Open streams of tasks' events: each holds a connection, and some
+    # 30 KB with it.
+    max_streams: Count = 1000
 
     def __post_init__(self) -> None:
         values = vars(self)
@@ -179,6 +185,6 @@ def _parse(field: "dataclasses.Field[Any]", text: str) -> Any:
     except ValueError:
         return text
 
-    if field.name in ("executor", "telemetry"):
+    if field.name in ("executor", "telemetry", "live"):
         return text.lower()
     return text

@@ -126,6 +126,7 @@ class Task:
     # Idempotency-Key.
     idempotency_key: str | None = None
     _changed: asyncio.Event | None = field(default=None, repr=False)
+    _news: asyncio.Event | None = field(default=None, repr=False)
 
     @property
     def finished(self) -> bool:
@@ -171,14 +172,17 @@ class Task:
         self._changed = None
         if changed is not None:
             changed.set()
+        self._tell_news()
 
     def report_progress(self, percent: int) -> None:
         """Show progress, which never goes back.
 
         100 is kept for ``completed``.
         """
-        if self.status is TaskStatus.PROCESSING:
-            self.progress = max(self.progress, min(percent, 99))
+        shown = min(percent, 99)
+        if self.status is TaskStatus.PROCESSING and shown > self.progress:
+            self.progress = shown
+            self._tell_news()
 
     def news_since(self, version: int) -> bool:
         """Whether there is something new for who last saw ``version``.
@@ -196,6 +200,22 @@ class Task:
         if self._changed is None:
             self._changed = asyncio.Event()
         return self._changed
+
+    def next_news(self) -> asyncio.Event:
+        """The Event that the next change of status or progress sets.
+
+        It is another one: who waits for the status alone is not woken
+        by each step of the progress.
+        """
+        if self._news is None:
+            self._news = asyncio.Event()
+        return self._news
+
+    def _tell_news(self) -> None:
+        news = self._news
+        self._news = None
+        if news is not None:
+            news.set()
 
     def to_dict(self, queue_position: int | None) -> TaskDict:
         """The task as JSON shows it."""

@@ -93,6 +93,10 @@ class WorkerPool:
             await asyncio.sleep(0)
             result = await self._handle(task)
             self._change_status(task, TaskStatus.COMPLETED, result=result)
+        except asyncio.CancelledError:
+            # A BaseException, which "except Exception" misses. Whoever
+            # cancelled the task has finished it.
+            raise
         except (Exception, SystemExit) as error:
             # SystemExit would end the event loop, and with it the
             # server.
@@ -102,11 +106,9 @@ class WorkerPool:
                 logger.exception("task %(task_id)s: its handler crashed", fields)
             self._change_status(task, TaskStatus.FAILED, error=failure)
         finally:
-            # asyncio.CancelledError is a BaseException, so that "except
-            # Exception" misses it, as it misses Ctrl-C. A cancelled
-            # task is finished by now; one that is not, since its
-            # handler was cancelled behind our back, must not stay
-            # "processing" for ever.
+            # One that is not finished by now, since its handler was
+            # cancelled behind our back or raised what is no Exception,
+            # must not stay "processing" for ever.
             if not task.finished:
                 self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
 

@@ -21,7 +21,7 @@ from fastapi import FastAPI
 
 from taskmanager.api import create_app
 from taskmanager.openapi import RECORDED
-from taskmanager.schemas import HEADERS, NDJSON
+from taskmanager.schemas import EVENTS, HEADERS, NDJSON
 from taskmanager.settings import Settings
 from taskmanager.testing import client_of, run_in_virtual_time, running
 from tests.helpers import FAILURE, SUM, UNKNOWN
@@ -91,6 +91,12 @@ async def broken(app: FastAPI) -> None:
     app.state.manager = mock.Mock(spec=["stopping"], stopping=False)
 
 
+async def watched(app: FastAPI) -> None:
+    """As many streams are open as may be."""
+    await processing(app)
+    app.state.streams.open["tasks"] = SETTINGS.max_streams
+
+
 async def loop_died(app: FastAPI) -> None:
     async def die() -> None:
         raise RuntimeError("a fault")
@@ -115,6 +121,8 @@ SUBMIT = Request("submit_task", "POST", "/tasks", {"json": SUM})
 LIST = Request("list_tasks", "GET", "/tasks")
 GET = Request("get_task", "GET", FIRST)
 CANCEL = Request("cancel_task", "DELETE", FIRST)
+WATCH = Request("watch_task", "GET", FIRST + "/events")
+SEEN = {"headers": {"Last-Event-ID": "3-100-" + TASK_ID.format(427)}}
 HEALTH = Request("health", "GET", "/health")
 
 
@@ -156,12 +164,17 @@ SCENES = [
     Scene(nothing, CANCEL._replace(path="/tasks/27")),
     Scene(nothing, CANCEL._replace(path=f"/tasks/{UNKNOWN}")),
     Scene(completed, CANCEL),
+    Scene(processing, WATCH, "events"),
+    Scene(completed, WATCH._replace(options=SEEN), "seen"),
+    Scene(nothing, WATCH._replace(path="/tasks/27/events")),
+    Scene(nothing, WATCH._replace(path=f"/tasks/{UNKNOWN}/events")),
+    Scene(watched, WATCH),
     Scene(nothing, HEALTH, "ok"),
     Scene(loop_died, HEALTH, "degraded"),
     Scene(stopping, HEALTH),
     Scene(not_started, HEALTH),
 ]
-for each in (SUBMIT, LIST, GET, CANCEL):
+for each in (SUBMIT, LIST, GET, CANCEL, WATCH):
     SCENES += [Scene(limited, each), Scene(broken, each), Scene(not_started, each)]
 
 
@@ -191,16 +204,26 @@ def examples() -> dict[str, Any]:
         headers = {
             name: answer.headers[name] for name in HEADERS if name in answer.headers
         }
-        media_type = answer.headers["content-type"]
-        body: Any = answer.text if media_type == NDJSON else answer.json()
-        name = scene.name or body["code"]
+        name, content = _shown(scene, answer)
 
         operation = found.setdefault(scene.request.operation, {})
         new: dict[str, Any] = {"headers": headers, "content": {}}
         response = operation.setdefault(str(answer.status_code), new)
-        content = response["content"].setdefault(media_type, {"examples": {}})
-        content["examples"][name] = {"value": body}
+        for media_type, body in content.items():
+            shown = response["content"].setdefault(media_type, {"examples": {}})
+            shown["examples"][name] = {"value": body}
     return found
+
+
+def _shown(scene: Scene, answer: httpx.Response) -> tuple[str, dict[str, Any]]:
+    """The name of an example, and its body by its media type."""
+    if answer.status_code == 204:
+        return scene.name, {}
+    media_type = answer.headers["content-type"]
+    if media_type in (NDJSON, EVENTS):
+        return scene.name, {media_type: answer.text}
+    body = answer.json()
+    return scene.name or body["code"], {media_type: body}
 
 
 if __name__ == "__main__":

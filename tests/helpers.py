@@ -17,10 +17,11 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
+from benchmarks.load import environment
 from taskmanager import task_types, testing
 from taskmanager.api import create_app
 from taskmanager.manager import TaskManager
@@ -215,3 +217,38 @@ class Server:
 
         self._reader.join(20)
         return took
+
+
+@contextlib.contextmanager
+def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
+    """A real ``uvicorn main:app``, without a rate limit by default."""
+    environ = environment(**({"RATE_LIMIT": "off"} | settings))
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "main:app",
+        "--port",
+        "0",
+        "--no-use-colors",
+        *options,
+    ]
+
+    with subprocess.Popen(
+        command,
+        cwd=project_root(),
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            server = Server(process)
+            yield server
+        finally:
+            if process.poll() is None:
+                server.stop()
+            # What a fault has left would hold its stderr open.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -22,8 +22,10 @@ from tests.syntax import (
     ENGINE_TOKENS,
     GRANTED,
     PACKAGE,
+    SCRIPT,
     code_tokens,
     order,
+    script_tokens,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -108,6 +110,9 @@ def modules_table() -> str:
     rows.append(f"| the engine, with `__init__` | {total:,} | {free:,} are free |")
     rows += [f"| granted | {tokens:,} | {why} |" for why, tokens in GRANTED.items()]
     rows += [_row(PACKAGE / name) for name in APART]
+    script = script_tokens(SCRIPT.read_text(encoding="utf-8"))
+    link = f"[`{SCRIPT.name}`](taskmanager/live/{SCRIPT.name})"
+    rows.append(f"| {link} | {script:,} | the script of the page `/live` |")
     return "\n".join(rows)
 
 

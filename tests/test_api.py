@@ -837,6 +837,7 @@ async def test_health_tells_the_live_counts(gate: Gate) -> None:
             "processing": 1,
             "tasks": 3,
             "waiting": 0,
+            "streams": 0,
             "workers": 1,
             "queue_size": 7,
             "restarts": 0,

@@ -204,6 +204,9 @@ def limited(remaining: int, reset: int, seconds: float = 0.0) -> Any:
     )
 
 
+# What a server says that has no streams of events.
+NO_STREAM = problem(404, "not_found")
+
 SILENT: Any = (
     200,
     TASK,
@@ -292,13 +295,9 @@ async def test_looking_early_leaves_requests_for_the_ends() -> None:
     async with client_of_app(rate_limit=10) as (tasks, wire):
         await run_for(tasks, 30, progress=see)
         (statuses,) = seen.values()
-        assert statuses == [
-            "queued",
-            "processing",
-            "processing",
-            "processing",
-            "completed",
-        ]
+        # The submission, and the stream that tells the rest.
+        assert wire.answers == [202, 200]
+        assert statuses == ["queued", *["processing"] * 30, "completed"]
 
         await asyncio.sleep(60)
         took = await asyncio.gather(
@@ -736,10 +735,11 @@ async def test_a_task_that_is_due_is_polled_at_once() -> None:
 
 @on(VirtualLoop)
 async def test_who_wants_to_see_progress_polls_at_once() -> None:
-    script = Script((202, TASK, {"Retry-After": "5"} | left(9, 60)), DONE)
+    accepted = (202, TASK, {"Retry-After": "5"} | left(9, 60))
+    script = Script(accepted, NO_STREAM, DONE)
     async with script.client() as tasks:
         await tasks.run("compute_sum", NUMBERS, progress=lambda _: None)
-    assert script.times == [0, 0]
+    assert script.times == [0, 0, 0]
 
 
 @on(VirtualLoop)
@@ -1532,23 +1532,116 @@ async def test_progress_shows_what_happens() -> None:
     seen: list[TaskRecord] = []
     async with client_of_app() as (tasks, _):
         await tasks.run("generate_report", REPORT, progress=seen.append)
-        assert [task.status for task in seen] == [
-            "queued",
-            "processing",
-            "processing",
-            "processing",
-            "completed",
-        ]
+        first, *others, last = seen
+        assert first.status == "queued"
+        assert {task.status for task in others} == {"processing"}
+        assert last.status == "completed"
+        # None twice, and none left out.
         steps = [task.progress for task in seen]
-        assert steps == sorted(steps)
-        _, _, third, fourth, last = steps
-        assert 0 < third < fourth < last == 100
+        assert steps == [0, *(100 * second // 30 for second in range(30)), 100]
 
         seen.clear()
         task = await tasks.submit("compute_sum", ONE)
         await tasks.wait(task.task_id, progress=seen.append)
         assert {each.task_id for each in seen} == {task.task_id}
-        assert [each.version for each in seen] == [2, 3]
+        versions = [each.version for each in seen]
+        assert versions == sorted(versions)
+        assert {2, 3} <= set(versions)
+
+
+def events(*tasks: dict[str, Any], end: bytes = b"") -> Any:
+    """A stream that tells these states."""
+    told = [b"id: x\r\ndata: %b\n\n:\n\n" % json.dumps(each).encode() for each in tasks]
+    return 200, b"".join(told) + end, {"Content-Type": "text/event-stream"}
+
+
+@on(VirtualLoop)
+async def test_progress_takes_one_request_where_there_is_a_stream() -> None:
+    seen: list[TaskRecord] = []
+    half = TASK | {"status": "processing", "version": 2, "progress": 50}
+    script = Script((202, TASK, {}), events(TASK, half, DONE | {"progress": 100}))
+    async with script.client() as tasks:
+        result = await tasks.run("compute_sum", NUMBERS, progress=seen.append)
+    assert result == {"sum": 6}
+    assert [task.progress for task in seen] == [0, 50, 100]
+    assert [request.url.path for request in script.requests] == [
+        "/tasks",
+        "/tasks/a1/events",
+    ]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        problem(404, "not_found"),
+        problem(405, "method_not_allowed"),
+        problem(503, "too_many_streams"),
+        events(),
+        events(TASK),
+        events(TASK, end=b"data: {"),
+        events(TASK, end=b"data: {}\n\n"),
+        (200, b"<p>hello</p>", {"Content-Type": "text/html"}),
+    ],
+    ids=itertools.count(),
+)
+@on(VirtualLoop)
+async def test_where_there_is_no_stream_or_it_breaks_off_there_are_polls(
+    stream: Any,
+) -> None:
+    seen: list[str] = []
+    script = Script((202, TASK, {}), stream, TASK, DONE)
+    async with script.client() as tasks:
+        await tasks.run(
+            "compute_sum", NUMBERS, progress=lambda task: seen.append(task.status)
+        )
+    paths = [request.url.path for request in script.requests]
+    assert paths == ["/tasks", "/tasks/a1/events", "/tasks/a1", "/tasks/a1"]
+    assert seen == ["queued", "queued", "completed"]
+
+
+@on(VirtualLoop)
+async def test_without_progress_there_is_no_stream() -> None:
+    script = Script((202, TASK, {}), DONE)
+    async with script.client() as tasks:
+        await tasks.run("compute_sum", NUMBERS)
+    assert [request.url.path for request in script.requests] == ["/tasks", "/tasks/a1"]
+
+
+@on(HurriedLoop)
+async def test_a_stream_that_goes_on_ends_at_the_deadline_or_with_the_caller() -> None:
+    left_at: list[float] = []
+
+    async def handle(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        head = await read_request(reader)
+        if "events" not in str(head):
+            body = json.dumps(TASK).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(body))
+            writer.write(b"Connection: close\r\n\r\n" + body)
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        writer.write(b"data: %b\n\n" % json.dumps(TASK | {"progress": 9}).encode())
+        while await reader.read(1):
+            pass
+        left_at.append(now())
+
+    async with listening(handle) as address, TaskClient(address) as tasks:
+        start = now()
+        with pytest.raises(client.DeadlineExceededError):
+            await tasks.wait("a1", progress=lambda _: None, timeout=10)
+        assert 9 <= now() - start < 20
+        await asyncio.sleep(1)
+        assert len(left_at) == 1
+
+        def refuse(task: TaskRecord) -> None:
+            if task.progress:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await tasks.wait("a1", progress=refuse)
+        await asyncio.sleep(1)
+        assert len(left_at) == 2
 
 
 @on(VirtualLoop)

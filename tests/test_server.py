@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
@@ -23,7 +23,7 @@ from urllib.error import URLError
 import pytest
 
 from benchmarks.load import environment
-from tests.helpers import SUM, Server, project_root
+from tests.helpers import SUM, Server, project_root, uvicorn
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,40 +31,6 @@ pytestmark = [
         sys.platform == "win32", reason="stops servers with POSIX signals"
     ),
 ]
-
-
-@contextlib.contextmanager
-def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
-    environ = environment(**({"RATE_LIMIT": "off"} | settings))
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "main:app",
-        "--port",
-        "0",
-        "--no-use-colors",
-        *options,
-    ]
-
-    with subprocess.Popen(
-        command,
-        cwd=project_root(),
-        env=environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            server = Server(process)
-            yield server
-        finally:
-            if process.poll() is None:
-                server.stop()
-            # What a fault has left would hold its stderr open.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 LARGE = {"task_type": "compute_sum", "parameters": {"numbers": [123456789.25] * 8000}}

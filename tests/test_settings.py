@@ -34,6 +34,8 @@ def test_the_defaults_are_those_of_the_exercise() -> None:
         "executor": "process",
         "dask_scheduler": None,
         "telemetry": "off",
+        "live": "on",
+        "max_streams": 1000,
     }
 
 
@@ -161,8 +163,9 @@ def test_a_time_that_may_not_be_0_is_a_millisecond_at_least(field: str) -> None:
             Settings(**{field: seconds})
 
 
-def test_only_the_rate_limit_and_telemetry_can_be_off() -> None:
-    for field in set(FIELDS) - {"rate_limit", "telemetry"}:
+def test_only_some_can_be_off() -> None:
+    assert Settings.from_env({"TASKMANAGER_LIVE": "Off"}).live == "off"
+    for field in set(FIELDS) - {"rate_limit", "telemetry", "live"}:
         variable = f"TASKMANAGER_{field.upper()}"
         with pytest.raises(SettingsError, match=f"^{variable} must be "):
             Settings.from_env({variable: "off"})

@@ -122,10 +122,10 @@ _ALL = (
         wrong="self._interrupt(task, handler) or await asyncio.wait([handler])",
     ),
     Fault(
-        name="crash-stays-processing",
-        breaks="a task whose handler crashes stays in process until its timeout",
+        name="reason-is-lost",
+        breaks="a task that fails for a reason shows an internal error",
         where="workers.WorkerPool._run_handler",
-        right="except Exception as error",
+        right="except (Exception, SystemExit) as error",
         wrong="except LookupError as error",
     ),
     Fault(
@@ -239,16 +239,15 @@ _ALL = (
         name="deadline-moves",
         breaks="a long poll that wakes without news waits WAIT_TIMEOUT once more",
         where="manager.TaskManager.wait",
-        right="while not task.news_since(seen) and clock() < deadline:",
-        wrong="while not task.news_since(seen) "
-        "and (deadline := clock() + self.settings.wait_timeout):",
+        right="or loop.time() >= deadline",
+        wrong="or not (deadline := loop.time() + self.settings.wait_timeout)",
     ),
     Fault(
         name="waiter-leaks",
         breaks="a long poll whose client leaves is counted for ever",
         where="manager.TaskManager.wait",
         right="self._waiting -= 1",
-        wrong="self._waiting -= task.news_since(seen) or clock() >= deadline",
+        wrong="self._waiting -= task.news_since(seen) or loop.time() >= deadline",
     ),
     Fault(
         name="disconnect-missed",

@@ -316,6 +316,7 @@ class Model:
             "waiting": len(self.polls),
             "tasks": min(max(seen["tasks"], records - may), records - must),
             "restarts": self.loops.restarts,
+            "streams": 0,
             "workers": self.settings.workers,
             "queue_size": self.settings.queue_size,
         }

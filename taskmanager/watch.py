@@ -1,0 +1,188 @@
+"""Watch: the routes of whoever watches: a task's events, the board, and
+the page that shows it.
+
+Rule: a stream is counted from its start to its end, whoever ends it.
+The page asks nobody but this server, and runs no script but its own.
+Notebook: 05-polling.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from taskmanager import events, schemas
+from taskmanager.errors import TooManyStreamsError
+from taskmanager.events import Event, Feed
+from taskmanager.manager import TaskManager
+from taskmanager.middleware import ENDS_ITSELF, address_of
+from taskmanager.ratelimit import client_key
+from taskmanager.task import Task
+
+# Open streams of one client, and open boards.
+MOST_OF_A_CLIENT = 20
+MOST_BOARDS = 100
+# Seconds after which a refused stream may come again.
+RETRY_SECONDS = 5
+
+# Its type has no charset, since there is but one; and nginx, like those
+# that follow its example, passes it on as it comes.
+STREAM_HEADERS = {"Content-Type": schemas.EVENTS, "X-Accel-Buffering": "no"}
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+    "style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+MEDIA_TYPES = {
+    "page.html": "text/html",
+    "page.css": "text/css",
+    "page.mjs": "text/javascript",
+}
+FILES = {
+    name: Path(__file__).with_name("live").joinpath(name).read_bytes()
+    for name in MEDIA_TYPES
+}
+
+router = APIRouter(tags=["tasks"])
+# Where TASKMANAGER_LIVE is on.
+live_router = APIRouter(include_in_schema=False)
+
+
+class Streams:
+    """The open streams of an application."""
+
+    def __init__(self, manager: TaskManager) -> None:
+        self.open = manager.streams
+        self._manager = manager
+        # Of each task that is watched; of None, the board.
+        self._feeds: dict[Task | None, Feed] = {}
+
+    @contextmanager
+    def of_task(
+        self, task: Task, client: str, last_seen: str
+    ) -> Iterator[AsyncGenerator[bytes]]:
+        """The task as it is, and its events.
+
+        Whoever has seen it as it is gets the events alone. Raises
+        TooManyStreamsError.
+        """
+        with (
+            self._counted("tasks", self._manager.settings.max_streams),
+            self._counted(f"client {client}", MOST_OF_A_CLIENT),
+        ):
+            now = events.task_event(self._manager, task)
+            following = events.task_events(self._manager, task, now)
+            with self._feed(task, now, following) as feed:
+                yield feed.read(now, resumed=last_seen == events.event_id(task))
+
+    @contextmanager
+    def of_board(self) -> Iterator[AsyncGenerator[bytes]]:
+        """The boards. Raises TooManyStreamsError."""
+        with self._counted("boards", MOST_BOARDS):
+            now = events.board_event(self._manager)
+            following = events.board_events(self._manager, now)
+            with self._feed(None, now, following) as feed:
+                # Not a newer one, which only its reader had seen.
+                yield feed.read(feed.latest)
+
+    @contextmanager
+    def _counted(self, name: str, most: int) -> Iterator[None]:
+        if self.open[name] >= most:
+            detail = "Too many streams are open: close one, or poll."
+            raise TooManyStreamsError(detail, RETRY_SECONDS)
+
+        self.open[name] += 1
+        try:
+            yield
+        finally:
+            self.open[name] -= 1
+            if self.open[name] == 0:
+                del self.open[name]
+
+    @contextmanager
+    def _feed(
+        self, task: Task | None, now: Event, following: AsyncIterator[Event]
+    ) -> Iterator[Feed]:
+        """The one that all readers share, from the first to the last.
+
+        To others ``following`` is of no use, and never begins.
+        """
+        feed = self._feeds.get(task)
+        if feed is None:
+            feed = Feed(now, following)
+            self._feeds[task] = feed
+
+        feed.readers += 1
+        try:
+            yield feed
+        finally:
+            feed.readers -= 1
+            if feed.readers == 0:
+                feed.telling.cancel()
+                del self._feeds[task]
+
+
+class EventStream(StreamingResponse):
+    """A response that is one of the Streams while it is being sent."""
+
+    def __init__(self, opening: AbstractContextManager[AsyncGenerator[bytes]]) -> None:
+        super().__init__((), headers=STREAM_HEADERS)
+        self.opening = opening
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ENDS_ITSELF] = True
+        with self.opening as stream:
+            async with aclosing(stream) as self.body_iterator:
+                await super().__call__(scope, receive, send)
+
+
+@router.get(
+    "/tasks/{task_id}/events",
+    operation_id="watch_task",
+    status_code=200,
+    response_class=EventStream,
+    response_description="The task as it is, and then each change",
+    responses=schemas.STREAM | schemas.problems(400, 404, 503),
+)
+async def watch_task(
+    request: Request,
+    task_id: UUID,
+    last_event_id: Annotated[
+        str,
+        Header(
+            alias="Last-Event-ID",
+            description="The `id` of the last event that you have seen.",
+        ),
+    ] = "",
+) -> Response:
+    """Stream a task's states as server-sent events, up to its end.
+
+    The `data` of each is the task, whose status or progress has
+    changed. A slow reader gets the latest, and always the last.
+    """
+    state = request.app.state
+    task = state.manager.get(str(task_id))
+    client = client_key(address_of(request.scope))
+    return EventStream(state.streams.of_task(task, client, last_event_id))
+
+
+@live_router.get("/events")
+async def watch_board(request: Request) -> Response:
+    """Stream what the page shows: the latest, ten times a second."""
+    return EventStream(request.app.state.streams.of_board())
+
+
+@live_router.get("/live")
+@live_router.get("/live/{name}")
+async def page(name: str = "page.html") -> Response:
+    """The page, and what it loads: its style and its script."""
+    if name not in FILES:
+        raise HTTPException(404)
+    return Response(FILES[name], headers=PAGE_HEADERS, media_type=MEDIA_TYPES[name])
