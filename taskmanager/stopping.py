@@ -1,6 +1,6 @@
-"""Stopping: wakes whoever waits when uvicorn is told to stop.
+"""Stopping: wakes whoever waits when the server is told to stop.
 
-Rule: uvicorn ends the lifespan only when all responses have been sent,
+Rule: servers end the lifespan only when all responses have been sent,
 and a long poll would hold that up for ten seconds, a half-sent body for
 ever. So waiting ends at the signal itself. What else uvicorn has to be
 told is told here, too. Notebook: 11-shutdown-and-faults.
@@ -9,10 +9,12 @@ told is told here, too. Notebook: 11-shutdown-and-faults.
 import asyncio
 import logging
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -28,67 +30,115 @@ GRACE = 1
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # In the scope of a request: its response is cut off at the signal.
 CUT_OFF = "taskmanager.cut_off"
+# The function of hypercorn's that ends when it begins to stop, and the
+# seconds between two looks whether it runs yet.
+HYPERCORN_WAITS = "raise_shutdown"
+LOOK_INTERVAL = 0.1
 
 
 @asynccontextmanager
 async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
-    """Call ``stop()`` in the running loop when uvicorn is to stop.
+    """Call ``stop()`` in the running loop when the server is to stop.
 
-    That is at the signal. Under another server it is never called, and
-    nothing is set up.
+    uvicorn, gunicorn and granian have set handlers of the signals when
+    a lifespan starts: ours goes in front of them. What hypercorn starts
+    gets no signal: there, we watch. Where there is neither, nothing is
+    set up, and ``stop`` is never called.
     """
     loop = asyncio.get_running_loop()
-    server = _server()
-    if server is None:
-        yield
-        return
+    before = _signal_handlers()
+    server = _uvicorn(before)
+    if server is not None:
+        _configure(server.config)
 
+    def on_stop(*_: object) -> None:
+        stop()
+        if server is not None:
+            _cut_off(server)
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        # uvicorn reads this when it waits for the last responses, and
+        # by default it would wait for ever for one that nobody reads.
+        if server is not None and not server.config.timeout_graceful_shutdown:
+            server.config.timeout_graceful_shutdown = GRACE
+        loop.call_soon_threadsafe(on_stop)
+        before[number](number, frame)
+
+    # A loop that calls a server's handler does so whatever stands here.
+    for number in before:
+        signal.signal(number, on_signal)
+    if before:
+        # A parent that is killed, such as a reloader, sends no signal.
+        when_orphaned(loop.call_soon_threadsafe, signal.raise_signal, signal.SIGTERM)
+
+    watching: asyncio.Task[None] | None = None
+    if "hypercorn" in sys.modules:
+        watching = asyncio.create_task(_hypercorn_stops())
+        watching.add_done_callback(on_stop)
+
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    if watching is not None:
+        watching.cancel()
+    if before or watching is not None:
+        # The process ends by the signal itself, or as a child. Python
+        # has no exit there, at which the last lines of the log could be
+        # written.
+        logs.ENDING.set()
+
+
+def _signal_handlers() -> dict[int, Callable[..., Any]]:
+    """The server's handlers of the signals, if it has any.
+
+    Only a main thread can set others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+
+    handlers = {}
+    for number in SIGNALS:
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handlers[int(number)] = handler
+    # Python has one for SIGINT itself.
+    return handlers if signal.SIGTERM in handlers else {}
+
+
+def _uvicorn(handlers: dict[int, Callable[..., Any]]) -> uvicorn.Server | None:
+    """The uvicorn that runs here, if any: the handlers are its own."""
+    server = getattr(handlers.get(signal.SIGTERM), "__self__", None)
+    return server if isinstance(server, uvicorn.Server) else None
+
+
+def _configure(config: uvicorn.Config) -> None:
     # By default uvicorn closes a connection that is idle for 5 s. That
     # is what Retry-After often says, so the next request would meet the
     # closing.
-    config = server.config
     if config.timeout_keep_alive == 5:
         config.timeout_keep_alive = IDLE_TIMEOUT
     if config.workers > 1 and not config.reload:
         logger.warning("each worker process has tasks and rate limits of its own")
 
-    def on_stop() -> None:
-        stop()
-        for connection in server.server_state.connections:
-            # The request, and its response; a WebSocket has none.
-            cycle = getattr(connection, "cycle", None)
-            if cycle and CUT_OFF in cycle.scope and not cycle.response_complete:
-                connection.transport.abort()
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        # uvicorn reads this when it waits for the last responses, and
-        # by default it would wait for ever for one that nobody reads.
-        if not config.timeout_graceful_shutdown:
-            config.timeout_graceful_shutdown = GRACE
-        loop.call_soon_threadsafe(on_stop)
-        server.handle_exit(number, frame)
-
-    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
-    # With --reload: a reloader that is killed sends no signal.
-    when_orphaned(loop.call_soon_threadsafe, on_signal, signal.SIGTERM, None)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-    # uvicorn ends the process by the signal itself, so Python has no
-    # exit at which the last lines of the log could be written.
-    logs.ENDING.set()
+def _cut_off(server: uvicorn.Server) -> None:
+    """Close the connections whose responses are marked for that."""
+    for connection in server.server_state.connections:
+        # The request, and its response; a WebSocket has none.
+        cycle = getattr(connection, "cycle", None)
+        if cycle and CUT_OFF in cycle.scope and not cycle.response_complete:
+            connection.transport.abort()
 
 
-def _server() -> uvicorn.Server | None:
-    """The uvicorn that runs here, if any.
+async def _hypercorn_stops() -> None:
+    """Return when hypercorn begins to stop.
 
-    uvicorn has set its signal handlers before the lifespan starts, so
-    they tell which server they belong to. Only a main thread can set
-    others.
+    It waits for that in tasks which it starts after the lifespan.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    handler = signal.getsignal(signal.SIGTERM)
-    server = getattr(handler, "__self__", None)
-    return server if isinstance(server, uvicorn.Server) else None
+    waits: list[asyncio.Task[Any]] = []
+    while not waits:
+        await asyncio.sleep(LOOK_INTERVAL)
+        for task in asyncio.all_tasks():
+            if getattr(task.get_coro(), "__name__", "") == HYPERCORN_WAITS:
+                waits.append(task)
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
