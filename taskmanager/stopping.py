@@ -2,21 +2,25 @@
 
 Rule: servers end the lifespan only when all responses have been sent,
 and a long poll would hold that up for ten seconds, a half-sent body for
-ever. So waiting ends at the signal itself. What else uvicorn has to be
-told is told here, too. Notebook: 11-shutdown-and-faults.
+ever. So waiting ends at the signal itself. What else a server has to be
+told, or whoever runs it, is told here, too. Notebook:
+11-shutdown-and-faults.
 """
 
 import asyncio
 import logging
 import signal
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from starlette.types import Scope
 
 from taskmanager import logs
 from taskmanager.estimate import IDLE_TIMEOUT
@@ -34,22 +38,30 @@ CUT_OFF = "taskmanager.cut_off"
 # seconds between two looks whether it runs yet.
 HYPERCORN_WAITS = "raise_shutdown"
 LOOK_INTERVAL = 0.1
+OF_ITS_OWN = "process has tasks and rate limits of its own"
 
 
 @asynccontextmanager
-async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
+async def at_server_stop(
+    stop: Callable[[], None],
+) -> AsyncIterator[Callable[[Scope], None] | None]:
     """Call ``stop()`` in the running loop when the server is to stop.
 
     uvicorn, gunicorn and granian have set handlers of the signals when
     a lifespan starts: ours goes in front of them. What hypercorn starts
     gets no signal: there, we watch. Where there is neither, nothing is
     set up, and ``stop`` is never called.
+
+    Yields what wants to see the first request, if anything does: only
+    that tells the port.
     """
     loop = asyncio.get_running_loop()
     before = _signal_handlers()
-    server = _uvicorn(before)
-    if server is not None:
-        _configure(server.config)
+    # uvicorn's handlers are its own methods.
+    server = getattr(before.get(signal.SIGTERM), "__self__", None)
+    if not isinstance(server, uvicorn.Server):
+        server = None
+    hypercorn = "hypercorn" in sys.modules
 
     def on_stop(*_: object) -> None:
         stop()
@@ -64,28 +76,33 @@ async def at_server_stop(stop: Callable[[], None]) -> AsyncIterator[None]:
         loop.call_soon_threadsafe(on_stop)
         before[number](number, frame)
 
-    # A loop that calls a server's handler does so whatever stands here.
-    for number in before:
-        signal.signal(number, on_signal)
-    if before:
-        # A parent that is killed, such as a reloader, sends no signal.
-        when_orphaned(loop.call_soon_threadsafe, signal.raise_signal, signal.SIGTERM)
+    with ExitStack() as ended:
+        first = partial(_claim_port, ended) if before or hypercorn else None
+        if server is not None and _configure(server.config):
+            first = None
 
-    watching: asyncio.Task[None] | None = None
-    if "hypercorn" in sys.modules:
-        watching = asyncio.create_task(_hypercorn_stops())
-        watching.add_done_callback(on_stop)
+        # A loop that calls a server's handler does so whatever stands
+        # here.
+        for number, handler in before.items():
+            signal.signal(number, on_signal)
+            ended.callback(signal.signal, number, handler)
 
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    if watching is not None:
-        watching.cancel()
-    if before or watching is not None:
-        # The process ends by the signal itself, or as a child. Python
-        # has no exit there, at which the last lines of the log could be
-        # written.
-        logs.ENDING.set()
+        if hypercorn:
+            watching = asyncio.ensure_future(_hypercorn_stops())
+            watching.add_done_callback(on_stop)
+            ended.callback(watching.cancel)
+
+        if before or hypercorn:
+            # A parent that is killed, such as a reloader, sends no
+            # signal.
+            raise_signal = partial(signal.raise_signal, signal.SIGTERM)
+            when_orphaned(loop.call_soon_threadsafe, raise_signal)
+            # The process ends by the signal itself, or as a child.
+            # Python has no exit there, at which the last lines of the
+            # log could be written.
+            ended.callback(logs.ENDING.set)
+
+        yield first
 
 
 def _signal_handlers() -> dict[int, Callable[..., Any]]:
@@ -105,20 +122,36 @@ def _signal_handlers() -> dict[int, Callable[..., Any]]:
     return handlers if signal.SIGTERM in handlers else {}
 
 
-def _uvicorn(handlers: dict[int, Callable[..., Any]]) -> uvicorn.Server | None:
-    """The uvicorn that runs here, if any: the handlers are its own."""
-    server = getattr(handlers.get(signal.SIGTERM), "__self__", None)
-    return server if isinstance(server, uvicorn.Server) else None
-
-
-def _configure(config: uvicorn.Config) -> None:
+def _configure(config: uvicorn.Config) -> bool:
+    """Whether several processes serve, of which this one has warned."""
     # By default uvicorn closes a connection that is idle for 5 s. That
     # is what Retry-After often says, so the next request would meet the
     # closing.
     if config.timeout_keep_alive == 5:
         config.timeout_keep_alive = IDLE_TIMEOUT
-    if config.workers > 1 and not config.reload:
-        logger.warning("each worker process has tasks and rate limits of its own")
+
+    several = config.workers > 1 and not config.reload
+    if several:
+        logger.warning("each worker %s", OF_ITS_OWN)
+    return several
+
+
+def _claim_port(ended: ExitStack, scope: Scope) -> None:
+    """Warn where another process serves this port, too.
+
+    That is several workers, or two servers. Until the end, each holds
+    the port's name as that of an abstract socket, which Linux gives to
+    one process at a time.
+    """
+    _, port = scope.get("server") or (None, None)
+    if port is None or sys.platform != "linux":
+        return
+
+    name = ended.enter_context(socket.socket(socket.AF_UNIX))
+    try:
+        name.bind(f"\0taskmanager {port} {scope['root_path']}")
+    except OSError:
+        logger.warning("another process serves port %s, too: each %s", port, OF_ITS_OWN)
 
 
 def _cut_off(server: uvicorn.Server) -> None:
@@ -138,7 +171,9 @@ async def _hypercorn_stops() -> None:
     waits: list[asyncio.Task[Any]] = []
     while not waits:
         await asyncio.sleep(LOOK_INTERVAL)
-        for task in asyncio.all_tasks():
-            if getattr(task.get_coro(), "__name__", "") == HYPERCORN_WAITS:
-                waits.append(task)
+        waits = [
+            task
+            for task in asyncio.all_tasks()
+            if getattr(task.get_coro(), "__name__", "") == HYPERCORN_WAITS
+        ]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -22,6 +22,7 @@ GRANTED = {
     "the engine as it was put in order": 12_000,
     "faults that users of such services report, mended": 2_500,
     "routes that cost half the time": 600,
+    "servers other than uvicorn": 400,
 }
 ENGINE_TOKENS = sum(GRANTED.values())
 ROOT = PACKAGE.parent
