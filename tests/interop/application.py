@@ -1,9 +1,9 @@
 """The application that servers and proxies are played with.
 
 It is the project's own, in a wrapper that can be asked for two things
-more: ``POST /fill`` puts finished tasks there without a rate limit, and
-a list that is asked for with the header ``X-Slowly`` pauses after each
-piece, so that one sees whether the pieces come as they are sent.
+more: ``POST /fill`` puts tasks there without a rate limit, and a list
+that is asked for with the header ``X-Slowly`` pauses after each piece,
+so that one sees whether the pieces come as they are sent.
 """
 
 import asyncio
@@ -16,8 +16,10 @@ from taskmanager.manager import TaskManager
 
 # Not those of tests/helpers.py: the servers' environments have no httpx.
 TASK = {"task_type": "compute_sum", "parameters": {"numbers": [1]}}
-# Several pages of a list.
-FILLING = 600
+# Several pages of a list, and tasks that are not cancelled: about one
+# of each page.
+FILLING = 768
+NOT_CANCELLED = 96
 # Seconds after each piece.
 PAUSE = 0.25
 
@@ -37,8 +39,10 @@ class Application:
 
         if scope["type"] == "http" and scope["path"] == "/fill":
             manager: TaskManager = self.state.manager
-            for _ in range(FILLING):
-                manager.cancel(manager.submit(TASK).task_id)
+            for number in range(FILLING):
+                task = manager.submit(TASK)
+                if number % NOT_CANCELLED:
+                    manager.cancel(task.task_id)
             headers = [(b"content-length", b"0")]
             start = {"type": "http.response.start", "status": 200, "headers": headers}
             await send(start)

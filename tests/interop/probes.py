@@ -23,6 +23,8 @@ NO = "no"
 LIMIT = 300
 # Seconds until a server should know that a client has left.
 SOON = 2.0
+# Seconds of the longest poll, and a bit.
+LONGEST = 11.0
 # Seconds that a connection is idle between two polls that keep to the
 # usual Retry-After, and a bit.
 IDLE = 5.5
@@ -47,6 +49,8 @@ def polls(subject: Subject) -> str:
 
 def together(subject: Subject) -> str:
     """Two poll the same task, and both wait at the server."""
+    # Those who have left may still be waited for.
+    subject.until("waiting", 0, LONGEST)
     path = subject.submit(REPORT)
     with subject.poll(path), subject.poll(path):
         if subject.until("waiting", 2, SOON):
@@ -57,7 +61,6 @@ def together(subject: Subject) -> str:
 def leaves(subject: Subject) -> str:
     """A poller leaves, and the server knows while the task still runs."""
     path = subject.submit(REPORT)
-    subject.until("waiting", 0, SOON)
     with subject.poll(path):
         if not subject.until("waiting", 1, SOON):
             return "the poll does not arrive"
@@ -65,12 +68,14 @@ def leaves(subject: Subject) -> str:
 
 
 def pieces(subject: Subject) -> str:
-    """A list that is sent in pieces comes in pieces."""
+    """A list that is sent in small pieces comes in pieces."""
     subject.ask("POST", "/fill", address=subject.server)
+    subject.until("queued", 0, LONGEST)
+    subject.until("processing", 0, LONGEST)
     connection = subject.address.connect()
     with connection:
         request = (
-            "GET /tasks HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n"
+            "GET /tasks?status=completed HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n"
             "X-Slowly: 1\r\nConnection: close\r\n\r\n"
         )
         connection.sendall(request.encode())
@@ -79,7 +84,7 @@ def pieces(subject: Subject) -> str:
         size = 0
         while data := connection.recv(65536):
             size += len(data)
-            if first is None and size > 1000:
+            if first is None and size > 500:
                 first = time.monotonic()
         end = time.monotonic()
     if first is None:
