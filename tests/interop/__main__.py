@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.interop import proxies, servers, tables, tools
+from tests.interop import http_clients, proxies, servers, tables, tools
 from tests.interop.environment import (
     NEEDS,
     PLACE,
@@ -53,6 +53,12 @@ GROUPS = {
         proxies.CHECKS,
         proxies.TABLES,
         proxies.snippets,
+    ),
+    "clients": Group(
+        "HTTP clients and their ways to retry",
+        http_clients.prepare,
+        http_clients.CHECKS,
+        http_clients.TABLES,
     ),
 }
 

@@ -5,6 +5,7 @@ otherwise its defaults. A request is a process of its own, so that its
 time is the client's.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,11 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.interop.environment import HERE, PLACE, ROOT, find, run, variables
+from tests.helpers import SUM
+from tests.interop.environment import HERE, PLACE, ROOT, find, variables
 from tests.interop.subjects import Address, Subject, free_port, started
 
 Row = dict[str, str]
 
+# Longer than the longest long poll.
+LONG_REPORT = {
+    "task_type": "generate_report",
+    "parameters": {"title": "x", "sections": 20},
+}
+BODY = json.dumps(SUM)
 # One request in so many seconds: the next is refused, and comes through
 # after Retry-After.
 WINDOW = 3
@@ -28,10 +36,11 @@ PYTHON = ("requests", "aiohttp", "httpx-retries")
 NODE = ("fetch", "undici", "got", "ky", "axios-retry")
 STATUS = re.compile(r"HTTP/1\.1 (\d{3})")
 COMMAND_LINE = {
-    "curl": "curl --silent --show-error --retry 3 --output /dev/null --include",
-    "wget": "wget --quiet --server-response --tries=3 --waitretry=1 "
-    "--retry-on-http-error=429,503 --output-document=/dev/null",
-    "httpie": "http --ignore-stdin --headers --print=h",
+    # To /dev/null, it could not begin anew.
+    "curl": "curl --silent --retry 3 --dump-header - --output answer",
+    "wget": "wget --server-response --tries=3 --retry-on-http-error=429,503 "
+    "--output-document=answer",
+    "httpie": "http --ignore-stdin --print=h",
 }
 COLUMNS = (
     "202",
@@ -77,13 +86,15 @@ def play(name: str, folder: Path) -> Row:
         return request(name, folder, method, url + path, *size)
 
     row = {}
-    with started(line, address, ROOT, TASKMANAGER_RATE_LIMIT="off"):
+    with started(
+        line, address, ROOT, TASKMANAGER_RATE_LIMIT="off", TASKMANAGER_WORK_SCALE="2"
+    ):
         told = ask("POST", "/tasks")
         row["202"] = f"{told.word}, waits for nothing"
         if told.seconds > WINDOW:
             row["202"] = f"{told.word}, waits"
 
-        path = subject.submit({"task_type": "generate_report", "parameters": {"title": "x", "sections": 20}})
+        path = subject.submit(LONG_REPORT)
         row["long poll of 10 s"] = ask("GET", f"{path}?wait=true&since=9").word
         row["413, 2 MB"] = ask("POST", "/tasks", str(LARGE)).word
 
@@ -136,3 +147,32 @@ def request(name: str, folder: Path, method: str, url: str, *size: str) -> Told:
         return Told(printed.strip(), seconds)
     statuses = STATUS.findall(printed)
     return Told(statuses.pop() if statuses else "no answer", seconds)
+
+
+def _command(name: str, folder: Path, method: str, url: str, *size: str) -> list[str]:
+    """The command of a client that has one."""
+    program, *options = COMMAND_LINE[name].split()
+    body = folder / "body.json"
+    body.write_text(BODY, encoding="utf-8")
+    for number in size:
+        body.write_bytes(bytes(int(number)))
+
+    content = "Content-Type: application/json"
+    sent: list[str] = []
+    match name:
+        case "curl":
+            options += ["--request", method, "--header", content]
+            if method == "POST":
+                sent = ["--data-binary", f"@{body}"]
+        case "wget":
+            options += ["--method", method, "--header", content]
+            if method == "POST":
+                sent = ["--body-file", str(body)]
+        case "httpie":
+            options.append(method)
+            sent = ["Content-Type:application/json"]
+            if method == "POST":
+                sent.append(f"@{body}")
+    if name == "httpie":
+        return [find(program), *options, url, *sent]
+    return [find(program), *options, *sent, url]

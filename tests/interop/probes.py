@@ -248,9 +248,7 @@ def _told(subject: Subject, path: str, body: Any, client: str = "") -> str:
         return type(error).__name__
 
 
-def _left(
-    subject: Subject, client: str, address: Address, forwarded: str = ""
-) -> int:
+def _left(subject: Subject, client: str, address: Address, forwarded: str = "") -> int:
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     answer = subject.ask(
         "GET", f"/tasks/{UNKNOWN}", client=client, headers=headers, address=address

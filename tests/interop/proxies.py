@@ -165,7 +165,9 @@ def in_front(
     file = folder / "configuration"
     file.write_text(text, encoding="utf-8")
     line = COMMANDS[proxy.name].format(file=file, folder=folder, port=address.port)
-    with started(line, address, folder, XDG_DATA_HOME=str(folder), XDG_CONFIG_HOME=str(folder)):
+    with started(
+        line, address, folder, XDG_DATA_HOME=str(folder), XDG_CONFIG_HOME=str(folder)
+    ):
         yield address, http2
 
 

@@ -177,7 +177,9 @@ def behave(server: Server) -> Row:
         row["large body: 429"] = probes.limited(subject)
 
     other = Address("::1", free_port())
-    with started(command(server, other, app), other, ROOT, TASKMANAGER_RATE_LIMIT=limit):
+    with started(
+        command(server, other, app), other, ROOT, TASKMANAGER_RATE_LIMIT=limit
+    ):
         row["IPv6"] = probes.one_address(subject, other)
 
     with tempfile.TemporaryDirectory() as folder:

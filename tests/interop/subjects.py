@@ -85,7 +85,10 @@ class Subject:
     def __init__(self, address: Address, server: Address) -> None:
         self.address = address
         self.server = server
-        self.clients = (f"127.0.{number // 250 + 1}.{number % 250 + 1}" for number in itertools.count())
+        self.clients = (
+            f"127.0.{number // 250 + 1}.{number % 250 + 1}"
+            for number in itertools.count()
+        )
 
     def ask(
         self,
