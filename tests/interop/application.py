@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from main import app as project
 from taskmanager.manager import TaskManager
 
-# Not those of tests/helpers.py: the servers' environments have no httpx.
+# Not that of tests/helpers.py: servers' environments have no httpx.
 TASK = {"task_type": "compute_sum", "parameters": {"numbers": [1]}}
 # Several pages of a list, and tasks that are not cancelled: about one
 # of each page.

@@ -8,15 +8,14 @@ import contextlib
 import http.client
 import select
 import shutil
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tests.helpers import SUM, UNKNOWN
 from tests.interop.environment import PATIENCE, FailedError
-from tests.interop.subjects import REPORT, Address, Answer, Subject, exchange
+from tests.interop.subjects import REPORT, Address, Subject, exchange
 
 YES = "yes"
 NO = "no"
@@ -59,7 +58,7 @@ def together(subject: Subject) -> str:
 
 
 def leaves(subject: Subject) -> str:
-    """A poller leaves, and the server knows while the task still runs."""
+    """A poller leaves: the server knows while the task still runs."""
     path = subject.submit(REPORT)
     with subject.poll(path):
         if not subject.until("waiting", 1, SOON):
@@ -75,7 +74,8 @@ def pieces(subject: Subject) -> str:
     connection = subject.address.connect()
     with connection:
         request = (
-            "GET /tasks?status=completed HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n"
+            "GET /tasks?status=completed HTTP/1.1\r\nHost: x\r\n"
+            "Accept: application/x-ndjson\r\n"
             "X-Slowly: 1\r\nConnection: close\r\n\r\n"
         )
         connection.sendall(request.encode())
@@ -143,10 +143,8 @@ def retry_after(subject: Subject) -> str:
 def addresses(subject: Subject, other: Address | None = None) -> str:
     """Each client has a quota of its own."""
     address = other or subject.address
-    left = []
-    for _ in range(2):
-        left.append(_left(subject, next(subject.clients), address))
-    first, second = left
+    first = _left(subject, next(subject.clients), address)
+    second = _left(subject, next(subject.clients), address)
     return YES if second == first == LIMIT - 1 else "all share one quota"
 
 

@@ -6,9 +6,7 @@ h11 unless the row says otherwise, which is what plain pip installs.
 """
 
 import contextlib
-import http.client
 import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +35,7 @@ OTHER_PORT = {"nginx", "haproxy"}
 
 
 class Proxy(NamedTuple):
-    """A row: the proxy, whether it is set up, and the server's parser."""
+    """A row: a proxy, whether it is set up, and the server's parser."""
 
     name: str
     set_up: bool
@@ -178,8 +176,10 @@ def snippet(name: str) -> str:
 
 def snippets() -> str:
     """What is to be set, as the README shows it."""
-    parts = ["**What to set**, each tried by the same run; Caddy needs nothing."]
-    for name in COMMANDS:
-        if f"{name}-set" in PROXIES:
-            parts.append(f"`{name}`:\n\n```text\n{snippet(name)}```")
-    return "\n\n".join(parts)
+    title = "**What to set**, each tried by the same run; Caddy needs nothing."
+    parts = [
+        f"`{name}`:\n\n```text\n{snippet(name)}```"
+        for name in COMMANDS
+        if f"{name}-set" in PROXIES
+    ]
+    return "\n\n".join([title, *parts])

@@ -232,7 +232,7 @@ def kept(address: Address) -> socket.socket:
 
 
 def stop(server: Server) -> Row:
-    """SIGTERM with open polls and a half-sent body, then with a list."""
+    """SIGTERM with polls and a half-sent body; then with a list."""
     address = Address("127.0.0.1", free_port())
     subject = Subject(address, address)
     line = command(server, address, "main:app")

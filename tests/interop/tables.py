@@ -5,7 +5,7 @@ stand above it. What it says of a program is in its own words.
 """
 
 import datetime
-import importlib.metadata
+import json
 import platform
 import re
 import subprocess
@@ -16,8 +16,8 @@ from tests.interop.environment import (
     DEBIAN,
     ENVIRONMENTS,
     NEEDS,
+    PACKAGES,
     PLACE,
-    ROOT,
     MissingError,
     find,
 )
@@ -30,6 +30,7 @@ VERSIONS = {
     "haproxy": "-v",
     "lighttpd": "-v",
     "nginx": "-v",
+    "node": "--version",
     "varnishd": "-V",
     "wget": "--version",
 }
@@ -38,8 +39,15 @@ NUMBER = re.compile(r"\d+\.\d+(\.\d+)?")
 PROGRAMS = {
     "proxies": ["apache2", "caddy", "haproxy", "lighttpd", "nginx", "varnishd"],
     "servers": ["curl"],
-    "clients": ["curl", "wget"],
+    "clients": ["curl", "wget", "node"],
 }
+JAVASCRIPT = [
+    "axios",
+    "axios-retry",
+    "got",
+    "ky",
+    "undici",
+]
 
 
 def write(
@@ -87,7 +95,7 @@ def _versions(group: str) -> Iterable[str]:
         try:
             path = find(name)
         except MissingError:
-            yield f"{DEBIAN[name]} missing"
+            yield f"{DEBIAN.get(name, name)} missing"
             continue
         told = subprocess.run(
             [path, VERSIONS[name]],
@@ -106,6 +114,9 @@ def _versions(group: str) -> Iterable[str]:
             yield f"C{folder.name.replace('p', 'P', 1)}"
             lines = ENVIRONMENTS[part].read_text(encoding="utf-8").splitlines()
             yield from (line for line in lines if not line.startswith("#"))
+    if group == "clients":
+        packages = json.loads(PACKAGES.read_text(encoding="utf-8"))["dependencies"]
+        yield from (f"{name} {packages[name]}" for name in JAVASCRIPT)
 
 
 def _table(

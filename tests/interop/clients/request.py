@@ -66,9 +66,10 @@ def main() -> None:
     elif method == "POST":
         body = json.dumps(TASK).encode()
     try:
-        print(CLIENTS[name](method, url, body))
+        told = str(CLIENTS[name](method, url, body))
     except Exception as error:
-        print(type(error).__name__)
+        told = type(error).__name__
+    sys.stdout.write(told)
 
 
 if __name__ == "__main__":
