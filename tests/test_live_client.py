@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.helpers import project_root
 
 CLIENT = project_root() / "taskmanager" / "live" / "client.mjs"
 SCENARIO = project_root() / "tests" / "client_scenario.mjs"
-SETTINGS = {"work_scale": 0.2, "rate_limit": 10, "rate_window": 2}
+SETTINGS: dict[str, Any] = {"work_scale": 0.2, "rate_limit": 10, "rate_window": 2}
 PAGE = b"""<!doctype html><meta charset="utf-8"><script type="module">
 import { play } from "./client_scenario.mjs";
 let told = "ok";
