@@ -95,8 +95,9 @@ async def at_server_stop(
         if before or hypercorn:
             # A parent that is killed, such as a reloader, sends no
             # signal.
-            raise_signal = partial(signal.raise_signal, signal.SIGTERM)
-            when_orphaned(loop.call_soon_threadsafe, raise_signal)
+            when_orphaned(
+                loop.call_soon_threadsafe, signal.raise_signal, signal.SIGTERM
+            )
             # The process ends by the signal itself, or as a child.
             # Python has no exit there, at which the last lines of the
             # log could be written.

@@ -152,7 +152,7 @@ def test_a_file_without_marks_gets_no_table(tmp_path: Path) -> None:
     file = tmp_path / "README.md"
     file.write_text("nothing")
     with pytest.raises(ValueError, match="<!-- servers -->"):
-        tables.write(file, "servers", {}, {}, 1.0, "")
+        tables.write(file, "servers", {}, {}, "")
 
 
 def test_the_readme_has_a_mark_for_each_group_with_a_table() -> None:

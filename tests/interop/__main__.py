@@ -116,12 +116,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _play(name: str, names: list[str], table: Path | None) -> int:
     group = GROUPS[name]
     PLACE.mkdir(exist_ok=True)
-    begun = time.monotonic()
     status = 0
     rows: dict[str, Row] = {}
     for check in names or group.checks:
         print(f"{check:26}", end=" ", flush=True)
-        row_begun = time.monotonic()
+        begun = time.monotonic()
         try:
             # Within the project: a path of a temporary folder may be a
             # link, which some of the tools do not follow.
@@ -138,7 +137,7 @@ def _play(name: str, names: list[str], table: Path | None) -> int:
             print(f"FAILED, {type(error).__name__}: {error}", flush=True)
         else:
             rows[check] = row or {}
-            print(f"ok, {time.monotonic() - row_begun:.1f} s", flush=True)
+            print(f"ok, {time.monotonic() - begun:.1f} s", flush=True)
             for column, told in rows[check].items():
                 if told != "yes":
                     print(f"    {column}: {told}", flush=True)
@@ -147,8 +146,7 @@ def _play(name: str, names: list[str], table: Path | None) -> int:
         for missing in group.checks.keys() - rows.keys():
             rows[missing] = {"everything": "not run"}
         ordered = {check: rows[check] for check in group.checks}
-        seconds = time.monotonic() - begun
-        tables.write(table, name, ordered, group.tables, seconds, group.last())
+        tables.write(table, name, ordered, group.tables, group.last())
     return status
 
 

@@ -46,6 +46,17 @@ def polls(subject: Subject) -> str:
     return "never completed"
 
 
+def computes(subject: Subject) -> str:
+    """CPU-bound work is done, which starts processes."""
+    work = {"task_type": "count_primes", "parameters": {"limit": 1000}}
+    path = subject.submit(work)
+    for _ in range(10):
+        task = subject.ask("GET", f"{path}?wait=true&since=2").document
+        if task["finished_at"] is not None:
+            return YES if task["status"] == "completed" else str(task["status"])
+    return "never completed"
+
+
 def together(subject: Subject) -> str:
     """Two poll the same task, and both wait at the server."""
     # Those who have left may still be waited for.

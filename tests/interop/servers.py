@@ -95,6 +95,7 @@ OPTIONS = {
 
 BEHAVIOUR = (
     "long poll",
+    "CPU work",
     "two polls of one task",
     "leaving is noticed",
     "list in pieces",
@@ -172,6 +173,7 @@ def behave(server: Server) -> Row:
             return {"everything": "503 not_started"}
 
         row = seen(subject, address if server.http2 else None)
+        row["CPU work"] = probes.computes(subject)
         told = probes.forged(subject, "127.0.0.1")
         row["X-Forwarded-For from 127.0.0.1"] = told
         row["large body: 429"] = probes.limited(subject)

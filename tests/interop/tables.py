@@ -55,7 +55,6 @@ def write(
     group: str,
     rows: Mapping[str, Mapping[str, str]],
     tables: Mapping[str, tuple[str, ...]],
-    seconds: float,
     last: str,
 ) -> None:
     """Put the tables of a group between its marks, and a last part.
@@ -70,7 +69,7 @@ def write(
     if not found or not found_end:
         raise ValueError(f"{file} has no marks {begin.strip()} and {end}")
 
-    parts = [_run(group, seconds)]
+    parts = [_run(group)]
     for title, columns in tables.items():
         parts.append(f"**{title}**")
         parts.append("\n".join(_table(rows, columns)))
@@ -80,12 +79,11 @@ def write(
     file.write_text(text, encoding="utf-8")
 
 
-def _run(group: str, seconds: float) -> str:
+def _run(group: str) -> str:
     today = datetime.datetime.now(datetime.timezone.utc).date()
-    minutes = max(1, round(seconds / 60))
     return (
         f"`python -m tests.interop {group} --table FILE`, {today}, "
-        f"{minutes} min, {platform.system()}; {', '.join(_versions(group))}."
+        f"{platform.system()}; {', '.join(_versions(group))}."
     )
 
 
