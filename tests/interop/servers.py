@@ -24,8 +24,9 @@ from tests.interop.subjects import REPORT, Address, Subject, free_port, started
 
 POLLS = 20
 # Seconds in which a server has to stop, and after which it is ended.
+# What is between them differs from run to run.
 IN_TIME = 2.0
-AT_LAST = 8.0
+AT_LAST = 5.0
 # Together more than the buffers of a connection hold.
 RECORDS = 80
 LONG = {"task_type": "compute_sum", "parameters": {"numbers": [10**15] * 10_000}}
@@ -333,6 +334,6 @@ def _end(process: "subprocess.Popen[bytes]") -> str:
     try:
         process.wait(AT_LAST)
     except subprocess.TimeoutExpired:
-        return f"not within {AT_LAST:.0f} s"
+        return "not within 2 s"
     took = time.monotonic() - begun
-    return "within 2 s" if took <= IN_TIME else f"after {took:.0f} s"
+    return "within 2 s" if took <= IN_TIME else "not within 2 s"
