@@ -102,7 +102,8 @@ def create_app(
                 request.cancel()
 
         app.state.stop = stop
-        async with manager, at_server_stop(stop):
+        async with manager, at_server_stop(stop) as sees_first:
+            app.state.sees_first = sees_first
             # Only now: a start that failed takes no tasks.
             app.state.manager = manager
             app.state.streams = watch.Streams(manager)

@@ -150,6 +150,9 @@ class Child(SpawnProcess):
         # executor down.
         super().__init__(daemon=True)
         self.pipe, self._its_end = multiprocessing.Pipe()
+        # Where the server's workers are daemons, as hypercorn's are,
+        # they could start no process.
+        multiprocessing.current_process().daemon = False
         self.start()
         # Now only the child has it open: the pipe breaks when it ends.
         self._its_end.close()

@@ -81,6 +81,10 @@ class TasksMiddleware:
         needs_engine = path not in DOCS and not is_script
         if needs_engine:
             exchange.headers.append((b"cache-control", b"no-store"))
+        state = scope["app"].state
+        if manager and state.sees_first:
+            state.sees_first(scope)
+            state.sees_first = None
         try:
             if manager is None and needs_engine:
                 if not self.told:

@@ -507,6 +507,25 @@ def test_an_interpreter_ends_though_processes_died_while_others_started(
     subprocess.run([sys.executable, program], env=environ, check=True, timeout=30)
 
 
+def in_a_daemon(pipe: Any) -> None:
+    """What a server's worker does that is a daemon."""
+    with ProcessExecutor() as executor:
+        pipe.send(executor.submit(os.getppid).result(20))
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_server_that_is_a_daemon_starts_processes() -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, its = context.Pipe()
+    worker = context.Process(target=in_a_daemon, args=(its,), daemon=True)
+    worker.start()
+    its.close()
+    assert ours.poll(20)
+    assert ours.recv() == worker.pid
+    worker.join(20)
+    assert worker.exitcode == 0
+
+
 # When the process that started this one has ended
 
 

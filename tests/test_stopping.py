@@ -1,12 +1,15 @@
-"""At the signal that stops uvicorn, whoever waits is woken.
+"""At the signal that stops the server, whoever waits is woken.
 
-That is done in the loop, and before uvicorn waits for them.
+That is done in the loop, and before the server waits for them. What
+other servers really do is played by ``python -m tests.interop``.
 """
 
 import asyncio
 import logging
 import multiprocessing
+import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,9 +20,10 @@ from unittest.mock import Mock
 import pytest
 import uvicorn
 
-from taskmanager import logs
+from taskmanager import logs, stopping
 from taskmanager.estimate import IDLE_TIMEOUT
 from taskmanager.stopping import CUT_OFF, GRACE, at_server_stop
+from tests.helpers import client_of, running, settle
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="raises POSIX signals")
 
@@ -174,10 +178,12 @@ async def test_the_end_of_a_reloader_stops_both(
         assert server.should_exit
 
 
-async def test_under_another_server_nothing_is_replaced() -> None:
+async def test_without_a_server_nothing_is_replaced() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    async with at_server_stop(lambda: None):
+    async with at_server_stop(lambda: None) as sees_first:
         assert signal.getsignal(signal.SIGTERM) is before
+        assert sees_first is None
+    assert not logs.ENDING.is_set()
 
 
 async def test_in_a_thread_nothing_is_replaced(server: uvicorn.Server) -> None:
@@ -188,15 +194,175 @@ async def test_in_a_thread_nothing_is_replaced(server: uvicorn.Server) -> None:
     assert await asyncio.to_thread(asyncio.run, enter())
 
 
-async def test_another_servers_handler_is_left_alone() -> None:
-    class Other:
-        def handle_exit(self, number: int, frame: object) -> None:
-            pass
+# Other servers
 
-    other = Other()
-    before = signal.signal(signal.SIGTERM, other.handle_exit)
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_ours_goes_in_front_of_another_servers_handler(
+    server: uvicorn.Server, number: int
+) -> None:
+    log = []
+
+    def handle(number: int, frame: object) -> None:
+        log.append(f"signal {number}")
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, handle)
+    async with at_server_stop(lambda: log.append("stopped")):
+        signal.raise_signal(number)
+        await asyncio.sleep(0)
+        assert log == [f"signal {number}", "stopped"]
+
+    assert signal.getsignal(number) is handle
+    assert logs.ENDING.is_set()
+
+
+async def test_a_handler_that_the_loop_calls_is_called(server: uvicorn.Server) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+    try:
+        async with at_server_stop(stopped.set):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(told.wait(), 5)
+            await asyncio.wait_for(stopped.wait(), 5)
+
+            # The loop listens as before.
+            told.clear()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(told.wait(), 5)
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def test_a_signal_that_is_ignored_stays_so(server: uvicorn.Server) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    async with at_server_stop(lambda: None):
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) != server.handle_exit
+
+
+async def test_python_has_a_handler_of_its_own_for_ctrl_c() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         async with at_server_stop(lambda: None):
-            assert signal.getsignal(signal.SIGTERM) == other.handle_exit
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, before)
+
+
+async def test_hypercorn_gets_no_signal_and_is_watched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "hypercorn", Mock())
+    monkeypatch.setattr(stopping, "LOOK_INTERVAL", 0)
+    told = asyncio.Event()
+    stopped = asyncio.Event()
+
+    async def raise_shutdown() -> None:
+        """As hypercorn.utils.raise_shutdown does."""
+        await told.wait()
+        raise RuntimeError
+
+    async with at_server_stop(stopped.set):
+        await settle()
+        waits = asyncio.create_task(raise_shutdown())
+        await settle()
+        assert not stopped.is_set()
+
+        told.set()
+        await asyncio.wait_for(stopped.wait(), 5)
+        assert isinstance(waits.exception(), RuntimeError)
+    assert logs.ENDING.is_set()
+    logs.ENDING.clear()
+
+
+async def test_a_watch_that_saw_no_stop_ends_with_the_lifespan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "hypercorn", Mock())
+    others = asyncio.all_tasks()
+    async with at_server_stop(lambda: None):
+        await settle()
+        (watching,) = asyncio.all_tasks() - others
+    await settle()
+    assert watching.cancelled()
+    logs.ENDING.clear()
+
+
+# Several processes, and one port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no abstract sockets")
+async def test_two_that_serve_one_port_are_warned_of(
+    server: uvicorn.Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    # That of a client, so that no other test has it.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        _, port = free.getsockname()
+        scope = {"server": ("127.0.0.1", port), "root_path": ""}
+        async with at_server_stop(lambda: None) as one:
+            assert one is not None
+            one(scope)
+            assert not caplog.records
+
+            # The whole machine has that port once, and a mounted
+            # application is another one.
+            async with at_server_stop(lambda: None) as mounted:
+                assert mounted is not None
+                mounted(scope | {"root_path": "/jobs"})
+                assert not caplog.records
+
+            async with at_server_stop(lambda: None) as other:
+                assert other is not None
+                other(scope | {"server": ("::1", port)})
+                assert [record.message for record in caplog.records] == [
+                    f"another process serves port {port}, too: "
+                    "each process has tasks and rate limits of its own"
+                ]
+
+        # The port is free again.
+        caplog.clear()
+        async with at_server_stop(lambda: None) as later:
+            assert later is not None
+            later(scope)
+        assert not caplog.records
+
+
+@pytest.mark.parametrize("address", [None, ("/run/tasks.sock", None)])
+async def test_a_server_without_a_port_is_warned_of_nothing(
+    server: uvicorn.Server,
+    address: tuple[str, None] | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scope = {"server": address, "root_path": ""}
+    for _ in range(2):
+        async with (
+            at_server_stop(lambda: None) as one,
+            at_server_stop(lambda: None) as other,
+        ):
+            assert one is not None
+            assert other is not None
+            one(scope)
+            other(scope)
+    assert not caplog.records
+
+
+async def test_workers_that_were_warned_of_are_not_looked_for(
+    server: uvicorn.Server,
+) -> None:
+    server.config.workers = 2
+    async with at_server_stop(lambda: None) as sees_first:
+        assert sees_first is None
+
+
+async def test_the_first_request_alone_is_shown() -> None:
+    seen: list[dict[str, Any]] = []
+    async with running() as app, client_of(app) as client:
+        app.state.sees_first = seen.append
+        await client.get("/health")
+        await client.get("/health")
+
+    (scope,) = seen
+    assert scope["path"] == "/health"

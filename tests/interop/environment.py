@@ -19,6 +19,30 @@ ROOT = HERE.parent.parent
 PLACE = ROOT / ".interop"
 PACKAGES = HERE / "package.json"
 REQUIREMENTS = HERE / "requirements.txt"
+# Each set of Python packages has an environment of its own.
+ENVIRONMENTS = {
+    "venv": REQUIREMENTS,
+    "servers": HERE / "requirements-servers.txt",
+    "clients": HERE / "requirements-clients.txt",
+}
+# What a group of checks needs.
+NEEDS = {
+    "tools": ["node_modules", "venv"],
+    "servers": ["servers"],
+    "proxies": ["servers"],
+    "clients": ["node_modules", "servers", "clients"],
+}
+# The package of Debian's that has a program.
+DEBIAN = {
+    "apache2": "apache2",
+    "caddy": "caddy",
+    "curl": "curl",
+    "haproxy": "haproxy",
+    "lighttpd": "lighttpd",
+    "nginx": "nginx",
+    "varnishd": "varnish",
+    "wget": "wget",
+}
 PATIENCE = 300.0  # seconds, for one command
 
 
@@ -32,13 +56,14 @@ class FailedError(Exception):
 
 def variables() -> dict[str, str]:
     """The environment in which the tools are found, and ask nobody."""
-    folders = [
-        PLACE / "node_modules" / ".bin",
-        PLACE / "venv" / "bin",
-        PLACE / "venv" / "Scripts",
-    ]
+    folders = [PLACE / "node_modules" / ".bin"]
+    for name in ENVIRONMENTS:
+        folders.append(PLACE / name / "bin")
+        folders.append(PLACE / name / "Scripts")
+    # Where Debian has what serves.
+    others = [os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]
     return os.environ | {
-        "PATH": os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")]),
+        "PATH": os.pathsep.join([*map(str, folders), *others]),
         "NO_COLOR": "1",
         "REDOCLY_TELEMETRY": "off",
         "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true",
@@ -46,35 +71,52 @@ def variables() -> dict[str, str]:
     }
 
 
-def install() -> None:
-    """Get all tools.
+def install(groups: list[str]) -> None:
+    """Get what these groups of checks need.
 
-    Raises MissingError without npm, and FailedError where one cannot be
-    had.
+    Raises MissingError without npm, and FailedError where something
+    cannot be had.
     """
-    if shutil.which("npm") is None:
-        raise MissingError("npm is missing; on Debian: apt install nodejs npm")
-
     PLACE.mkdir(exist_ok=True)
-    shutil.copy(PACKAGES, PLACE)
-    shutil.copy(REQUIREMENTS, PLACE)
-    run(
-        *("npm", "install", "--no-package-lock", "--no-audit", "--no-fund"),
-        folder=PLACE,
-    )
-    run(sys.executable, "-m", "venv", "venv", folder=PLACE)
-    run("pip", "install", "-r", "requirements.txt", folder=PLACE)
+    for part in _parts(groups):
+        if part == "node_modules":
+            if shutil.which("npm") is None:
+                raise MissingError("npm is missing; on Debian: apt install nodejs npm")
+            shutil.copy(PACKAGES, PLACE)
+            run(
+                *("npm", "install", "--no-package-lock", "--no-audit", "--no-fund"),
+                folder=PLACE,
+            )
+        else:
+            wanted = ENVIRONMENTS[part]
+            run(sys.executable, "-m", "venv", part, folder=PLACE)
+            shutil.copy(wanted, PLACE / part)
+            python = PLACE / part / ("Scripts" if os.name == "nt" else "bin") / "python"
+            run(
+                *(str(python), "-m", "pip", "install", "--quiet"),
+                *("--requirement", str(wanted)),
+                folder=PLACE,
+            )
 
 
-def check_installed() -> None:
+def check_installed(group: str) -> None:
     """Raises MissingError where the tools are not those asked for."""
-    for wanted in (PACKAGES, REQUIREMENTS):
+    for part in _parts([group]):
+        wanted = ENVIRONMENTS.get(part, PACKAGES)
         there = PLACE / wanted.name
+        if part in ENVIRONMENTS:
+            there = PLACE / part / wanted.name
         if not there.exists() or there.read_bytes() != wanted.read_bytes():
             raise MissingError(
                 f"the tools of {wanted.name} are not installed: "
-                "python -m tests.interop install"
+                f"python -m tests.interop install {group}"
             )
+
+
+def _parts(groups: list[str]) -> list[str]:
+    """What these groups need, each once."""
+    parts = [part for group in groups for part in NEEDS[group]]
+    return list(dict.fromkeys(parts))
 
 
 def run(*command: str, folder: Path) -> str:
@@ -86,7 +128,7 @@ def run(*command: str, folder: Path) -> str:
     name, *arguments = command
     try:
         done = subprocess.run(
-            [_found(name), *arguments],
+            [find(name), *arguments],
             cwd=folder,
             env=variables(),
             stdin=subprocess.DEVNULL,
@@ -115,7 +157,7 @@ def running(
     name, *arguments = command
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            [_found(name), *arguments],
+            [find(name), *arguments],
             cwd=folder,
             env=variables(),
             stdin=subprocess.DEVNULL,
@@ -138,10 +180,14 @@ def running(
                 process.wait()
 
 
-def _found(name: str) -> str:
+def find(name: str) -> str:
+    """Where a program is. Raises MissingError."""
     path = shutil.which(name, path=variables()["PATH"])
     if path is None:
-        raise MissingError(f"{name} is missing: python -m tests.interop install")
+        how = "python -m tests.interop install"
+        if name in DEBIAN:
+            how = f"apt install {DEBIAN[name]}"
+        raise MissingError(f"{name} is missing: {how}")
     return path
 
 
