@@ -31,6 +31,7 @@ WORK = 5.0  # seconds of processor time
 IDLE = 30.0  # seconds by the real clock
 LOOK = 0.2  # seconds between two looks
 UNWIND = 5.0  # seconds to end, once interrupted
+CLEAN_UP = 3600.0  # virtual seconds to end, once cancelled
 AGAIN = 0.05  # seconds between two interruptions
 TURNS = 100  # of the event loop, in which what was cancelled ends
 # What a TimeoutError says, if it comes from run_in_thread itself.
@@ -80,7 +81,7 @@ def run_in_thread(
         )
 
     ends = loop.time() + limit
-    run = _Run(loop, asyncio.wait_for(coroutine, limit))
+    run = _Run(loop, asyncio.wait_for(coroutine, limit), ends + CLEAN_UP)
     with mock.patch.object(time, "sleep", _sleep_beside(loop)):
         try:
             run.thread.start()
@@ -89,8 +90,8 @@ def run_in_thread(
             if loop.time() < ends:
                 raise
             raise asyncio.TimeoutError(FOR_EVER) from None
-        except KeyboardInterrupt:
-            # The stop button was pressed.
+        except (KeyboardInterrupt, SystemExit):
+            # The stop button was pressed, or exit() was called.
             run.end()
             raise
 
@@ -262,8 +263,11 @@ class LastingLoop:
 class _Run(Generic[T]):
     """A thread that runs the loop until ``coroutine`` has ended."""
 
-    def __init__(self, loop: VirtualLoop, coroutine: Coroutine[Any, Any, T]) -> None:
+    def __init__(
+        self, loop: VirtualLoop, coroutine: Coroutine[Any, Any, T], ends: float
+    ) -> None:
         self.loop = loop
+        self.ends = ends
         self.before = _tasks(loop)
         self.task = loop.create_task(coroutine)
         self.thread: _Thread[T] = _Thread(
@@ -271,11 +275,17 @@ class _Run(Generic[T]):
         )
 
     def result(self) -> T:
-        """Wait for it, as long as virtual time passes."""
+        """Wait for it, as long as virtual time passes.
+
+        By ``ends`` it has been cancelled, and has had time for that.
+        """
         seen = self.loop.time()
         worked = _worked(self.thread.thread)
         looked = time.perf_counter()
         while not self._ended_within(LOOK):
+            if self.loop.time() > self.ends:
+                self.end()
+                raise asyncio.TimeoutError(FOR_EVER)
             if self.loop.time() != seen:
                 seen = self.loop.time()
                 worked = _worked(self.thread.thread)
@@ -293,7 +303,7 @@ class _Run(Generic[T]):
     def end(self) -> None:
         """End it, wherever it is."""
         cancelled = threading.Event()
-        tasks = _tasks(self.loop) - self.before
+        tasks = _tasks(self.loop)
 
         def cancel() -> None:
             self.task.cancel()

@@ -57,6 +57,12 @@ async def catches_all() -> None:
             await asyncio.sleep(0)  # catches all
 
 
+async def lets_time_pass_for_ever() -> None:
+    while True:
+        with contextlib.suppress(BaseException):
+            await asyncio.sleep(1000)
+
+
 async def leaves_one_behind() -> None:
     asyncio.create_task(gives_way())  # noqa: RUF006 (as a learner may)
 
@@ -102,6 +108,28 @@ def test_what_a_cell_has_left_behind_is_ended_in_the_next() -> None:
     with pytest.raises(lab.TimeStandsStillError, match="gives way"):
         lab.run(asyncio.sleep(600))
     assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+def test_what_goes_on_after_its_limit_is_ended() -> None:
+    with pytest.raises(asyncio.TimeoutError, match="it waits for ever"):
+        lab.run(lets_time_pass_for_ever())
+    assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+def test_a_clean_up_after_the_limit_is_not_ended() -> None:
+    cleaned_up: list[float] = []
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            await asyncio.sleep(60)
+            cleaned_up.append(lab.now())
+
+    begun = lab.now()
+    with pytest.raises(asyncio.TimeoutError, match="it waits for ever"):
+        lab.run(cleans_up(), limit=10)
+    assert cleaned_up == [begun + 70]
 
 
 def test_what_waits_is_not_ended_with_what_does_not(app: Any) -> None:
