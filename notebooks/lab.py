@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import gc
 import html
+import inspect
 import json
 import logging
 import os
@@ -38,7 +39,6 @@ from collections.abc import (
     Iterator,
     MutableMapping,
 )
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -59,7 +59,12 @@ if __name__ == "lab":
     # which all the others belong, is one folder above.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from notebooks.patience import TimeStandsStillError, run_in_thread
+from notebooks.patience import (
+    LastingLoop,
+    TimeStandsStillError,
+    run_for_real,
+    run_in_thread,
+)
 from taskmanager import Settings
 from taskmanager.api import create_app
 from taskmanager.testing import (
@@ -101,6 +106,11 @@ def run(coroutine: Coroutine[Any, Any, T], limit: float = DAY) -> T:
     not run, TimeoutError after ``limit`` virtual seconds, and
     TimeStandsStillError where no time passes at all.
     """
+    if inspect.isasyncgen(coroutine) or inspect.isgenerator(coroutine):
+        raise TypeError(
+            f"lab.run takes a coroutine, not {coroutine!r:.40}. Is there a yield in "
+            "it? Return what it is to give."
+        )
     if not asyncio.iscoroutine(coroutine):
         raise TypeError(
             f"lab.run takes a coroutine, not {coroutine!r:.40}. Is it made by a plain "
@@ -470,8 +480,7 @@ def measured(coroutine: Coroutine[Any, Any, T]) -> T:
     It runs in a thread, since Jupyter's own event loop occupies this
     one.
     """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
+    return run_for_real(coroutine)
 
 
 @contextlib.contextmanager
@@ -557,12 +566,12 @@ class Served:
     """An application on a real uvicorn, beside this notebook.
 
     It runs in a thread, with an event loop of its own. ``client`` is a
-    client of it, for coroutines that ``run`` executes in that loop.
+    client of it, for coroutines that ``run`` executes in that loop. The
+    stop button ends such a coroutine, and not the server.
     """
 
     def __init__(self, app: FastAPI) -> None:
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._loop = LastingLoop()
 
         # On a port that is free, where small pieces go at once.
         listening = socket.create_server(("127.0.0.1", 0))
@@ -570,21 +579,22 @@ class Served:
         _, port = listening.getsockname()
 
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
-        serving = self._server.serve(sockets=[listening])
-        self._serving = asyncio.run_coroutine_threadsafe(serving, self._loop)
+        self._serving = self._loop.begin(self._server.serve(sockets=[listening]))
         address = f"http://127.0.0.1:{port}"
         self.client = httpx.AsyncClient(base_url=address, timeout=60, trust_env=False)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it in the loop of the server, in real time."""
-        running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return running.result(timeout=60)
+        """Run it in the loop of the server, in real time.
+
+        Raises TimeoutError after 60 s.
+        """
+        return self._loop.run(coroutine, 60)
 
     def stop(self) -> None:
         self.run(self.client.aclose())
         self._server.should_exit = True
         self._serving.result(timeout=10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.stop()
 
 
 class Stall:

@@ -3,10 +3,12 @@
 Rule: what never lets time pass is ended once its thread has worked for
 five seconds, or has idled for thirty. Honest work on a busy machine is
 not: a thread that gets no processor has not worked. The stop button
-ends anything but one long call into C.
+ends anything but one long call into C. What goes on although it was
+ended is taken out of the event loop: the next cell must not meet it.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import linecache
 import os
@@ -29,6 +31,11 @@ WORK = 5.0  # seconds of processor time
 IDLE = 30.0  # seconds by the real clock
 LOOK = 0.2  # seconds between two looks
 UNWIND = 5.0  # seconds to end, once interrupted
+CLEAN_UP = 3600.0  # virtual seconds to end, once cancelled
+AGAIN = 0.05  # seconds between two interruptions
+TURNS = 100  # of the event loop, in which what was cancelled ends
+# What a TimeoutError says, if it comes from run_in_thread itself.
+FOR_EVER = "it waits for ever."
 
 # What a learner has not written.
 PROJECT = Path(__file__).resolve().parent.parent
@@ -62,21 +69,59 @@ def run_in_thread(
     ``limit`` virtual seconds, TimeStandsStillError, which names the
     line, and RuntimeError where something cannot be ended.
     """
+    if asyncio._get_running_loop() is loop:
+        coroutine.close()
+        raise RuntimeError(
+            "lab.run is not for the inside of an async def: await the coroutine."
+        )
     if loop.is_running():
         coroutine.close()
         raise RuntimeError(
             "an earlier cell is still inside one long call: restart the kernel."
         )
 
-    run = _Run(loop, asyncio.wait_for(coroutine, limit))
+    ends = loop.time() + limit
+    run = _Run(loop, asyncio.wait_for(coroutine, limit), ends + CLEAN_UP)
     with mock.patch.object(time, "sleep", _sleep_beside(loop)):
         try:
             run.thread.start()
             return run.result()
-        except KeyboardInterrupt:
-            # The stop button was pressed.
+        except asyncio.TimeoutError:
+            if loop.time() < ends:
+                raise
+            raise asyncio.TimeoutError(FOR_EVER) from None
+        except (KeyboardInterrupt, SystemExit):
+            # The stop button was pressed, or exit() was called.
             run.end()
             raise
+
+
+def run_for_real(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run ``coroutine`` by the real clock, and return its result.
+
+    It has a new event loop, in a thread of its own. Raises RuntimeError
+    where the stop button cannot end it.
+    """
+    begun: futures.Future[Callable[[], None]] = futures.Future()
+
+    async def main() -> T:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        begun.set_result(lambda: _call_in(loop, task.cancel))
+        return await coroutine
+
+    thread = _Thread("real time", lambda: asyncio.run(main()))
+    try:
+        thread.start()
+        return thread.done.result()
+    except KeyboardInterrupt:
+        # It is cancelled, and has a second to clean up.
+        cancel = begun.result(UNWIND)
+        cancel()
+        if not thread.gone_within(UNWIND / 5):
+            thread.interrupt(cancel)
+        raise
 
 
 def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
@@ -84,7 +129,7 @@ def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
 
     Raises TimeStandsStillError, which names the line, once this thread
     has worked for it for five seconds. What ``run_in_thread`` does for
-    it meanwhile is work of another thread.
+    it meanwhile is work of another thread. It may not ``time.sleep``.
     """
     thread = threading.current_thread()
     returned = threading.Event()
@@ -96,14 +141,21 @@ def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
             if _worked(thread) - begun > WORK:
                 frame = sys._current_frames().get(thread.ident or 0)
                 lines.append(_line_of([_outwards(frame)]))
-                _interrupt(thread)
-                return
+                break
+        # A bare "except:" may catch one of them.
+        while not returned.wait(AGAIN):
+            _interrupt(thread)
 
     watcher = threading.Thread(target=watch, name="watcher", daemon=True)
+    no_sleep = _sleep_unless(
+        lambda: threading.current_thread() is thread,
+        "time.sleep stops everything: leave it out, or await asyncio.sleep.",
+    )
     watcher.start()
     try:
         try:
-            return function(argument)
+            with mock.patch.object(time, "sleep", no_sleep):
+                return function(argument)
         finally:
             returned.set()
             watcher.join()
@@ -113,49 +165,145 @@ def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
         ) from None
 
 
+class _Thread(Generic[T]):
+    """A thread that calls a function, and can be ended.
+
+    ``done`` is what the function returns or raises.
+    """
+
+    def __init__(self, name: str, function: Callable[[], T]) -> None:
+        self._function = function
+        self.done: futures.Future[T] = futures.Future()
+        # A daemon: what cannot be ended must not keep the kernel alive.
+        self.thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self.start = self.thread.start
+
+    def _work(self) -> None:
+        # An interruption may come when it has ended already.
+        with contextlib.suppress(_Interruption):
+            try:
+                self.done.set_result(self._function())
+            except BaseException as error:
+                self.done.set_exception(error)
+
+    def gone_within(self, seconds: float) -> bool:
+        self.thread.join(seconds)
+        return not self.thread.is_alive()
+
+    def interrupt(self, wake: Callable[[], object]) -> None:
+        """End it in the middle of a line.
+
+        ``wake`` wakes its event loop, which may wait for the network.
+        Raises RuntimeError where that line is one long call.
+        """
+        ends = time.perf_counter() + UNWIND
+        while not self.gone_within(0):
+            if time.perf_counter() > ends:
+                raise RuntimeError(
+                    "this is inside one long call, which nothing ends: restart the "
+                    "kernel."
+                )
+            # A bare "except:" may catch one of them.
+            _interrupt(self.thread)
+            wake()
+            self.gone_within(AGAIN)
+
+
+class LastingLoop:
+    """An event loop in a thread, on which coroutines run by and by."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._stopped = False
+        self._thread = threading.Thread(
+            target=self._work, name="lasting loop", daemon=True
+        )
+        self._thread.start()
+
+    def _work(self) -> None:
+        # One that hits the loop itself, and no coroutine, is over then.
+        while not self._stopped:
+            with contextlib.suppress(_Interruption):
+                self._loop.run_forever()
+        self._loop.close()
+
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> "futures.Future[T]":
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, T], limit: float) -> T:
+        """Its result; raises TimeoutError after ``limit`` seconds."""
+        run: futures.Future[T] | None = None
+        try:
+            run = self.begin(coroutine)
+            return run.result(limit)
+        except (KeyboardInterrupt, futures.TimeoutError):
+            if run is not None:
+                run.cancel()
+            self._make_run()
+            raise
+
+    def _make_run(self) -> None:
+        """Interrupt what does not let the loop run."""
+        ends = time.perf_counter() + UNWIND
+        runs = self.begin(asyncio.sleep(0))
+        done, _ = futures.wait([runs], LOOK)
+        while not done and time.perf_counter() < ends:
+            # Nothing of the server's own.
+            frame = sys._current_frames().get(self._thread.ident or 0)
+            if any(map(_is_theirs, _outwards(frame))):
+                _interrupt(self._thread)
+            done, _ = futures.wait([runs], AGAIN)
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+
 class _Run(Generic[T]):
     """A thread that runs the loop until ``coroutine`` has ended."""
 
-    def __init__(self, loop: VirtualLoop, coroutine: Coroutine[Any, Any, T]) -> None:
+    def __init__(
+        self, loop: VirtualLoop, coroutine: Coroutine[Any, Any, T], ends: float
+    ) -> None:
         self.loop = loop
-        self.before = asyncio.all_tasks(loop)
+        self.ends = ends
+        self.before = _tasks(loop)
         self.task = loop.create_task(coroutine)
-        self.done: futures.Future[T] = futures.Future()
-        # A daemon: what cannot be ended must not keep the kernel alive.
-        self.thread = threading.Thread(
-            target=self._work, name="virtual time", daemon=True
+        self.thread: _Thread[T] = _Thread(
+            "virtual time", lambda: loop.run_until_complete(self.task)
         )
 
-    def _work(self) -> None:
-        try:
-            self.done.set_result(self.loop.run_until_complete(self.task))
-        except BaseException as error:
-            self.done.set_exception(error)
-
     def result(self) -> T:
-        """Wait for it, as long as virtual time passes."""
+        """Wait for it, as long as virtual time passes.
+
+        By ``ends`` it has been cancelled, and has had time for that.
+        """
         seen = self.loop.time()
-        worked = _worked(self.thread)
+        worked = _worked(self.thread.thread)
         looked = time.perf_counter()
         while not self._ended_within(LOOK):
+            if self.loop.time() > self.ends:
+                self.end()
+                raise asyncio.TimeoutError(FOR_EVER)
             if self.loop.time() != seen:
                 seen = self.loop.time()
-                worked = _worked(self.thread)
+                worked = _worked(self.thread.thread)
                 looked = time.perf_counter()
                 continue
 
-            work = _worked(self.thread) - worked
+            work = _worked(self.thread.thread) - worked
             if work > WORK:
                 self._give_up("is run again and again, and never sleeps")
             if work < LOOK and time.perf_counter() - looked > IDLE:
                 self._give_up("waits for what virtual time does not bring")
 
-        return self.done.result()
+        return self.thread.done.result()
 
     def end(self) -> None:
         """End it, wherever it is."""
         cancelled = threading.Event()
-        tasks = asyncio.all_tasks(self.loop) - self.before
+        tasks = _tasks(self.loop)
 
         def cancel() -> None:
             self.task.cancel()
@@ -164,20 +312,30 @@ class _Run(Generic[T]):
         # What lets its event loop run is cancelled. What does not, or
         # goes on all the same, is interrupted in the middle of a line.
         self.loop.call_soon_threadsafe(cancel)
-        if not cancelled.wait(LOOK) or not self._ended_within(UNWIND / 5):
-            _interrupt(self.thread)
-        if not self._ended_within(UNWIND):
-            raise RuntimeError(
-                "this is inside one long call, which nothing ends: restart the kernel."
-            )
+        if not cancelled.wait(LOOK) or not self.thread.gone_within(UNWIND / 5):
+            self.thread.interrupt(self._wake)
 
-        # What it had begun must not go on in the next cell.
-        for task in asyncio.all_tasks(self.loop) - self.before:
-            task.cancel()
+        self._clear()
         # Else asyncio says at some time that nobody looked.
         for task in tasks:
             if task.done() and not task.cancelled():
                 task.exception()
+
+    def _clear(self) -> None:
+        """End what it had begun: the next cell must not meet it.
+
+        What an earlier cell has left behind, and what keeps time from
+        passing now, is ended as well.
+        """
+        clear: _Thread[None] = _Thread(
+            "clear", lambda: self.loop.run_until_complete(_clear(self.before))
+        )
+        clear.start()
+        if not clear.gone_within(UNWIND):
+            clear.interrupt(self._wake)
+
+    def _wake(self) -> None:
+        self.loop.call_soon_threadsafe(int)
 
     def _give_up(self, fault: str) -> None:
         line = self._line()
@@ -185,14 +343,62 @@ class _Run(Generic[T]):
         raise TimeStandsStillError(f"no time passes: {line} {fault}.") from None
 
     def _ended_within(self, seconds: float) -> bool:
-        done, _ = futures.wait([self.done], seconds)
+        done, _ = futures.wait([self.thread.done], seconds)
         return bool(done)
 
     def _line(self) -> str:
         """The innermost line that a learner has written."""
-        frame = sys._current_frames().get(self.thread.ident or 0)
-        tasks = sorted(asyncio.all_tasks(self.loop), key=_waits)
+        frame = sys._current_frames().get(self.thread.thread.ident or 0)
+        tasks = sorted(_tasks(self.loop), key=_waits)
         return _line_of([_outwards(frame), *map(_awaited, tasks)])
+
+
+# Its coroutine would catch what ends it when it is thrown away.
+_forgotten: "set[asyncio.Task[Any]]" = set()
+
+
+def _tasks(loop: asyncio.AbstractEventLoop) -> "set[asyncio.Task[Any]]":
+    return asyncio.all_tasks(loop) - _forgotten
+
+
+async def _clear(keep: "set[asyncio.Task[Any]]") -> None:
+    loop = asyncio.get_running_loop()
+    me = {asyncio.current_task()}
+    left = _tasks(loop) - keep - me
+    for task in left:
+        task.cancel()
+    await _turns()
+
+    # Time does not pass here. So what waits for it, or for others,
+    # waits; what is ready after so many turns is ready for ever.
+    for task in _tasks(loop) - me:
+        if not _waits(task):
+            task.cancel()
+            left.add(task)
+    await _turns()
+    for task in left:
+        if not task.done() and not _waits(task):
+            _forget(task)
+
+
+async def _turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def _forget(task: "asyncio.Task[Any]") -> None:
+    """Take a task that is ready, and does not end, out of its loop."""
+    loop: Any = task.get_loop()
+    for handle in loop._ready:
+        if getattr(handle._callback, "__self__", None) is task:
+            handle.cancel()
+    _forgotten.add(task)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    # It may have ended, and be closed.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)
 
 
 def _worked(thread: threading.Thread) -> float:
@@ -252,13 +458,18 @@ def _text_of(frame: FrameType) -> str:
 
 def _sleep_beside(loop: VirtualLoop) -> Any:
     """A ``time.sleep`` for all threads but that of ``loop``."""
+    return _sleep_unless(
+        lambda: asyncio._get_running_loop() is loop,
+        "time.sleep stops the whole event loop: await asyncio.sleep.",
+    )
+
+
+def _sleep_unless(refused: Callable[[], bool], words: str) -> Any:
     really_sleep = time.sleep
 
     def sleep(seconds: float) -> None:
-        if asyncio._get_running_loop() is loop:
-            raise RuntimeError(
-                "time.sleep stops the whole event loop: await asyncio.sleep."
-            )
+        if refused():
+            raise RuntimeError(words)
         really_sleep(seconds)
 
     return sleep

@@ -51,6 +51,22 @@ async def catches_everything() -> None:
             await asyncio.sleep(0)  # catches
 
 
+async def catches_all() -> None:
+    while True:
+        with contextlib.suppress(BaseException):
+            await asyncio.sleep(0)  # catches all
+
+
+async def lets_time_pass_for_ever() -> None:
+    while True:
+        with contextlib.suppress(BaseException):
+            await asyncio.sleep(1000)
+
+
+async def leaves_one_behind() -> None:
+    asyncio.create_task(gives_way())  # noqa: RUF006 (as a learner may)
+
+
 async def works_in_a_task() -> None:
     await asyncio.create_task(gives_way())
 
@@ -69,6 +85,11 @@ async def waits_outside() -> None:
             catches_everything,
             "await asyncio.sleep(0)  # catches|with contextlib.suppress(Exception):",
         ),
+        (
+            catches_all,
+            "await asyncio.sleep(0)  # catches all|"
+            "with contextlib.suppress(BaseException):",
+        ),
         (works_in_a_task, "await asyncio.sleep(0)  # gives way"),
         (waits_outside, "threading.Event().wait(0.01)  # waits outside"),
     ],
@@ -80,6 +101,66 @@ def test_it_is_ended_and_its_line_is_named(function: Any, line: str) -> None:
     assert any(f"`{each}`" in str(raised.value) for each in line.split("|"))
     # The next cell runs as if nothing had been.
     assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+def test_what_a_cell_has_left_behind_is_ended_in_the_next() -> None:
+    lab.run(leaves_one_behind())
+    with pytest.raises(lab.TimeStandsStillError, match="gives way"):
+        lab.run(asyncio.sleep(600))
+    assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+def test_what_goes_on_after_its_limit_is_ended() -> None:
+    with pytest.raises(asyncio.TimeoutError, match="it waits for ever"):
+        lab.run(lets_time_pass_for_ever())
+    assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+def test_a_clean_up_after_the_limit_is_not_ended() -> None:
+    cleaned_up: list[float] = []
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            await asyncio.sleep(60)
+            cleaned_up.append(lab.now())
+
+    begun = lab.now()
+    with pytest.raises(asyncio.TimeoutError, match="it waits for ever"):
+        lab.run(cleans_up(), limit=10)
+    assert cleaned_up == [begun + 70]
+
+
+def test_what_waits_is_not_ended_with_what_does_not(app: Any) -> None:
+    """The engine goes on when a cell was ended."""
+    with pytest.raises(lab.TimeStandsStillError):
+        lab.run(gives_way())
+
+    async def ask() -> Any:
+        client = lab.client(app)
+        location = (await client.post("/tasks", json=SUM)).headers["location"]
+        await asyncio.sleep(6)
+        return (await client.get(location)).json()["status"]
+
+    assert lab.run(ask()) == "completed"
+
+
+def test_what_is_no_coroutine_is_told() -> None:
+    async def has_a_yield() -> Any:
+        yield 5
+
+    for given, words in ((5, "Write async def"), (has_a_yield(), "yield in it")):
+        with pytest.raises(TypeError, match=words):
+            lab.run(given)
+
+
+def test_run_inside_a_coroutine_is_told_to_await() -> None:
+    async def runs_inside() -> None:
+        lab.run(asyncio.sleep(1))
+
+    with pytest.raises(RuntimeError, match="await the coroutine"):
+        lab.run(runs_inside())
 
 
 def test_work_that_is_long_and_lets_time_pass_is_not_ended(
@@ -111,11 +192,8 @@ def test_other_threads_may_sleep() -> None:
     assert lab.run(asyncio.to_thread(time.sleep, 0.001)) is None
 
 
-@pytest.mark.parametrize("function", [gives_way, never_awaits, waits_outside])
-def test_the_stop_button_ends_it(
-    function: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    be_patient(monkeypatch)  # nothing but the button ends it
+def pressed_within(run: Any, function: Any) -> None:
+    """Press the stop button while ``run`` runs the coroutine."""
     begun = threading.Event()
 
     def press() -> None:
@@ -129,10 +207,39 @@ def test_the_stop_button_ends_it(
     button = threading.Thread(target=press)
     button.start()
     with pytest.raises(KeyboardInterrupt):
-        lab.run(begin())
-
+        run(begin())
     button.join()
+
+
+@pytest.mark.parametrize("function", [gives_way, never_awaits, waits_outside])
+def test_the_stop_button_ends_it(
+    function: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_patient(monkeypatch)  # nothing but the button ends it
+    pressed_within(lab.run, function)
     assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+@pytest.mark.parametrize("function", [gives_way, never_awaits, waits_outside])
+def test_the_stop_button_ends_what_is_measured(
+    function: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "UNWIND", 0.5)
+    pressed_within(lab.measured, function)
+    assert "real time" not in [thread.name for thread in threading.enumerate()]
+    assert lab.measured(asyncio.sleep(0, "slept")) == "slept"
+
+
+@pytest.mark.parametrize("function", [gives_way, never_awaits, waits_outside])
+def test_the_stop_button_ends_what_a_server_runs_and_not_the_server(
+    function: Any,
+) -> None:
+    app, done = slow_app()
+    served = lab.Served(app)
+    pressed_within(served.run, function)
+    served.run(served.client.get("/"))
+    assert done == ["the work"]
+    served.stop()
 
 
 def test_what_nothing_can_end_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +318,41 @@ def test_a_check_that_never_ends_is_ended_and_its_line_is_named() -> None:
         patience.run_bounded(turns, 0)
     assert re.search(r"`(answer \+= 1  # turns|while True:)`", str(told.value))
     assert patience.run_bounded(str, 5) == "5"
+
+
+def test_a_check_that_catches_what_ends_it_is_ended() -> None:
+    times: list[float] = []
+
+    def catches(answer: int) -> None:
+        while True:
+            with contextlib.suppress(BaseException):
+                times.pop()
+
+    with pytest.raises(lab.TimeStandsStillError, match="it does not end"):
+        patience.run_bounded(catches, 0)
+
+
+def test_a_check_does_not_sleep() -> None:
+    with pytest.raises(RuntimeError, match="leave it out"):
+        patience.run_bounded(lambda seconds: time.sleep(seconds), 600)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SystemExit(), "it raises SystemExit."),
+        (asyncio.TimeoutError(), "it raises TimeoutError."),
+        (asyncio.CancelledError(), "it raises CancelledError"),
+        (RuntimeError("cannot run from a running event loop"), "await the coroutine"),
+    ],
+)
+def test_what_a_check_raises_is_told(error: BaseException, words: str) -> None:
+    def check(answer: BaseException) -> None:
+        raise answer
+
+    complaint = checks._complaint(check, False, error)
+    assert complaint is not None
+    assert words in complaint
 
 
 def test_a_check_is_not_ended_for_what_it_has_done_in_virtual_time(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-from notebooks.patience import TimeStandsStillError, run_bounded
+from notebooks.patience import FOR_EVER, TimeStandsStillError, run_bounded
 from taskmanager.task import TaskDict
 
 # By "module.name": what gives the complaint about an answer, or None.
@@ -97,22 +97,25 @@ def _fault_of(check: Callable[[Any], None], answer: Any) -> str | None:
         run_bounded(check, answer)
     except AssertionError as error:
         return str(error)
-    except (TimeoutError, asyncio.TimeoutError):
-        return "it waits for ever."
     except TimeStandsStillError as error:
         return str(error)
-    except Exception as error:
-        return f"it raises {type(error).__name__}: {error}{_hint(error)}"
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
+        if str(error) == FOR_EVER:
+            return FOR_EVER
+        said = f": {error}" if str(error) else "."
+        return f"it raises {type(error).__name__}{said}{_hint(error)}"
     return None
 
 
-def _hint(error: Exception) -> str:
+def _hint(error: BaseException) -> str:
     """What a learner most likely forgot, where the error shows it."""
     text = str(error)
     if "'coroutine' object" in text:
         return (
             ". A call of an async def gives a coroutine, which runs when you await it."
         )
+    if "running event loop" in text:
+        return ". Here is one already: await the coroutine itself."
     if any(words in text for words in NO_COROUTINE):
         return ". Is it a plain def? Write async def."
     if "object is not callable" in text:

@@ -36,7 +36,7 @@ def never(answer: Any) -> None:
         f"give a set of letters, like {{'A', 'C'}}, not {answer!r:.40}."
     )
     assert ... not in set(answer), "put letters in place of the dots."
-    letters = {str(letter).upper() for letter in answer}
+    letters = {str(letter).strip(" ,").upper() for letter in answer} - {""}
     unknown = sorted(letters - set(POSSIBLE) - set(IMPOSSIBLE))
     assert not unknown, f"{', '.join(unknown)} is none of the six letters."
 

@@ -115,7 +115,7 @@ def best(answer: Any) -> None:
         told, delay = _attempt(answer, submission)
         assert delay < 0.01, (
             f"of a task of {seconds} s it knows {delay:.1f} s late: let the last "
-            "question be a long poll."
+            "question be a long poll, and begin it before the end."
         )
         assert len(told) <= 3, (
             f"for a task of {seconds} s it makes {len(told)} requests: "
