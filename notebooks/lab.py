@@ -63,7 +63,7 @@ if __name__ == "lab":
 
 from notebooks.movie import COLOUR, Movie, Scene, movie_of
 from notebooks.patience import TimeStandsStillError, run_in_thread
-from notebooks.scenes import Message, Queue, Run, Worked
+from notebooks.scenes import Message, Queue, Run
 from taskmanager import Settings
 from taskmanager.api import create_app
 from taskmanager.testing import (
@@ -481,13 +481,7 @@ def movie(
 
 def _scene(recorded: "Scene | Trace | Sequence[Run]") -> Scene:
     if isinstance(recorded, Trace):
-        begun = recorded.begun
-        runs = [
-            Worked(span.number, span.worker or 0, span.start - begun, span.end - begun)
-            for span in recorded.of("processing")
-        ]
-        came = {span.number: span.start - begun for span in recorded.of("queued")}
-        return Queue(runs, came)
+        return Queue.of(recorded.spans, since=recorded.begun)
     if isinstance(recorded, Sequence):
         return Queue(recorded)
     return recorded

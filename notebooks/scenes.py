@@ -4,7 +4,7 @@ Rule: each is made of what a run has recorded, and knows where it stands
 at any time. ``lab.movie`` shows them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -47,6 +47,23 @@ class Run(Protocol):
     def end(self) -> float: ...
 
 
+class Span(Protocol):
+    """A task was in ``status`` from ``start`` to ``end``."""
+
+    @property
+    def task_id(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def worker(self) -> int | None: ...
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float: ...
+
+
 class Worked(NamedTuple):
     """Such a run."""
 
@@ -70,6 +87,42 @@ class Queue:
     refused: Mapping[int, Sequence[float]] = field(default_factory=dict)
     slots: int = 0
     left: float = 20.0
+
+    @classmethod
+    def of(
+        cls,
+        spans: Iterable[Span],
+        since: float,
+        numbers: Mapping[str, int] | None = None,
+        refused: Mapping[int, Sequence[float]] | None = None,
+        slots: int = 0,
+    ) -> "Queue":
+        """What a Trace has recorded, as of ``since``.
+
+        A task has the number of its order. With ``numbers``, only those
+        whose ids are in it are shown, with the number that stands there.
+        """
+        runs = []
+        came = {}
+        for span in spans:
+            number = span.number
+            if numbers is not None:
+                number = numbers.get(span.task_id, 0)
+            if not number:
+                continue
+
+            start = span.start - since
+            if span.status == "queued":
+                came[number] = start
+            elif span.worker:
+                runs.append(Worked(number, span.worker, start, span.end - since))
+
+        turned_away = {
+            number: [time - since for time in times]
+            for number, times in (refused or {}).items()
+            if times
+        }
+        return cls(runs, came, turned_away, slots)
 
     @property
     def span(self) -> tuple[float, float]:
@@ -184,19 +237,6 @@ class Message:
     words: str
     to_server: bool
     lost: bool = False
-
-
-class Span(Protocol):
-    """A task was in ``status`` from ``start`` to ``end``."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def start(self) -> float: ...
-    @property
-    def end(self) -> float: ...
 
 
 # Pixels, below the top of a scene.
