@@ -239,7 +239,8 @@ class Movie:
         """
         start, first = looks[0]
         if start > self.begin:
-            looks = [(self.begin, replace(first, seen=False)), *looks]
+            unseen = replace(first, seen=False, moves=False)
+            looks = [(self.begin, unseen), *looks]
 
         steadily = all(look.moves for _, look in looks[:-1])
         style = at(looks, self.still).style()

@@ -100,7 +100,7 @@ class Queue:
         """What a Trace has recorded, as of ``since``.
 
         A task has the number of its order. With ``numbers``, only those
-        whose ids are in it are shown, with the number that stands there.
+        whose ids are in it are shown, with the number that it gives.
         """
         runs = []
         came = {}
@@ -278,6 +278,7 @@ class Lifelines:
 
         for message in self.messages:
             self._line(movie, message, top)
+        self._held(movie, top)
         numbers = sorted({span.number for span in self.spans})
         for row, number in enumerate(numbers):
             y = top + TASKS + ROW * row
@@ -316,6 +317,19 @@ class Lifelines:
 
         baseline = CLIENT - 7 if message.to_server else SERVER + 16
         movie.text(x - 2, top + baseline, message.words, colour=colour)
+
+    def _held(self, movie: Movie, top: float) -> None:
+        """Where the server has held a question for a while."""
+        requests = [message for message in self.messages if message.to_server]
+        replies = [message for message in self.messages if not message.to_server]
+        for request, reply in zip(requests, replies, strict=True):
+            if reply.sent > request.arrived:
+                x = movie.x(request.arrived - self.since)
+                to_x = movie.x(reply.sent - self.since)
+                line = f"M{short(x)} {short(top + SERVER)}H{short(to_x)}"
+                movie.draw(f'<path d="{line}" stroke="{BLACK}" stroke-width="5"/>')
+                middle = (x + to_x) / 2
+                movie.text(middle, top + SERVER - 9, "question held", "middle")
 
     def _way(
         self, movie: Movie, message: Message, top: float
