@@ -498,9 +498,9 @@ class Poll(Protocol):
 POLL = 13  # pixels, from one to the next
 # The sign and the colour of what polls are told.
 SAID = {
-    "processing": ('<circle r="5"{}/>', AMBER),
-    "an error": ('<path d="M-5 -5l10 10m0 -10l-10 10"{}/>', RED),
-    "cancelled": ('<rect x="-5" y="-5" width="10" height="10"{}/>', PINK),
+    "processing": ('<circle r="4"{}/>', AMBER),
+    "an error": ('<path d="M-4 -4l8 8m0 -8l-8 8"{}/>', RED),
+    "cancelled": ('<rect x="-3.5" y="-3.5" width="7" height="7"{}/>', PINK),
 }
 
 
@@ -517,7 +517,7 @@ class Stopped:
 
     @property
     def span(self) -> tuple[float, float]:
-        return min(poll.begun for poll in self.polls), self.gone + 0.5
+        return min(poll.begun for poll in self.polls), self.gone + 0.8
 
     @property
     def height(self) -> float:
