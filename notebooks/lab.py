@@ -37,7 +37,9 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Iterator,
+    Mapping,
     MutableMapping,
+    Sequence,
 )
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -59,12 +61,14 @@ if __name__ == "lab":
     # which all the others belong, is one folder above.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from notebooks.movie import COLOUR, Movie, Scene, movie_of
 from notebooks.patience import (
     LastingLoop,
     TimeStandsStillError,
     run_for_real,
     run_in_thread,
 )
+from notebooks.scenes import Message, Queue, Run
 from taskmanager import Settings
 from taskmanager.api import create_app
 from taskmanager.testing import (
@@ -311,14 +315,6 @@ class Trace(logging.Handler):
         return [span for span in self.spans if span.status == status]
 
 
-# Apart by lightness as well, so that they survive a print in grey.
-COLOUR = {
-    "queued": "#D9D9D9",
-    "processing": "#E69F00",
-    "completed": "#0072B2",
-    "failed": "#8B1A1A",
-    "cancelled": "#CC79A7",
-}
 # The sign at the end of a task.
 ENDS = {
     "completed": "o",
@@ -469,6 +465,64 @@ def _handle(status: str) -> Line2D | Patch:
         markersize=8,
         label=status,
     )
+
+
+# Pictures that move
+
+
+def movie(
+    title: str,
+    scenes: "Mapping[str, Scene | Trace | Sequence[Run]]",
+    *,
+    alt: str,
+    still: float | None = None,
+    speed: float = 4.0,
+) -> Movie:
+    """What was recorded, on one clock, ``speed`` times as fast.
+
+    A Trace, or runs with ``number``, ``worker``, ``start`` and ``end``,
+    are shown as boxes: from the queue to a worker, and out. ``alt``
+    says in words what is to be seen. In print, and where nothing may
+    move, the picture stands at ``still``, or at the end.
+    """
+    made = {name: _scene(recorded) for name, recorded in scenes.items()}
+    return movie_of(title, made, alt=alt, still=still, speed=speed)
+
+
+def _scene(recorded: "Scene | Trace | Sequence[Run]") -> Scene:
+    if isinstance(recorded, Trace):
+        return Queue.of(recorded.spans, since=recorded.begun)
+    if isinstance(recorded, Sequence):
+        return Queue(recorded)
+    return recorded
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """A network in front of a transport, and a record of it.
+
+    A message takes ``seconds`` each way. A reply at which the transport
+    raises ReadError has been lost.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, seconds: float) -> None:
+        self.transport = transport
+        self.seconds = seconds
+        self.messages: list[Message] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await self._pass(request.method, to_server=True)
+        try:
+            reply = await self.transport.handle_async_request(request)
+        except httpx.ReadError:
+            await self._pass("lost", to_server=False, lost=True)
+            raise
+        await self._pass(str(reply.status_code), to_server=False)
+        return reply
+
+    async def _pass(self, words: str, *, to_server: bool, lost: bool = False) -> None:
+        sent = now()
+        await asyncio.sleep(self.seconds)
+        self.messages.append(Message(sent, now(), words, to_server, lost))
 
 
 # Real time, and real servers

@@ -149,3 +149,78 @@ def wait(answer: Any) -> None:
         f"in {short} of 100,000 cases it is not enough, by the last digit of a float. "
         "Check that first + window <= now + seconds."
     )
+
+
+@exercise(
+    "It decides as the bucket does, in 60,000 of 60,000 cases, and keeps one number "
+    "where the bucket keeps two.",
+    plain=True,
+)
+def gcra(answer: Any) -> None:
+    allowed, tat = _decision(answer, 0.0, 0.0, 10, 60)
+    assert allowed, "it refuses the first request of all."
+    assert tat == 6.0, (
+        "with ten a minute, the first request, at 0 s, should move tat to 6.0, not to "
+        f"{tat!r:.40}."
+    )
+
+    _, tat = _decision(answer, 6.0, 100.0, 10, 60)
+    assert tat == 106.0, (
+        "at 100 s, a tat of 6.0 lies in the past, so it moves to 106.0, not to "
+        f"{tat!r:.40}: a bucket that is full gets no fuller."
+    )
+
+    tat = 0.0
+    for number in range(1, 11):
+        allowed, tat = _decision(answer, tat, 0.0, 10, 60)
+        assert allowed, f"of ten requests at once, it refuses number {number}."
+
+    allowed, after = _decision(answer, tat, 0.0, 10, 60)
+    assert not allowed, "it accepts an eleventh request at once."
+    assert after == tat, "a refused request must not move tat."
+
+    allowed, _ = _decision(answer, tat, 5.75, 10, 60)
+    assert not allowed, "after a burst at 0 s, it accepts one at 5.75 s: too early."
+    allowed, _ = _decision(answer, tat, 6.0, 10, 60)
+    assert allowed, "after a burst at 0 s, it refuses one at 6 s."
+    _compare_with_a_bucket(answer)
+
+
+def _decision(
+    answer: Any, tat: float, now: float, limit: int, window: int
+) -> tuple[Any, Any]:
+    given = answer(tat, now, limit, window)
+    assert given is not None, (
+        "it returns nothing: return whether it is accepted, and tat."
+    )
+    assert isinstance(given, tuple), (
+        f"return two things, like (True, 6.0), not {given!r:.40}."
+    )
+    assert len(given) == 2, f"return two things, like (True, 6.0), not {len(given)}."
+    allowed, after = given
+    return allowed, after
+
+
+def _compare_with_a_bucket(answer: Any) -> None:
+    """Sixty thousand decisions, at quarters of a second.
+
+    Floats are exact then.
+    """
+    dice = random.Random(3)
+    for limit in (5, 8, 10):
+        price = 60 / limit
+        credit = 60.0
+        now = tat = 0.0
+        for _ in range(20_000):
+            pause = dice.choice([0.0, 0.25, 1.5, 6.0, 12.0, 90.0])
+            now += pause
+            credit = min(60.0, credit + pause)
+            expected = credit >= price
+            if expected:
+                credit -= price
+
+            allowed, tat = _decision(answer, tat, now, limit, 60)
+            assert bool(allowed) == expected, (
+                f"at {now} s, with {limit} a minute and {credit} s of credit, a token "
+                f"bucket says {expected}, and it says {allowed}."
+            )

@@ -29,3 +29,10 @@ def wait(times: deque[float], now: float, limit: int, window: int) -> int:
     if now + seconds < oldest + window:
         seconds += 1
     return seconds
+
+
+def gcra(tat: float, now: float, limit: int, window: int) -> tuple[bool, float]:
+    moved = max(tat, now) + window / limit
+    if moved > now + window:
+        return False, tat
+    return True, moved

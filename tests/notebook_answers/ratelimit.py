@@ -175,3 +175,82 @@ WRONG["wait"] = [
     (one_more, "should be 45, not 46"),
     (only_ceil, "in 47 of 100,000 cases"),
 ]
+
+
+def moves_when_refused(tat, now, limit, window):
+    moved = max(tat, now) + window / limit
+    return moved <= now + window, moved
+
+
+def decides_nothing(tat, now, limit, window):
+    pass
+
+
+def only_whether(tat, now, limit, window):
+    return True
+
+
+def three_things(tat, now, limit, window):
+    return True, tat, now
+
+
+def refuses_all(tat, now, limit, window):
+    return False, tat
+
+
+def stands_still(tat, now, limit, window):
+    return True, tat
+
+
+def saves_up(tat, now, limit, window):
+    moved = tat + window / limit
+    if moved > now + window:
+        return False, tat
+    return True, moved
+
+
+def no_burst(tat, now, limit, window):
+    if now < tat:
+        return False, tat
+    return True, now + window / limit
+
+
+def no_limit(tat, now, limit, window):
+    return True, max(tat, now) + window / limit
+
+
+def strictly(tat, now, limit, window):
+    moved = max(tat, now) + window / limit
+    if moved >= now + window:
+        return False, tat
+    return True, moved
+
+
+def one_second_early(tat, now, limit, window):
+    moved = max(tat, now) + window / limit
+    if moved > now + window + 1:
+        return False, tat
+    return True, moved
+
+
+def whole_seconds(tat, now, limit, window):
+    moved = max(tat, now) + window // limit
+    if moved > now + window:
+        return False, tat
+    return True, moved
+
+
+WRONG["gcra"] = [
+    (decides_nothing, "it returns nothing"),
+    (only_whether, "return two things, like (True, 6.0), not True"),
+    (three_things, "not 3"),
+    (refuses_all, "the first request of all"),
+    (stands_still, "should move tat to 6.0, not to 0.0"),
+    (saves_up, "gets no fuller"),
+    (no_burst, "it refuses number 2"),
+    (strictly, "it refuses number 10"),
+    (no_limit, "an eleventh request"),
+    (moves_when_refused, "must not move tat"),
+    (one_second_early, "too early"),
+    (whole_seconds, "with 8 a minute"),
+]
