@@ -6,6 +6,7 @@ What is wrong with a command is said.
 import ast
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -272,9 +273,11 @@ def test_which_python_a_failed_import_asks_for(
     if direction == "later":
         can_read_it = sys.version_info.minor >= minor
 
+    module = tmp_path / "solution.py"
+    module.write_text(source, encoding="utf-8")
     told = ""
     try:
-        exec(compile(source, "solution.py", "exec"), {})  # noqa: S102
+        runpy.run_path(str(module))
     except (ImportError, SyntaxError) as error:
         told = pythons.advice(error, tmp_path)
     assert bool(told) is not can_read_it
@@ -898,6 +901,47 @@ def test_a_long_poll_or_a_delete_that_there_is_not_is_no_success(
     deleting, polling, *_ = verdicts
     assert "DELETE /tasks/" in deleting.happened
     assert "answered at once" in polling.happened
+
+
+def test_a_delete_that_is_refused_is_not_told_as_a_task_that_goes_on(
+    tmp_path: Path,
+) -> None:
+    refusing = wayward() + (
+        "\n@app.delete('/tasks/{id}')\n"
+        "async def cancel(id: int):\n"
+        "    raise HTTPException(409, 'it cannot be cancelled')\n"
+    )
+    found = preflight(tmp_path, refusing, failed="broken").found
+    stays, cancels = played(
+        tmp_path,
+        refusing,
+        "cancelled_stays_cancelled",
+        "cancel_processing",
+        failed="broken",
+        **found,
+    )
+    assert cancels.mark == "failed"
+    assert "was answered 409" in cancels.happened
+    assert stays.mark == "not graded"
+    assert stays.cause == "cancel_processing"
+
+
+def test_an_answer_of_429_to_every_address_is_told_before_all_else(
+    tmp_path: Path,
+) -> None:
+    global_limit = (
+        "\nasked = []\n"
+        "@app.middleware('http')\n"
+        "async def limit(request, call_next):\n"
+        "    from fastapi.responses import JSONResponse\n"
+        "    asked.append(1)\n"
+        "    if len(asked) > 10:\n"
+        "        return JSONResponse({'detail': 'too many'}, 429)\n"
+        "    return await call_next(request)\n"
+    )
+    verdict = preflight(tmp_path, wayward() + global_limit, failed="broken")
+    assert verdict.mark == "failed"
+    assert "each client address to have a limit of its own" in verdict.expected
 
 
 @pytest.mark.parametrize(

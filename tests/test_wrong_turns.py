@@ -49,6 +49,18 @@ WITHOUT_A_PART = [
     "no_workers",
 ]
 MOST_NOT_GRADED = 3
+# How some of them are told, in words that fit the cause.
+WORDS = {
+    "content_type_taken_for_granted": "POST /tasks was answered 500",
+    "failed_becomes_cancelled": "it became 'cancelled'",
+    "filter_knows_no_ends": "GET /tasks?status=cancelled was answered 400",
+    "full_queue_waits": "POST /tasks waited for more than 1 s",
+    "list_is_an_empty_text": "the body was ''",
+    "malformed_id_crashes": "GET /tasks/abc raised ValueError",
+    "no_list": "GET /tasks was answered 405",
+    "no_workers": "its status was 'queued'",
+    "timeout_only_while_queued": "it came after 14.5 s",
+}
 
 # By name of the solution and of the requirement.
 Verdicts = dict[tuple[str, str], Verdict]
@@ -99,6 +111,7 @@ def test_a_wrong_turn_is_caught(turn: str, verdicts: Verdicts) -> None:
         expected = "remark" if requirement.open else "failed"
         assert verdict.mark == expected, requirement.name
         assert "Traceback" not in verdict.happened
+        assert WORDS.get(turn, "") in verdict.happened
 
 
 def marked(turn: str, verdicts: Verdicts, *marks: str) -> list[str]:

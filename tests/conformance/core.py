@@ -11,7 +11,14 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from tests.conformance.api import Api, NotGradedError, UnmetError, expect, texts_in
+from tests.conformance.api import (
+    Answer,
+    Api,
+    NotGradedError,
+    UnmetError,
+    expect,
+    texts_in,
+)
 from tests.conformance.endpoints import (
     at_work,
     failing_task,
@@ -407,20 +414,30 @@ async def limit_covers_all_routes(api: Api) -> None:
         ("GET", unknown, {}),
         ("DELETE", one, {}),
     ]
-    for number in range(limit):
-        method, path, options = requests[number % len(requests)]
-        await api.request(method, path, address="192.0.2.1", port=50_000, **options)
 
-    for method, path, options in requests:
-        answer = await api.request(
-            method, path, address="192.0.2.1", port=50_000, **options
-        )
-        expect(
-            answer.status == 429,
-            f"429 after {limit} requests: POSTs, lists, GETs, long polls, "
-            "GETs of no such task, and DELETEs",
-            str(answer),
-        )
+    async def ask_for(number: int, address: str) -> Answer:
+        method, path, options = requests[number % len(requests)]
+        return await api.request(method, path, address=address, port=50_000, **options)
+
+    mixed = "192.0.2.1"
+    for number in range(limit):
+        await ask_for(number, mixed)
+    refused = [await ask_for(number, mixed) for number in range(len(requests))]
+    if all(answer.status == 429 for answer in refused):
+        return
+
+    # Which of them is not counted, or not refused?
+    for number in range(len(requests)):
+        address = f"192.0.2.{10 + number}"
+        answers = [await ask_for(number, address) for _ in range(limit + 1)]
+        *_, last = answers
+        expect(last.status == 429, f"429 after {limit} requests of one kind", str(last))
+
+    statuses_of_all = [answer.status for answer in refused]
+    raise UnmetError(
+        f"429 for each of six kinds of requests after {limit} of all kinds",
+        f"they were answered {statuses_of_all}",
+    )
 
 
 @core(
@@ -724,12 +741,13 @@ async def failed_is_removed(api: Api) -> None:
     "A cancelled task is removed as well",
     "README, on assumptions",
     open=True,
-    needs=("removed_after_ten_minutes",),
+    needs=("removed_after_ten_minutes", "store_forgets"),
 )
 async def cancelled_is_removed(api: Api) -> None:
-    ids = {"in process": await processing_for(api, 1)}
+    running = await processing_for(api, 1)
     others = [await api.submit(api.solution.slow) for _ in range(api.solution.workers)]
-    ids["queued"] = others[-1]
+    # The queued one first: a worker that is free would take it.
+    ids = {"queued": others[-1], "in process": running}
     for task_id in ids.values():
         await api.cancelled(task_id)
 

@@ -541,7 +541,11 @@ async def full_recovers(api: Api) -> None:
 # GET /tasks/{task_id}
 
 
-@endpoint("GET /tasks/{task_id} shows status, result and error", "notebook 00-tour")
+@endpoint(
+    "GET /tasks/{task_id} shows status, result and error",
+    "notebook 00-tour",
+    needs=("failure_is_shown",),
+)
 async def get_shows_fields(api: Api) -> None:
     fields: dict[str, Any] = {}
     # A field may be left out while there is nothing to show.
@@ -562,7 +566,7 @@ async def get_shows_fields(api: Api) -> None:
         not missing,
         f"the fields {', '.join(wanted)} {hint('result_field, error')}",
         f"missing: {', '.join(missing)}; there are {', '.join(map(str, fields))}",
-        needs=("submit_answers_202", "works_unasked", "failure_is_shown"),
+        needs=("submit_answers_202", "works_unasked"),
     )
 
 
@@ -1251,7 +1255,7 @@ async def cancelled_stays_cancelled(api: Api) -> None:
 @endpoint(
     "Cancelling a queued task frees its place in the queue at once",
     "notebook 04-backpressure-and-priorities",
-    needs=("cancel_queued", "refusal_leaves_nothing"),
+    needs=("cancel_queued", "refusal_leaves_nothing", "full_recovers"),
 )
 async def cancel_frees_place(api: Api) -> None:
     accepted, _ = await api.fill(api.solution.slow)
@@ -1263,7 +1267,7 @@ async def cancel_frees_place(api: Api) -> None:
 @endpoint(
     "Each task that is cancelled frees one place, and no more",
     "notebook 04-backpressure-and-priorities",
-    needs=("works_unasked",),
+    needs=("works_unasked", "full_recovers"),
 )
 async def cancel_frees_one_place(api: Api) -> None:
     running = [await api.submit(api.solution.slow) for _ in range(api.solution.workers)]

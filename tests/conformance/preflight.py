@@ -63,11 +63,6 @@ async def look(api: Api) -> dict[str, Any]:
     if answer.status in REFUSED and api.solution.is_default("quick"):
         answer, others = await _find_tasks(api, answer)
     expect(
-        answer.status != 429,
-        "each client address to have a limit of its own",
-        f"{answer}; though each request before came from another address",
-    )
-    expect(
         answer.status < 300,
         f"the task {api.solution.quick} to be accepted ({ADVICE})",
         str(answer),
@@ -294,9 +289,19 @@ async def _hand_in(api: Api, key: str) -> Answer:
 async def _answer_to(api: Api, body: Any) -> Answer:
     """The answer to a submission; a refusal names the body."""
     answer = await api.post(body)
+    _is_within_the_limit(answer)
     if answer.status not in REFUSED:
         return answer
     return dataclasses.replace(answer, asked=f"{answer.asked} with {as_toml(body)}")
+
+
+def _is_within_the_limit(answer: Answer) -> None:
+    """Raises UnmetError where a new address is over the limit."""
+    expect(
+        answer.status != 429,
+        "each client address to have a limit of its own",
+        f"{answer}, though no request had come from this address before",
+    )
 
 
 async def _choose(api: Api, possible: list[Any]) -> None:
@@ -369,6 +374,7 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
 
     while api.now() - begun < 120:
         answer = await api.request("GET", f"/tasks/{task_id}")
+        _is_within_the_limit(answer)
         if answer.status in ELSEWHERE:
             await _no_such_route(api, answer)
         if answer.status != 200 or not isinstance(answer.json(), dict):
