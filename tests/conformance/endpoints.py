@@ -555,10 +555,12 @@ async def get_shows_fields(api: Api) -> None:
         answer = await api.post(body)
         if answer.accepted:
             task_id = api.id_of(answer)
-            # That it ends is another line's business.
+            # That it ends, and can still be read, are other lines'
+            # business.
             with contextlib.suppress(UnmetError):
+                fields |= await api.get(task_id)
                 await api.until_over(task_id, within=120)
-            fields |= await api.get(task_id)
+                fields |= await api.get(task_id)
 
     wanted = (api.solution.status, api.solution.result_field, api.solution.error)
     missing = [name for name in wanted if name not in fields]
