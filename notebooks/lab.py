@@ -204,7 +204,9 @@ class _Polls:
 
         question = f"{request.method} {request.url.raw_path.decode()}"
         self.asked[question] += 1
-        if request.method == "GET" and self.asked[question] == 100:
+        if request.method == "GET" and self.asked[question] >= 100:
+            # One that catches this, and asks on, can be ended here.
+            await asyncio.sleep(0)
             raise TimeStandsStillError(
                 f"{question} was asked a hundred times at one instant, at which it has "
                 "one answer: await asyncio.sleep before you ask again."

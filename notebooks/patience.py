@@ -426,7 +426,9 @@ def _line_of(stacks: Iterable[Iterable[FrameType]]) -> str:
 
 def _is_theirs(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
-    return not os.path.realpath(file).startswith(NOT_THEIRS)
+    # Of what is frozen into Python there is no text.
+    has_text = bool(linecache.getline(file, frame.f_lineno))
+    return has_text and not os.path.realpath(file).startswith(NOT_THEIRS)
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:

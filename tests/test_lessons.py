@@ -43,6 +43,9 @@ CONSTRUCTS = [
     Construct(r"\blambda\b", {"01-event-loop": "A `lambda` is a function"}),
     Construct(r"(?m)^\s*with .*:$", {"01-event-loop": "| `with`, `async with` |"}),
     Construct(r"\bnonlocal\b", {"02-task-lifecycle": "(`nonlocal turns` says"}),
+    Construct(
+        r"\*\*\w+\)|[(,] ?\*\*\w+,", {"02-task-lifecycle": "`**options` the entries"}
+    ),
     Construct(r"mock\.patch", {"02-task-lifecycle": "(`mock.patch.object` replaces"}),
     Construct(r"defaultdict\(", {"02-task-lifecycle": "`defaultdict` is a dict"}),
     Construct(r"Counter\(", {"02-task-lifecycle": "`Counter` one that counts"}),
@@ -68,6 +71,7 @@ CONSTRUCTS = [
         },
     ),
     Construct(r"partial\(", {"10-load": "(`partial(f, x)` is `f`"}),
+    Construct(r", /[,)]", {"12-outgrowing-one-machine": "given by its place"}),
     Construct(r"pairwise\(", {"12-outgrowing-one-machine": "`pairwise` gives each"}),
     # asyncio's
     Construct(r"async def|coroutine", {"00-tour": "**coroutine**: what calling"}),
@@ -94,7 +98,7 @@ CONSTRUCTS = [
     Construct(r"async with", {"01-event-loop": "| `with`, `async with` |"}),
     Construct(r"async for", {"01-event-loop": "| `async for` |"}),
     Construct(r"QueueFull\b", {"04-backpressure-and-priorities": "raises `QueueFull`"}),
-    Construct(r"TaskGroup", {"07-cancellation-and-failure": "which does about that"}),
+    Construct(r"TaskGroup", {"07-cancellation-and-failure": "which does nearly that"}),
     Construct(
         r"async generator|AsyncIterator|anext\(",
         {"09-streaming": "**async generator**: what an"},

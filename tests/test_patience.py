@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from typing import Any
@@ -283,6 +284,29 @@ def test_who_polls_a_hundred_times_at_one_instant_is_told(
     be_patient(monkeypatch)
     with pytest.raises(lab.TimeStandsStillError, match="asked a hundred times"):
         lab.run(poll_without_a_pause(lab.client(app)))
+
+
+def test_what_polls_on_all_the_same_is_ended(app: Any) -> None:
+    client = lab.client(app)
+
+    async def polls_on() -> None:
+        while True:
+            with contextlib.suppress(BaseException):
+                await client.get("/tasks")  # polls on
+
+    with pytest.raises(lab.TimeStandsStillError, match=r"polls on|suppress\("):
+        lab.run(polls_on())
+    assert lab.run(asyncio.sleep(600, "slept")) == "slept"
+
+
+def test_what_is_frozen_into_python_is_not_the_learners() -> None:
+    def frame_of(file: str) -> Any:
+        names: dict[str, Any] = {"sys": sys}
+        exec(compile("frame = sys._getframe()", file, "exec"), names)  # noqa: S102
+        return names["frame"]
+
+    assert not patience._is_theirs(frame_of("<frozen abc>"))
+    assert patience._is_theirs(sys._getframe())
 
 
 def test_who_polls_a_hundred_times_at_many_is_not(app: Any) -> None:

@@ -117,7 +117,7 @@ def _hint(error: BaseException) -> str:
     if "running event loop" in text:
         return ". Here is one already: await the coroutine itself."
     if any(words in text for words in NO_COROUTINE):
-        return ". Is it a plain def? Write async def."
+        return ". Is it a plain def, or has it a yield? Write async def, and return."
     if "object is not callable" in text:
         return ". Give the function or the class itself, by its name."
     if isinstance(error, KeyError) and error.args[0] in TaskDict.__annotations__:
