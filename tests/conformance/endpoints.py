@@ -283,7 +283,7 @@ async def submit_does_not_wait(api: Api) -> None:
     )
 
 
-@endpoint("The id of a task is a UUID", "taskmanager/task.py", open=True)
+@endpoint("The id of a task is a UUID", "taskmanager/task.py")
 async def ids_are_uuids(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
     try:
