@@ -161,7 +161,13 @@ CONSTRUCTS = [
             "12-outgrowing-one-machine": "under way = arrivals a second",
         },
     ),
-    Construct(r"jitter", {"04-backpressure-and-priorities": "a **jitter**"}),
+    Construct(
+        r"jitter",
+        {
+            "04-backpressure-and-priorities": "a **jitter**",
+            "13-they-all-come-back": "**Jitter**: a random part",
+        },
+    ),
     Construct(r"\bp(50|99)\b", {"10-load": "**percentile**: a *p99*"}),
     Construct(r"\bGIL\b", {"12-outgrowing-one-machine": "**GIL**: the lock"}),
 ]

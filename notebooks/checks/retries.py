@@ -1,0 +1,93 @@
+"""Checks for 13-they-all-come-back."""
+
+import random
+from typing import Any
+
+from notebooks.checks import exercise, numbers_of
+
+
+@exercise(
+    "Retries of each layer multiply, so only one layer should try again: best the one "
+    "that is nearest to the user."
+)
+def amplified(answer: Any) -> None:
+    each, only_first = numbers_of(answer, 2)
+    assert each != 9, "it does not add up: each of three attempts is tried three times."
+    assert each == 27 or each != 81, (
+        "the last of the three gets requests, and sends none: count the layers again."
+    )
+    assert each == 27, (
+        f"not {each} where each tries again: the first service tries the next three "
+        "times, and so do the others."
+    )
+    assert only_first == 3, (
+        f"not {only_first} where only the first tries again: the others pass on, once."
+    )
+
+
+@exercise(
+    "Full jitter uses the whole span from 0 to the bound; so the crowd is spread as "
+    "thin as it can be.",
+    plain=True,
+)
+def pause(answer: Any) -> None:
+    chance = random.Random(7)
+    for refusals, bound in ((1, 0.5), (2, 1.0), (4, 4.0), (6, 16.0), (7, 20.0)):
+        pauses = [answer(refusals, chance) for _ in range(400)]
+        assert all(isinstance(each, int | float) for each in pauses), (
+            f"it returns {pauses[0]!r:.40}, not a number of seconds."
+        )
+        assert min(pauses) >= 0, f"it returns {min(pauses):.2f}: that lies in the past."
+        assert max(pauses) <= bound, (
+            f"after {refusals} refusals the bound is {bound:g} s, and it returns "
+            f"{max(pauses):.2f}."
+        )
+        assert len(set(pauses)) > 300, (
+            f"after {refusals} refusals, 400 clients wait for only {len(set(pauses))} "
+            "different times: they come back together."
+        )
+        assert min(pauses) < bound / 10, (
+            f"after {refusals} refusals, nobody waits for less than "
+            f"{min(pauses):.2f} s: jitter that is full begins at 0."
+        )
+        assert max(pauses) > bound * 0.9, (
+            f"after {refusals} refusals the bound is {bound:g} s, and nobody waits for "
+            f"more than {max(pauses):.2f} s."
+        )
+
+    late = answer(2000, chance)
+    assert 0 <= late <= 20, f"after 2,000 refusals it returns {late!r:.40}."
+
+
+@exercise(
+    "In calm times every failure is tried again; in a storm, retries add no more than "
+    "their share to the load."
+)
+def AnyBudget(answer: Any) -> None:  # noqa: N802 - called like the answer
+    budget = answer(10, 3)
+    first = [budget.may_retry() for _ in range(4)]
+    assert None not in first, "may_retry returns nothing: return True or False."
+    assert first[:3] == [True] * 3, (
+        f"of the 3 that it begins with, it allows {sum(first[:3])}."
+    )
+    assert not first[3], "3 are saved, and it allows a fourth."
+
+    for _ in range(9):
+        budget.sent()
+    assert not budget.may_retry(), (
+        "where one in 10 may be a retry, it allows one after 9 requests."
+    )
+    budget.sent()
+    assert budget.may_retry(), "after 10 requests it allows no retry."
+    assert not budget.may_retry(), "10 requests pay for one retry, not for two."
+
+    for _ in range(1000):
+        budget.sent()
+    saved = sum(budget.may_retry() for _ in range(50))
+    assert saved == 3, f"it saves up {saved} retries, where 3 are the most."
+
+    other = answer(4, 1)
+    assert other.may_retry(), "a second budget is not independent of the first."
+    for _ in range(4):
+        other.sent()
+    assert other.may_retry(), "where one in 4 may be a retry, 4 requests pay for none."

@@ -1,0 +1,143 @@
+"""Wrong answers to 13-they-all-come-back.
+
+Each has words of the complaint that it must get.
+"""
+
+WRONG: dict[str, list[tuple[object, str]]] = {
+    "amplified": [
+        ((..., ...), "in place of the dots"),
+        ((9, 3), "does not add up"),
+        ((81, 3), "count the layers again"),
+        ((6, 3), "not 6 where each tries again"),
+        ((27, 9), "not 9 where only the first"),
+    ]
+}
+
+
+def bound_of(refusals):
+    return min(20.0, 0.5 * 2 ** min(refusals - 1, 10))
+
+
+def regular(refusals, chance):
+    return 0.5
+
+
+def returns_nothing(refusals, chance):
+    pass
+
+
+def no_jitter(refusals, chance):
+    return bound_of(refusals)
+
+
+def half_jitter(refusals, chance):
+    return chance.uniform(bound_of(refusals) / 2, bound_of(refusals))
+
+
+def added_jitter(refusals, chance):
+    return bound_of(refusals) + chance.uniform(0, 1)
+
+
+def both_ways(refusals, chance):
+    return chance.uniform(-1, 1) * bound_of(refusals)
+
+
+def unbounded(refusals, chance):
+    return chance.uniform(0, 0.5 * 2 ** (refusals - 1))
+
+
+def never_doubles(refusals, chance):
+    return chance.uniform(0, 0.5)
+
+
+def whole_seconds(refusals, chance):
+    return round(chance.uniform(0, bound_of(refusals)))
+
+
+def overflows(refusals, chance):
+    return chance.uniform(0, min(20.0, 0.5 * 2.0 ** (refusals - 1)))
+
+
+WRONG["pause"] = [
+    (regular, "come back together"),
+    (returns_nothing, "not a number"),
+    (no_jitter, "come back together"),
+    (half_jitter, "begins at 0"),
+    (added_jitter, "the bound is 0.5 s"),
+    (both_ways, "in the past"),
+    (unbounded, "after 7 refusals the bound is 20 s"),
+    (never_doubles, "nobody waits for more than"),
+    (whole_seconds, "come back together"),
+    (overflows, "it raises OverflowError"),
+]
+
+
+class Right:
+    def __init__(self, every, saved):
+        self.every = every
+        self.most = every * saved
+        self.parts = self.most
+
+    def sent(self):
+        self.parts = min(self.most, self.parts + 1)
+
+    def may_retry(self):
+        if self.parts < self.every:
+            return False
+        self.parts -= self.every
+        return True
+
+
+class Always(Right):
+    def may_retry(self):
+        return True
+
+
+class Says(Right):
+    def may_retry(self):
+        super().may_retry()
+
+
+class BeginsEmpty(Right):
+    def __init__(self, every, saved):
+        super().__init__(every, saved)
+        self.parts = 0
+
+
+class OnePerRequest(Right):
+    def sent(self):
+        self.parts = min(self.most, self.parts + self.every)
+
+
+class EarnsNothing(Right):
+    def sent(self):
+        pass
+
+
+class TakesNothing(Right):
+    def may_retry(self):
+        allowed = self.parts >= self.every
+        self.parts -= 1
+        return allowed
+
+
+class SavesAll(Right):
+    def sent(self):
+        self.parts += 1
+
+
+class AlwaysTen(Right):
+    def __init__(self, every, saved):
+        super().__init__(10, saved)
+
+
+WRONG["AnyBudget"] = [
+    (Always, "a fourth"),
+    (Says, "returns nothing"),
+    (BeginsEmpty, "it allows 0"),
+    (OnePerRequest, "after 9 requests"),
+    (EarnsNothing, "after 10 requests it allows no retry"),
+    (TakesNothing, "a fourth"),
+    (SavesAll, "it saves up 50"),
+    (AlwaysTen, "one in 4"),
+]
