@@ -791,6 +791,7 @@ def _our_app(limit: int | None) -> FastAPI:
     # one, and uses the limiter alone.
     app.state.manager = TaskManager(settings)
     app.state.readers = set()
+    app.state.sees_first = None
     app.state.limiter = None
     if limit is not None:
         app.state.limiter = SlidingWindow(limit, WINDOW, settings.max_clients)
