@@ -82,7 +82,8 @@ def run_in_thread(
 
     ends = loop.time() + limit
     run = _Run(loop, asyncio.wait_for(coroutine, limit), ends + CLEAN_UP)
-    with mock.patch.object(time, "sleep", _sleep_beside(loop)):
+    no_sleep = mock.patch.object(time, "sleep", _sleep_beside(loop))
+    with no_sleep, mock.patch.object(loop, "jump", run.jump):
         try:
             run.thread.start()
             return run.result()
@@ -267,12 +268,24 @@ class _Run(Generic[T]):
         self, loop: VirtualLoop, coroutine: Coroutine[Any, Any, T], ends: float
     ) -> None:
         self.loop = loop
+        self.late = False
         self.ends = ends
         self.before = _tasks(loop)
         self.task = loop.create_task(coroutine)
         self.thread: _Thread[T] = _Thread(
             "virtual time", lambda: loop.run_until_complete(self.task)
         )
+
+    def jump(self, seconds: float) -> None:
+        """Move the loop's clock.
+
+        This is no timer of the loop's: one more would change the order
+        of those that are due at one moment.
+        """
+        VirtualLoop.jump(self.loop, seconds)
+        if self.loop.time() > self.ends:
+            self.late = True
+            self.loop.stop()
 
     def result(self) -> T:
         """Wait for it, as long as virtual time passes.
@@ -283,9 +296,6 @@ class _Run(Generic[T]):
         worked = _worked(self.thread.thread)
         looked = time.perf_counter()
         while not self._ended_within(LOOK):
-            if self.loop.time() > self.ends:
-                self.end()
-                raise asyncio.TimeoutError(FOR_EVER)
             if self.loop.time() != seen:
                 seen = self.loop.time()
                 worked = _worked(self.thread.thread)
@@ -298,6 +308,9 @@ class _Run(Generic[T]):
             if work < LOOK and time.perf_counter() - looked > IDLE:
                 self._give_up("waits for what virtual time does not bring")
 
+        if self.late:
+            self.end()
+            raise asyncio.TimeoutError(FOR_EVER)
         return self.thread.done.result()
 
     def end(self) -> None:

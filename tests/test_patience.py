@@ -112,8 +112,10 @@ def test_what_a_cell_has_left_behind_is_ended_in_the_next() -> None:
 
 
 def test_what_goes_on_after_its_limit_is_ended() -> None:
+    begun = lab.now()
     with pytest.raises(asyncio.TimeoutError, match="it waits for ever"):
-        lab.run(lets_time_pass_for_ever())
+        lab.run(lets_time_pass_for_ever(), limit=10)
+    assert lab.now() - begun < 2 * patience.CLEAN_UP
     assert lab.run(asyncio.sleep(600, "slept")) == "slept"
 
 

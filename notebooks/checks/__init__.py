@@ -8,6 +8,7 @@ reads; ``exercise`` makes them printed lines.
 
 import asyncio
 import functools
+import gc
 import inspect
 import warnings
 from collections.abc import Callable
@@ -89,7 +90,10 @@ def _complaint(check: Callable[[Any], None], plain: bool, answer: Any) -> str | 
     # What was not awaited is told in our own words.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "coroutine .* was never awaited")
-        return _fault_of(check, answer)
+        complaint = _fault_of(check, answer)
+        # Else Python finds some of it later, outside.
+        gc.collect(1)
+        return complaint
 
 
 def _fault_of(check: Callable[[Any], None], answer: Any) -> str | None:
