@@ -11,6 +11,7 @@ Nothing of the engine is imported here. Notebook:
 
 import asyncio
 import contextlib
+import math
 import selectors
 import sys
 import time
@@ -63,6 +64,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self, seconds: float) -> None:
         self._now += seconds
+        # A timer is due that comes within this. After half a year, the
+        # usual nanosecond is less than what can be added to a float.
+        self._clock_resolution = max(1e-9, 2 * math.ulp(self._now))
 
     def run_in_executor(self, *args: Any) -> Any:  # type: ignore[override]
         future = super().run_in_executor(*args)

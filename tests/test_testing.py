@@ -28,6 +28,15 @@ def test_a_sleep_takes_no_time_and_exactly_its_time_by_every_clock() -> None:
     assert time.perf_counter() - really_begun < 60
 
 
+def test_a_timer_is_found_after_years_too() -> None:
+    async def sleep() -> float:
+        await asyncio.sleep(3e7)
+        await asyncio.sleep(0.001)
+        return asyncio.get_running_loop().time()
+
+    assert run_in_virtual_time(sleep(), limit=1e9) == pytest.approx(3e7 + 0.001)
+
+
 def test_sleeps_end_in_the_order_of_their_times() -> None:
     log: list[int] = []
 
