@@ -11,7 +11,7 @@ import contextlib
 import logging.config
 import socket
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -47,9 +47,17 @@ def main() -> None:
     )
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program."""
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
 def address() -> tuple[str, int]:
     """The host and the port that the command line names."""
-    parser = argparse.ArgumentParser(description="Serve the task manager.")
+    parser = Parser(description="Serve the task manager.")
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -77,7 +85,7 @@ def address() -> tuple[str, int]:
 
 def port_number(text: str) -> int:
     """A port, for argparse."""
-    if not text.isdecimal() or int(text) > 65535:
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port, which is 0 to 65535")
     return int(text)
 

@@ -155,7 +155,10 @@ def create_app(
     app.state.drains = 0
     app.add_middleware(TasksMiddleware, settings=settings)
     app.router.default = problems.no_route
-    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
+    limited = settings.rate_limit is not None
+    app.openapi = partial(  # type: ignore[method-assign]
+        openapi.document, app, limited
+    )
     return app
 
 

@@ -14,7 +14,7 @@ import time
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -107,6 +107,8 @@ class TasksMiddleware:
                 raise
             if not exchange.started:
                 await exchange.answer(ShuttingDownError())
+        except ClientDisconnect:
+            pass  # nobody is left to answer
         except Exception as error:
             if exchange.started:
                 raise  # too late: the server logs it and closes the connection
@@ -180,6 +182,9 @@ def _below_root_path(scope: Scope) -> str:
 
     parts = filter(None, root_path.split("/"))
     scope["root_path"] = "".join(f"/{part}" for part in parts)
+    if not scope["root_path"]:
+        # The root path was nothing but slashes, and so may be the path.
+        below = below or "/"
     scope["path"] = scope["root_path"] + below
     return below
 

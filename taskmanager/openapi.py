@@ -36,8 +36,11 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
 }
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of ``app``, made when first asked for."""
+def document(app: FastAPI, limited: bool) -> dict[str, Any]:
+    """The OpenAPI document of ``app``, made when first asked for.
+
+    ``limited`` says whether there is a rate limit.
+    """
     schema = app.openapi_schema
     if schema is None:
         # To a client, it is a task; that it is a dict is Python's.
@@ -50,12 +53,23 @@ def document(app: FastAPI) -> dict[str, Any]:
         for path in schema["paths"].values():
             for operation in path.values():
                 known = examples.get(operation["operationId"], {})
+                if not limited:
+                    _lift_limit(operation, known)
                 _mend(operation, known)
 
         components = schema["components"]["schemas"]
         del components["HTTPValidationError"]
         del components["ValidationError"]
     return schema
+
+
+def _lift_limit(operation: dict[str, Any], examples: dict[str, Any]) -> None:
+    """Take out what no response has without a rate limit."""
+    operation["responses"].pop("429", None)
+    examples.pop("429", None)
+    for known in examples.values():
+        known["headers"].pop("RateLimit", None)
+        known["headers"].pop("RateLimit-Policy", None)
 
 
 def _mend(operation: dict[str, Any], examples: dict[str, Any]) -> None:

@@ -1040,3 +1040,27 @@ async def test_a_handshake_before_the_lifespan_is_told_so() -> None:
     head, body = await messages_of(app, handshake("/tasks"))
     assert head["status"] == 503
     assert json.loads(body["body"])["code"] == "not_started"
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"a'])
+async def test_a_client_that_leaves_in_its_body_is_no_error(
+    begun: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = [
+        {"type": "http.request", "body": begun, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    sent = mock.AsyncMock()
+    async with running() as app:
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"50"),
+        ]
+        await app(scope_of("POST", "/tasks", headers=headers), receive, sent)
+
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    sent.assert_not_called()

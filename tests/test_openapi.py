@@ -22,7 +22,7 @@ from taskmanager.schemas import EXAMPLES
 from tests.examples import examples
 from tests.helpers import client_of, project_root, running, serving, settings
 
-DOCUMENT = create_app(settings()).openapi()
+DOCUMENT = create_app(settings(rate_limit=10)).openapi()
 OPERATIONS = {
     ("post", "/tasks"): {"202", "400", "413", "422", "429", "500", "503"},
     ("get", "/tasks"): {"200", "400", "429", "500", "503"},
@@ -284,7 +284,7 @@ async def test_the_one_server_is_where_the_client_reaches_it(
 
 
 async def test_a_root_path_is_not_remembered() -> None:
-    async with running() as app, client_of(app) as client:
+    async with running(rate_limit=10) as app, client_of(app) as client:
         transport = httpx.ASGITransport(app, root_path="/api")
         async with httpx.AsyncClient(transport=transport, base_url="http://a") as below:
             await below.get("/openapi.json")
@@ -293,7 +293,7 @@ async def test_a_root_path_is_not_remembered() -> None:
 
 
 def test_somebody_elses_route_is_documented_as_fastapi_does() -> None:
-    app = create_app(settings())
+    app = create_app(settings(rate_limit=10))
 
     @app.get("/mine")
     async def mine(number: int | str = 0) -> dict[str, int]:
@@ -368,7 +368,7 @@ def test_there_is_an_example_for_each_task_type() -> None:
 
 
 async def test_the_document_is_served_as_it_is_made() -> None:
-    async with serving() as client:
+    async with serving(rate_limit=10) as client:
         assert (await client.get("/openapi.json")).json() == DOCUMENT
 
 
@@ -416,7 +416,7 @@ def test_bounds_are_in_the_words_of_json_schema() -> None:
 
 
 def test_headers_are_where_they_are_sent() -> None:
-    answers = create_app(settings()).openapi()["paths"]["/tasks"]["post"]["responses"]
+    answers = create_app(settings(rate_limit=10)).openapi()["paths"]["/tasks"]["post"]["responses"]
 
     def statuses_with(header: str) -> set[str]:
         return {
@@ -425,3 +425,11 @@ def test_headers_are_where_they_are_sent() -> None:
 
     assert statuses_with("Retry-After") == {"202", "429", "503"}
     assert statuses_with("Location") == {"202"}
+
+
+def test_without_a_rate_limit_the_document_promises_none() -> None:
+    document = create_app(settings(rate_limit=None)).openapi()
+    text = json.dumps(document["paths"])
+    assert '"429"' not in text
+    assert "RateLimit" not in text
+    assert '"429"' in json.dumps(create_app(settings(rate_limit=7)).openapi())
