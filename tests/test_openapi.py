@@ -416,7 +416,8 @@ def test_bounds_are_in_the_words_of_json_schema() -> None:
 
 
 def test_headers_are_where_they_are_sent() -> None:
-    answers = create_app(settings(rate_limit=10)).openapi()["paths"]["/tasks"]["post"]["responses"]
+    document = create_app(settings(rate_limit=10)).openapi()
+    answers = document["paths"]["/tasks"]["post"]["responses"]
 
     def statuses_with(header: str) -> set[str]:
         return {
