@@ -27,7 +27,7 @@ tasks: dict[str, dict[str, Any]] = {}
 
 def new_task(submission: dict[str, Any]) -> dict[str, Any]:
     if len(tasks) >= MOST:
-        tasks.clear()
+        tasks.popitem()  # the newest: the first is polled
 
     task = {
         "task_id": str(uuid.uuid4()),
