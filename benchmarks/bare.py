@@ -26,7 +26,7 @@ tasks: dict[str, dict[str, Any]] = {}
 @app.post("/tasks", status_code=202)
 async def submit_task(submission: Submission) -> TaskDict:
     if len(tasks) >= MOST:
-        tasks.clear()
+        tasks.popitem()  # the newest: the first is polled
 
     task_id = str(uuid.uuid4())
     task = {
