@@ -22,11 +22,16 @@ window.SwaggerUIBundle({
   onComplete: () => setTimeout(write, 2000),
 });
 
+// Events are a text; all else is JSON.
+function parsed(text) {
+  return text.startsWith("id: ") ? text : JSON.parse(text);
+}
+
 function write() {
   const responses = [...window.document.querySelectorAll("tr.response")];
   const examples = responses.map((response) => {
     const shown = response.querySelector(".microlight");
-    return shown === null ? null : JSON.parse(shown.textContent);
+    return shown === null ? null : parsed(shown.textContent);
   });
   writeFileSync("shown.json", JSON.stringify(examples));
   process.exit();
