@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
+from taskmanager import listing
 from taskmanager.manager import TaskManager
 from taskmanager.task import Task
 
@@ -22,10 +23,8 @@ from taskmanager.task import Task
 SILENCE = 15.0
 COMMENT = b":\n\n"
 # Readers that are woken together, since to send to them takes about
-# a millisecond; and the turns that others have then, as after a slice
-# of a listing.
+# a millisecond. Then others have their turns.
 PORTION = 50
-TURNS = 5
 
 # Seconds between two looks at the board.
 INTERVAL = 0.1
@@ -105,8 +104,7 @@ class Feed:
                 self._waiting = 0
                 for _ in range(len(self._portions)):
                     self._portions.pop(0).set()
-                    for _ in range(TURNS):
-                        await asyncio.sleep(0)
+                    await listing.rest()
         finally:
             for portion in self._portions:
                 portion.set()

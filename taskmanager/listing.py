@@ -73,10 +73,15 @@ async def encode(manager: TaskManager, tasks: list[Task]) -> list[bytes]:
     for task in tasks:
         records.append(to_json(manager.describe(task)))
         if time.monotonic() > end:
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+            await rest()
             break
     return records
+
+
+async def rest() -> None:
+    """Let others have their turns of the event loop."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 async def as_lines(slices: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
