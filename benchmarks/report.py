@@ -26,6 +26,7 @@ PACKAGES = [
     "pydantic",
     "uvicorn",
     "aiojobs",
+    "distributed",
     "huey",
     "limits",
     "pyrate-limiter",

@@ -2,7 +2,7 @@
 
 Rule: it goes by the order of finishing, so it reads nothing that stays,
 and it yields every BATCH, so that a million that expire at once do not
-stall the event loop. Notebook: 08-cleanup-and-frozen-time.
+stall the event loop. Notebook: 09-cleanup-and-frozen-time.
 """
 
 import asyncio

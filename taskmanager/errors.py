@@ -3,7 +3,7 @@ the names of task failures.
 
 Rule: an error says what it is once, here: the engine raises it without
 knowing HTTP, and the API answers it without knowing the engine.
-Notebook: 07-cancellation-and-failure.
+Notebook: 08-cancellation-and-failure.
 """
 
 import asyncio

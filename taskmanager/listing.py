@@ -3,7 +3,7 @@
 Rule: a loop that encodes serves nobody. So of all listings one at a
 time encodes, for a millisecond or one record, and then others have
 their turn. Once the manager stops, nothing more is encoded, and the
-stream breaks off. Notebook: 09-streaming.
+stream breaks off. Notebook: 10-streaming.
 """
 
 import asyncio

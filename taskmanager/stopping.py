@@ -4,7 +4,7 @@ Rule: servers end the lifespan only when all responses have been sent,
 and a long poll would hold that up for ten seconds, a half-sent body for
 ever. So waiting ends at the signal itself. What else a server has to be
 told, or whoever runs it, is told here, too. Notebook:
-11-shutdown-and-faults.
+12-shutdown-and-faults.
 """
 
 import asyncio

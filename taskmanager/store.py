@@ -3,7 +3,7 @@ order finished.
 
 Rules: a reader that pauses never holds an iterator over something that
 changes, nor more than a page. Forgetting starts with what finished
-first and reads nothing else. Notebook: 09-streaming.
+first and reads nothing else. Notebook: 10-streaming.
 """
 
 from collections import deque

@@ -5,7 +5,7 @@ Rules: a loop that nobody restarts leaves a server that accepts tasks
 and never runs them, whether it raised, returned or was cancelled. One
 that ends at each start must not spin, so each end doubles the pause
 before the next. Call-backs watch the loops: an asyncio.Task that
-watched could itself be cancelled. Notebook: 11-shutdown-and-faults.
+watched could itself be cancelled. Notebook: 12-shutdown-and-faults.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ every clock. Time stands still while an executor works for the loop;
 threads and processes of other kinds, and sockets, do not hold it back.
 It is a pytest plugin: ``pytest_plugins = ["taskmanager.testing"]``.
 Nothing of the engine is imported here. Notebook:
-08-cleanup-and-frozen-time.
+09-cleanup-and-frozen-time.
 """
 
 import asyncio

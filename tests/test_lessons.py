@@ -53,26 +53,26 @@ CONSTRUCTS = [
         r"namedtuple\(",
         {
             "03-queue-and-workers": "`namedtuple` is a tuple",
-            "09-streaming": "a `namedtuple`, a tuple whose",
+            "10-streaming": "a `namedtuple`, a tuple whose",
         },
     ),
     Construct(r"contextlib\.suppress", {"05-polling": "(`contextlib.suppress` makes"}),
     Construct(
-        r"(?m)^\s*(match|case) ", {"07-cancellation-and-failure": "a **`match`** over"}
+        r"(?m)^\s*(match|case) ", {"08-cancellation-and-failure": "a **`match`** over"}
     ),
     Construct(
-        r"except\*", {"07-cancellation-and-failure": "catches the `ValueError`s"}
+        r"except\*", {"08-cancellation-and-failure": "catches the `ValueError`s"}
     ),
     Construct(
         r"ThreadPoolExecutor",
         {
-            "08-cleanup-and-frozen-time": "a `ThreadPoolExecutor` takes a function",
-            "12-outgrowing-one-machine": "A `ThreadPoolExecutor` is an executor",
+            "09-cleanup-and-frozen-time": "a `ThreadPoolExecutor` takes a function",
+            "15-outgrowing-one-machine": "A `ThreadPoolExecutor` is an executor",
         },
     ),
-    Construct(r"partial\(", {"10-load": "(`partial(f, x)` is `f`"}),
-    Construct(r", /[,)]", {"12-outgrowing-one-machine": "given by its place"}),
-    Construct(r"pairwise\(", {"12-outgrowing-one-machine": "`pairwise` gives each"}),
+    Construct(r"partial\(", {"11-load": "(`partial(f, x)` is `f`"}),
+    Construct(r", /[,)]", {"15-outgrowing-one-machine": "given by its place"}),
+    Construct(r"pairwise\(", {"15-outgrowing-one-machine": "`pairwise` gives each"}),
     # asyncio's
     Construct(r"async def|coroutine", {"00-tour": "**coroutine**: what calling"}),
     Construct(r"\bawait\b", {"00-tour": "At an `await` it may have to wait"}),
@@ -86,7 +86,7 @@ CONSTRUCTS = [
         r"\bFutures?\b",
         {
             "01-event-loop": "yield a *Future*: an end",
-            "12-outgrowing-one-machine": "is a **Future**, an end",
+            "15-outgrowing-one-machine": "is a **Future**, an end",
         },
     ),
     Construct(r"\bgather\(", {"01-event-loop": "| `asyncio.gather(a(), b())` |"}),
@@ -98,40 +98,40 @@ CONSTRUCTS = [
     Construct(r"async with", {"01-event-loop": "| `with`, `async with` |"}),
     Construct(r"async for", {"01-event-loop": "| `async for` |"}),
     Construct(r"QueueFull\b", {"04-backpressure-and-priorities": "raises `QueueFull`"}),
-    Construct(r"TaskGroup", {"07-cancellation-and-failure": "which does nearly that"}),
+    Construct(r"TaskGroup", {"08-cancellation-and-failure": "which does nearly that"}),
     Construct(
         r"async generator|AsyncIterator|anext\(",
-        {"09-streaming": "**async generator**: what an"},
+        {"10-streaming": "**async generator**: what an"},
     ),
     Construct(r"asyncio\.Condition", {"05-polling": "it compares under a lock"}),
     Construct(
-        r"call_soon|run_forever", {"08-cleanup-and-frozen-time": "`call_soon` puts"}
+        r"call_soon|run_forever", {"09-cleanup-and-frozen-time": "`call_soon` puts"}
     ),
     Construct(
         r"run_in_executor",
-        {"12-outgrowing-one-machine": "(`run_in_executor` hands a function"},
+        {"15-outgrowing-one-machine": "(`run_in_executor` hands a function"},
     ),
     # The web's
     Construct(r"\bASGI", {"00-tour": "**ASGI**: the form"}),
-    Construct(r"scope_of|receive_from|\breceive,", {"10-load": "**`scope`**, a dict"}),
+    Construct(r"scope_of|receive_from|\breceive,", {"11-load": "**`scope`**, a dict"}),
     Construct(
         r"\bmiddleware\b(?!`|\.py)",
         {
             "06-rate-limiting": "**middleware** stands between",
-            "10-load": "the chain of **middleware**",
+            "11-load": "the chain of **middleware**",
         },
     ),
-    Construct(r"lifespan", {"11-shutdown-and-faults": "**lifespan**: what an"}),
+    Construct(r"lifespan", {"12-shutdown-and-faults": "**lifespan**: what an"}),
     Construct(
         r"asynccontextmanager",
-        {"11-shutdown-and-faults": "from which `asynccontextmanager` makes"},
+        {"12-shutdown-and-faults": "from which `asynccontextmanager` makes"},
     ),
     Construct(r"\b429\b", {"00-tour": "refused with a **429**"}),
     Construct(
         r"\b503\b",
         {
             "04-backpressure-and-priorities": "**503**, *service unavailable*",
-            "11-shutdown-and-faults": "503 stands for",
+            "12-shutdown-and-faults": "503 stands for",
         },
     ),
     Construct(r"\b202\b", {"00-tour": "**202 Accepted** says"}),
@@ -140,15 +140,15 @@ CONSTRUCTS = [
         r"Idempotency-Key",
         {
             "05-polling": "called **`Idempotency-Key`**",
-            "12-outgrowing-one-machine": "(An **`Idempotency-Key`** is",
+            "15-outgrowing-one-machine": "(An **`Idempotency-Key`** is",
         },
     ),
     Construct(
         r"loopback",
         {
-            "10-load": "on loopback (this machine",
-            "11-shutdown-and-faults": "**loopback** (this machine",
-            "12-outgrowing-one-machine": "over loopback, the network inside",
+            "11-load": "on loopback (this machine",
+            "12-shutdown-and-faults": "**loopback** (this machine",
+            "15-outgrowing-one-machine": "over loopback, the network inside",
         },
     ),
     Construct(
@@ -156,20 +156,20 @@ CONSTRUCTS = [
         {
             "03-queue-and-workers": "says **L = λ·W**",
             "04-backpressure-and-priorities": "(**Little's law**, of",
-            "08-cleanup-and-frozen-time": "(Little's law: what is inside",
-            "10-load": "**Little's law**: requests under way",
-            "12-outgrowing-one-machine": "under way = arrivals a second",
+            "09-cleanup-and-frozen-time": "(Little's law: what is inside",
+            "11-load": "**Little's law**: requests under way",
+            "15-outgrowing-one-machine": "under way = arrivals a second",
         },
     ),
     Construct(
         r"jitter",
         {
             "04-backpressure-and-priorities": "a **jitter**",
-            "13-they-all-come-back": "**Jitter**: a random part",
+            "07-they-all-come-back": "**Jitter**: a random part",
         },
     ),
-    Construct(r"\bp(50|99)\b", {"10-load": "**percentile**: a *p99*"}),
-    Construct(r"\bGIL\b", {"12-outgrowing-one-machine": "**GIL**: the lock"}),
+    Construct(r"\bp(50|99)\b", {"11-load": "**percentile**: a *p99*"}),
+    Construct(r"\bGIL\b", {"15-outgrowing-one-machine": "**GIL**: the lock"}),
 ]
 
 

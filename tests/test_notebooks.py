@@ -31,10 +31,10 @@ from tests.helpers import project_root
 pytestmark = pytest.mark.slow
 # These show times of this machine.
 MEASURED = {
-    "09-streaming",
-    "10-load",
-    "11-shutdown-and-faults",
-    "12-outgrowing-one-machine",
+    "10-streaming",
+    "11-load",
+    "12-shutdown-and-faults",
+    "15-outgrowing-one-machine",
 }
 FOLDER = project_root() / "notebooks"
 MODULES = sorted(

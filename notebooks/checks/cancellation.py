@@ -1,4 +1,4 @@
-"""Checks for 07-cancellation-and-failure."""
+"""Checks for 08-cancellation-and-failure."""
 
 import asyncio
 from collections.abc import Coroutine

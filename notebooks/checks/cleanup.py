@@ -1,4 +1,4 @@
-"""Checks for 08-cleanup-and-frozen-time."""
+"""Checks for 09-cleanup-and-frozen-time."""
 
 from collections import deque
 from collections.abc import Iterator

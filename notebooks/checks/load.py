@@ -1,4 +1,4 @@
-"""Checks for 10-load."""
+"""Checks for 11-load."""
 
 from math import isclose
 from typing import Any

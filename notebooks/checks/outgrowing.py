@@ -1,4 +1,4 @@
-"""Checks for 12-outgrowing-one-machine."""
+"""Checks for 15-outgrowing-one-machine."""
 
 from collections import Counter
 from collections.abc import Callable

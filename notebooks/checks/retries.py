@@ -1,4 +1,4 @@
-"""Checks for 13-they-all-come-back."""
+"""Checks for 07-they-all-come-back."""
 
 import random
 from typing import Any

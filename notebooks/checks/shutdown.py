@@ -1,4 +1,4 @@
-"""Checks for 11-shutdown-and-faults."""
+"""Checks for 12-shutdown-and-faults."""
 
 import asyncio
 from itertools import pairwise

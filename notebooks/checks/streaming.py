@@ -1,4 +1,4 @@
-"""Checks for 09-streaming."""
+"""Checks for 10-streaming."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Solutions for 07-cancellation-and-failure."""
+"""Solutions for 08-cancellation-and-failure."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine

@@ -1,4 +1,4 @@
-"""Solutions for 08-cleanup-and-frozen-time."""
+"""Solutions for 09-cleanup-and-frozen-time."""
 
 from collections import deque
 from collections.abc import Callable

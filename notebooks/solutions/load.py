@@ -1,4 +1,4 @@
-"""Solutions for 10-load."""
+"""Solutions for 11-load."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""Solutions for 12-outgrowing-one-machine."""
+"""Solutions for 15-outgrowing-one-machine."""
 
 import zlib
 from typing import Any

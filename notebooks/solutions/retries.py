@@ -1,4 +1,4 @@
-"""Solutions for 13-they-all-come-back."""
+"""Solutions for 07-they-all-come-back."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Solutions for 11-shutdown-and-faults."""
+"""Solutions for 12-shutdown-and-faults."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Solutions for 09-streaming."""
+"""Solutions for 10-streaming."""
 
 import asyncio
 import json

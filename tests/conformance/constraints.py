@@ -327,7 +327,7 @@ def has_readme(source: Source) -> None:
 
 
 @tool(
-    "Asynchronous tests that mock time", "tests/, notebook 08-cleanup-and-frozen-time"
+    "Asynchronous tests that mock time", "tests/, notebook 09-cleanup-and-frozen-time"
 )
 def has_tests(source: Source) -> None:
     paths = [path for folder in source.project for path in folder.rglob("*.py")]

@@ -211,7 +211,7 @@ async def nothing_is_lost(api: Api) -> None:
 
 @core(
     "A task that fails shows the status failed, and an error",
-    "notebook 07-cancellation-and-failure",
+    "notebook 08-cancellation-and-failure",
 )
 async def failure_is_shown(api: Api) -> None:
     task_id = await failed_task(api)
@@ -226,7 +226,7 @@ async def failure_is_shown(api: Api) -> None:
 
 @core(
     "After failures, all five workers go on",
-    "notebook 11-shutdown-and-faults",
+    "notebook 12-shutdown-and-faults",
 )
 async def workers_survive_failures(api: Api) -> None:
     before = await workers_before(api)
@@ -242,7 +242,7 @@ async def workers_survive_failures(api: Api) -> None:
 
 @core(
     "After an error that nobody expected, all five workers go on",
-    "notebook 11-shutdown-and-faults",
+    "notebook 12-shutdown-and-faults",
     needs=("workers_survive_failures", "failure_is_shown"),
 )
 async def workers_survive_unexpected_errors(api: Api) -> None:
@@ -275,7 +275,7 @@ async def workers_survive_unexpected_errors(api: Api) -> None:
 
 @core(
     "The work of a task that is cancelled ends",
-    "notebook 07-cancellation-and-failure",
+    "notebook 08-cancellation-and-failure",
     needs=("cancel_processing", "cancelled_stays_cancelled", "cancel_frees_worker"),
 )
 async def cancelled_work_ends(api: Api) -> None:
@@ -612,7 +612,7 @@ async def exists(api: Api, task_id: str) -> bool:
 
 @core(
     "A completed task can be read for ten minutes after its end",
-    "notebook 08-cleanup-and-frozen-time",
+    "notebook 09-cleanup-and-frozen-time",
     needs=("unfinished_is_not_removed", "nothing_is_lost"),
 )
 async def kept_for_ten_minutes(api: Api) -> None:
@@ -644,7 +644,7 @@ async def kept_for_ten_minutes(api: Api) -> None:
 
 @core(
     "A completed task is removed after ten minutes",
-    "notebook 08-cleanup-and-frozen-time",
+    "notebook 09-cleanup-and-frozen-time",
 )
 async def removed_after_ten_minutes(api: Api) -> None:
     # A cleanup may not survive its first find.
@@ -767,7 +767,7 @@ async def cancelled_is_removed(api: Api) -> None:
 
 @core(
     "A task that is queued or in process is never removed",
-    "notebook 08-cleanup-and-frozen-time",
+    "notebook 09-cleanup-and-frozen-time",
 )
 async def unfinished_is_not_removed(api: Api) -> None:
     accepted = 0
@@ -812,7 +812,7 @@ async def unfinished_is_not_removed(api: Api) -> None:
 
 @core(
     "The application stops within seconds, with work under way",
-    "notebook 11-shutdown-and-faults",
+    "notebook 12-shutdown-and-faults",
 )
 async def stops_with_work_under_way(api: Api) -> None:
     await fill_the_workers(api, 60)
@@ -832,7 +832,7 @@ async def fill_the_workers(api: Api, count: int) -> None:
 
 @core(
     "The application stops within seconds after tasks in process were cancelled",
-    "notebook 07-cancellation-and-failure",
+    "notebook 08-cancellation-and-failure",
     needs=("stops_with_work_under_way",),
 )
 async def stops_after_cancellations(api: Api) -> None:

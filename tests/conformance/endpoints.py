@@ -820,7 +820,7 @@ async def waits_no_more(api: Api, task_id: str, how: str) -> None:
 
 @endpoint(
     "A long poll is answered at the moment the task fails",
-    "notebook 07-cancellation-and-failure",
+    "notebook 08-cancellation-and-failure",
     needs=("failure_is_shown", "wait_ends_at_completion"),
 )
 async def wait_ends_at_failure(api: Api) -> None:
@@ -960,7 +960,7 @@ async def wait_is_not_busy(api: Api) -> None:
 
 @endpoint(
     "GET /tasks lists all tasks",
-    "notebook 09-streaming",
+    "notebook 10-streaming",
     needs=("answers_are_json",),
 )
 async def list_has_all(api: Api) -> None:
@@ -1094,7 +1094,7 @@ async def bad_query_is_400(api: Api) -> None:
         expect(answer.status == 400, f"400 for {answer.asked}", str(answer))
 
 
-@endpoint("GET /tasks is streamed, in pieces", "notebook 09-streaming")
+@endpoint("GET /tasks is streamed, in pieces", "notebook 10-streaming")
 async def list_is_streamed(api: Api) -> None:
     await api.many()
     query = await api.readable(api.solution.completed)
@@ -1112,7 +1112,7 @@ async def list_is_streamed(api: Api) -> None:
 
 
 @endpoint(
-    "The list stays well-formed while a task comes during it", "notebook 09-streaming"
+    "The list stays well-formed while a task comes during it", "notebook 10-streaming"
 )
 async def list_survives_changes(api: Api) -> None:
     await api.many()
@@ -1136,7 +1136,7 @@ async def list_survives_changes(api: Api) -> None:
 
 @endpoint(
     "A client that reads the list slowly holds up nobody",
-    "notebook 09-streaming",
+    "notebook 10-streaming",
     needs=("wait_holds_up_nobody",),
 )
 async def slow_reader_holds_up_nobody(api: Api) -> None:
@@ -1187,7 +1187,7 @@ async def slow_reader_holds_up_nobody(api: Api) -> None:
 
 @endpoint(
     "DELETE cancels a queued task, which then never runs",
-    "notebook 07-cancellation-and-failure",
+    "notebook 08-cancellation-and-failure",
 )
 async def cancel_queued(api: Api) -> None:
     others = [await api.submit(api.solution.quick) for _ in range(api.solution.workers)]
@@ -1210,7 +1210,7 @@ async def cancel_queued(api: Api) -> None:
         raise NotGradedError("none of the others ran either", cause="works_unasked")
 
 
-@endpoint("DELETE cancels a task in process", "notebook 07-cancellation-and-failure")
+@endpoint("DELETE cancels a task in process", "notebook 08-cancellation-and-failure")
 async def cancel_processing(api: Api) -> None:
     task_id = await processing_for(api, 2)
     answer = await api.cancel(task_id)
@@ -1344,7 +1344,7 @@ async def cancel_frees_worker(api: Api) -> None:
 
 @endpoint(
     "A DELETE at any moment leaves all workers at work",
-    "notebook 07-cancellation-and-failure",
+    "notebook 08-cancellation-and-failure",
 )
 async def cancel_at_any_moment(api: Api) -> None:
     before = await workers_before(api)

@@ -1,4 +1,4 @@
-"""Wrong answers to 07-cancellation-and-failure.
+"""Wrong answers to 08-cancellation-and-failure.
 
 Each has words of the complaint that it must get.
 """

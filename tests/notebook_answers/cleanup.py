@@ -1,4 +1,4 @@
-"""Wrong answers to 08-cleanup-and-frozen-time.
+"""Wrong answers to 09-cleanup-and-frozen-time.
 
 Each has words of the complaint that it must get.
 """

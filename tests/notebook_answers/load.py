@@ -1,4 +1,4 @@
-"""Wrong answers to 10-load.
+"""Wrong answers to 11-load.
 
 Each has words of the complaint that it must get.
 """

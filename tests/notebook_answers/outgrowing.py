@@ -1,4 +1,4 @@
-"""Wrong answers to 12-outgrowing-one-machine.
+"""Wrong answers to 15-outgrowing-one-machine.
 
 Each has words of the complaint that it must get.
 """

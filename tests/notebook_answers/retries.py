@@ -1,4 +1,4 @@
-"""Wrong answers to 13-they-all-come-back.
+"""Wrong answers to 07-they-all-come-back.
 
 Each has words of the complaint that it must get.
 """

@@ -1,4 +1,4 @@
-"""Wrong answers to 11-shutdown-and-faults.
+"""Wrong answers to 12-shutdown-and-faults.
 
 Each has words of the complaint that it must get.
 """

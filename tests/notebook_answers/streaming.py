@@ -1,4 +1,4 @@
-"""Wrong answers to 09-streaming.
+"""Wrong answers to 10-streaming.
 
 Each has words of the complaint that it must get.
 """
