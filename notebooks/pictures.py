@@ -36,9 +36,9 @@ DASHES = {"-": "", "--": "6 4", ":": "2 3"}
 
 # A mark, from its centre: how it is drawn, and with which line.
 MARKS = {
-    "o": ("h0", 9.0, "round"),
+    "o": ("h0", 10.0, "round"),
     ".": ("h0", 4.0, "round"),
-    "s": ("h0", 8.0, "square"),
+    "s": ("h0", 9.0, "square"),
     "X": ("m-4-4l8 8m0-8l-8 8", 3.5, "butt"),
     "P": ("m-5 0h10m-5-5v10", 3.5, "butt"),
     "D": ("m0-4l4 4-4 4-4-4z", 2.0, "butt"),
@@ -243,7 +243,7 @@ def _round_numbers(low: float, high: float, most: float) -> dict[float, str]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return {
-        number * step: f"{number * step:,.{decimals}f}"
+        number * step: f"{number * step:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
         for number in range(first, last + 1)
     }
 
@@ -690,7 +690,7 @@ class Axes:
     # As markup
 
     def ticks_at_left(self, height: float) -> dict[float, str]:
-        return self.y.marks(height / 28) if self.shown else {}
+        return self.y.marks(height / 20) if self.shown else {}
 
     def svg(self, frame: Frame, last: bool) -> str:
         """All of it. Below the ``last`` one are the ticks' numbers."""
@@ -790,15 +790,15 @@ class Figure(Picture):
 
     def svg(self) -> str:
         """The file."""
-        key, top = self._key_below(28.0)
-        height = round(self.height * INCH + top - 28)
+        key, top = self._key_below(24.0)
+        height = round(self.height * INCH + top - 24)
 
         below = LINE + 10
         if self.x.label:
             below += LINE
         if not any(axes.shown for axes in self.rows):
             below = EDGE
-        bands = [30.0 if axes.title else 10.0 for axes in self.rows]
+        bands = [30.0 if axes.title else 16.0 for axes in self.rows]
         room = (height - EDGE / 2 - top - sum(bands) - below) / len(self.rows)
         left = max(self._left_of(axes, room) for axes in self.rows)
         right = WIDTH - EDGE - self._right_of_ticks()
@@ -824,7 +824,7 @@ class Figure(Picture):
             return "", top
         markup = ""
         x = float(EDGE)
-        y = top + 8
+        y = top + 12
         for label, look in self._key.items():
             wide = 26 + width_of(label)
             if x + wide > WIDTH - EDGE:
@@ -834,7 +834,7 @@ class Figure(Picture):
             place = f"translate({short(x)} {short(y)})"
             markup += f'<g transform="{place}">{look}{words}</g>'
             x += wide + 12
-        return markup, y + 10
+        return markup, y + 6
 
     def _left_of(self, axes: Axes, room: float) -> float:
         """The room for the numbers and the label of its y axis."""
