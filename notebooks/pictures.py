@@ -105,7 +105,7 @@ def width_of(text: str, size: float = SIZE, weight: str = "") -> float:
             width += 0.76
         else:
             width += 0.64
-    return width * size * (1.1 if weight == "bold" else 1.0)
+    return width * size * (1.12 if weight == "bold" else 1.0)
 
 
 def path_of(points: Iterable[Point]) -> str:
@@ -209,7 +209,7 @@ class Axis:
         marks = self.marks(width / 50)
         widest = max(map(width_of, marks.values()), default=0.0)
         if len(marks) * (widest + 10) > width:
-            marks = self.marks(width / (2 * widest))
+            marks = self.marks(width / (widest + 20))
         return marks
 
     def _scaled(self, value: float) -> float:
