@@ -202,14 +202,14 @@ class Axis:
         low, high = sorted(self.ends)
         if self.scale == "linear":
             return _round_numbers(low, high, most)
-        return _powers(low, high)
+        return _powers(low, high, most)
 
     def fitting(self, width: float) -> dict[float, str]:
         """The ticks, so few that their texts stand side by side."""
         marks = self.marks(width / 50)
         widest = max(map(width_of, marks.values()), default=0.0)
         if len(marks) * (widest + 10) > width:
-            marks = self.marks(width / (widest + 20))
+            marks = self.marks(width / (widest + 30))
         return marks
 
     def _scaled(self, value: float) -> float:
@@ -248,15 +248,20 @@ def _round_numbers(low: float, high: float, most: float) -> dict[float, str]:
     }
 
 
-def _powers(low: float, high: float) -> dict[float, str]:
-    """Powers of ten, and their halves and fifths where they are few."""
+def _powers(low: float, high: float, most: float) -> dict[float, str]:
+    """Powers of ten, with their doubles and halves where they fit."""
     low = max(low, 1e-12)
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ([1], [1, 2, 5]):
-        values = [factor * 10.0**power for power in exponents for factor in factors]
-        inside = [value for value in values if low <= value <= high]
-        if len(inside) >= 3:
-            break
+    decades = math.log10(high / low)
+    # From 1 to 2, and from 5 to 10, it is nearly a third of a decade.
+    factors = [1, 2, 5] if decades / 0.4 <= most else [1]
+    every = math.ceil(decades / max(most, 1))
+
+    first = every * math.floor(math.log10(low) / every)
+    powers = range(first, math.ceil(math.log10(high)) + 1, every)
+    values = [factor * math.pow(10, power) for power in powers for factor in factors]
+    inside = [value for value in values if low <= value <= high]
+    if len(inside) < 2:
+        return _round_numbers(low, high, most / 2)
     return {value: number_of(value) for value in inside}
 
 

@@ -205,17 +205,46 @@ def test_ticks_stand_at_round_numbers(
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "texts"),
+    ("low", "high", "most", "texts"),
     [
-        (80, 120_000, "100 1,000 10,000 100,000"),
-        (8, 110, "10 20 50 100"),
-        (0.15, 40, "0.2 0.5 1 2 5 10 20"),
-        (2.1, 4.7, ""),
+        (80, 120_000, 5, "100 1,000 10,000 100,000"),
+        (8, 110, 5, "10 20 50 100"),
+        (0.15, 40, 8, "0.2 0.5 1 2 5 10 20"),
+        (0.15, 40, 5, "1 10"),
+        (1e-4, 2e5, 5, "0.0001 0.01 1 100 10,000"),
+        (2.1, 4.7, 6, "3 4"),
     ],
 )
-def test_ticks_of_a_logarithmic_axis(low: float, high: float, texts: str) -> None:
+def test_ticks_of_a_logarithmic_axis(
+    low: float, high: float, most: float, texts: str
+) -> None:
     axis = Axis(scale="log", limits=(low, high))
-    assert " ".join(axis.marks(5).values()) == texts
+    assert " ".join(axis.marks(most).values()) == texts
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("greatest", [0.003, 7, 4321, 98_765_432])
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_no_text_of_a_new_picture_is_cut_off_or_hides_another(
+    scale: str, greatest: float, rows: int
+) -> None:
+    made = lab.axes("A title", "time, s", "tasks", rows=rows, height=4.8, alt=ALT)
+    charts: list[Axes] = made if rows > 1 else [made]
+    for number, axes in enumerate(charts):
+        axes.plot([greatest / 500, greatest], [greatest, greatest / 300], label="all")
+        axes.set_xscale(scale)
+        axes.set_yscale(scale)
+        axes.set_title("Another title" if number == 1 else "")
+
+    (figure,) = {axes.figure for axes in charts}
+    found = labels(root_of(figure))
+    assert len(found) > 6 * rows
+    for label, other in combinations(found, 2):
+        assert not label.touches(other), (label, other)
+    for label in found:
+        assert min(label.left, label.top) >= 0, label
+        assert label.right <= WIDTH, label
+        assert label.bottom <= float(root_of(figure).get("height", 0)), label
 
 
 def test_numbers_of_the_x_axis_stand_side_by_side() -> None:
