@@ -249,11 +249,12 @@ def _round_numbers(low: float, high: float, most: float) -> dict[float, str]:
 
 
 def _powers(low: float, high: float, most: float) -> dict[float, str]:
-    """Powers of ten, with their doubles and halves where they fit."""
+    """Powers of ten; where they are few, with doubles and halves."""
     low = max(low, 1e-12)
     decades = math.log10(high / low)
     # From 1 to 2, and from 5 to 10, it is nearly a third of a decade.
-    factors = [1, 2, 5] if decades / 0.4 <= most else [1]
+    few = decades < 3 and decades / 0.4 <= most
+    factors = [1, 2, 5] if few else [1]
     every = math.ceil(decades / max(most, 1))
 
     first = every * math.floor(math.log10(low) / every)
