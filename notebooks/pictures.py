@@ -13,8 +13,8 @@ nothing but Python's own library.
 
 import html
 import math
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
@@ -50,6 +50,7 @@ NARROW = set("ijlI.,:;'|!()[] ftr/-")
 WIDE = set("mwMW%@")
 
 Point = tuple[float, float]
+Place = Callable[[float], float]  # of a value, in pixels
 
 
 # Markup
@@ -141,7 +142,7 @@ def _bends(points: Sequence[Point]) -> Iterator[Point]:
         yield x, y
 
 
-class Picture:
+class Picture(ABC):
     """What Jupyter shows as SVG, and what it says in words."""
 
     title: str
@@ -166,7 +167,7 @@ class Picture:
 
 @dataclass
 class Axis:
-    """From values to shares of its length, and back to round numbers.
+    """From values to places, and the round numbers among them.
 
     Its scale is "linear", "log", or "symlog": linear up to 1, and
     logarithmic above.
@@ -183,17 +184,23 @@ class Axis:
     def ends(self) -> tuple[float, float]:
         """The first and last value; the first may be the greater."""
         if self.limits is not None:
-            return self.limits
+            first, last = self.limits
+            return first, last if last != first else last + 1
         values = [*self.values, *(self.ticks or [])] or [0.0, 1.0]
         low = self._scaled(min(values))
         high = self._scaled(max(values))
-        margin = 0.04 * (high - low) or 0.5
+        margin = 0.04 * (high - low) or 0.05 * abs(high) or 0.5
         return self._value(low - margin), self._value(high + margin)
 
-    def share(self, value: float) -> float:
-        """Where the value is: 0 at the first, and 1 at the last."""
+    def placed(self, first_pixel: float, last_pixel: float) -> Place:
+        """Where its values are between these two pixels."""
         first, last = (self._scaled(end) for end in self.ends)
-        return (self._scaled(value) - first) / (last - first)
+        pixels = (last_pixel - first_pixel) / (last - first)
+
+        def place(value: float) -> float:
+            return first_pixel + (self._scaled(value) - first) * pixels
+
+        return place
 
     def marks(self, most: float) -> dict[float, str]:
         """The ticks, at most about so many, each with its text."""
@@ -279,14 +286,8 @@ class Frame:
     right: float
     top: float
     bottom: float
-    x: Axis
-    y: Axis
-
-    def across(self, x: float) -> float:
-        return self.left + self.x.share(x) * (self.right - self.left)
-
-    def down(self, y: float) -> float:
-        return self.bottom - self.y.share(y) * (self.bottom - self.top)
+    across: Place  # from the left
+    down: Place  # from the top
 
     def at(self, point: Point) -> Point:
         x, y = point
@@ -809,14 +810,17 @@ class Figure(Picture):
         left = max(self._left_of(axes, room) for axes in self.rows)
         right = WIDTH - EDGE - self._right_of_ticks()
 
+        across = self.x.placed(left, right)
         body = key
         for axes, band in zip(self.rows, bands, strict=True):
             if axes.title:
                 body += element("text", axes.title, x=EDGE, y=top + 20, font_size=14)
             top += band
-            frame = Frame(left, right, top, top + room, self.x, axes.y)
+            bottom = top + room
+            down = axes.y.placed(bottom, top)
+            frame = Frame(left, right, top, bottom, across, down)
             body += axes.svg(frame, last=axes is self.rows[-1])
-            top += room
+            top = bottom
 
         if self.x.label and self.rows[-1].shown:
             middle = (left + right) / 2

@@ -7,6 +7,7 @@ with letters as wide as they get in any usual font.
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -267,19 +268,39 @@ def test_numbers_of_the_x_axis_stand_side_by_side() -> None:
 )
 def test_where_a_value_is(scale: str, values: list[float], shares: list[float]) -> None:
     first, *_, last = values
-    axis = Axis(scale=scale, limits=(first, last))
-    assert [axis.share(value) for value in values] == pytest.approx(shares)
-    upside_down = Axis(scale=scale, limits=(last, first))
-    assert [1 - upside_down.share(value) for value in values] == pytest.approx(shares)
+    place = Axis(scale=scale, limits=(first, last)).placed(0, 1)
+    assert [place(value) for value in values] == pytest.approx(shares)
+    upside_down = Axis(scale=scale, limits=(last, first)).placed(1, 0)
+    assert [upside_down(value) for value in values] == pytest.approx(shares)
 
 
 @pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
 def test_all_that_is_drawn_fits_in_and_so_do_the_ticks(scale: str) -> None:
     axis = Axis(scale=scale, values=[2, 30], ticks={1: "1", 100: "100"})
-    assert 0 < axis.share(1) < axis.share(2) < axis.share(30) < axis.share(100) < 1
+    place = axis.placed(0, 1)
+    assert 0 < place(1) < place(2) < place(30) < place(100) < 1
 
 
-@pytest.mark.parametrize("values", [[], [7]])
+def test_limits_without_anything_between_them_are_set_apart() -> None:
+    axes = new_axes()
+    axes.plot([1, 2], [0, 0])
+    axes.set_ylim(0, 0)
+    assert {"0.0", "1.0"} <= words(root_of(axes.figure))
+
+
+def test_the_time_to_draw_grows_with_the_points_and_not_faster() -> None:
+    def seconds(count: int) -> float:
+        axes = new_axes()
+        axes.plot(range(count), [number % 7 for number in range(count)])
+        begun = time.process_time()
+        axes.figure.svg()
+        return time.process_time() - begun
+
+    few = min(seconds(500) for _ in range(3))
+    assert min(seconds(5000) for _ in range(3)) < 40 * few
+
+
+@pytest.mark.parametrize("values", [[], [7], [1e17], [-1e-9]])
 def test_a_chart_of_nothing_and_of_one_point(values: list[float]) -> None:
     axes = new_axes()
     axes.plot(values, values, "o")
@@ -432,6 +453,7 @@ print(lab.gantt("One", [span], alt="One bar.").figure.svg())
 """
 
 
+@pytest.mark.slow
 def test_the_laboratory_draws_where_numpy_and_matplotlib_are_missing() -> None:
     run = subprocess.run(
         [sys.executable, "-c", BLOCKED],
