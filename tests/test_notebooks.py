@@ -34,6 +34,7 @@ MEASURED = {
     "10-streaming",
     "11-load",
     "12-shutdown-and-faults",
+    "14-outgrowing-one-process",
     "15-outgrowing-one-machine",
 }
 FOLDER = project_root() / "notebooks"
