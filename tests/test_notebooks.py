@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -483,9 +484,36 @@ async def array_in_small_pieces(pages: Iterator[list[dict[str, int]]]) -> Any:
     yield b"[]" if between == b"[" else b"]"
 
 
+async def in_pieces_by_a_future(
+    count: Any, segments: int, executor: Any, report: Any
+) -> int:
+    found = 0
+    for done in range(1, segments + 1):
+        found += await asyncio.wrap_future(executor.submit(count, done - 1))
+        report(round(100 * done / segments))
+    return found
+
+
+async def handed_out_by_gather(
+    pieces: list[Any], attempt: Any, allowed: int = 3
+) -> tuple[Any, ...]:
+    async def outcome(piece: Any, left: int) -> Any:
+        try:
+            return await attempt(piece)
+        except BrokenExecutor:
+            if not left:
+                raise
+            return await outcome(piece, left - 1)
+
+    outcomes = [outcome(piece, allowed) for piece in pieces]
+    return tuple(await asyncio.gather(*outcomes, return_exceptions=True))
+
+
 @pytest.mark.parametrize(
     ("key", "answer"),
     [
+        ("processes.in_pieces", in_pieces_by_a_future),
+        ("outgrowing.hand_out", handed_out_by_gather),
         ("lifecycle.never", "b, d, f"),
         ("lifecycle.never", ["B", "D", "F"]),
         ("streaming.as_array", array_in_small_pieces),

@@ -42,6 +42,17 @@ def seconds(answer: Any) -> None:
     )
 
 
+class _Awaited(Future[Any]):
+    """One that does not wait in the event loop's own thread."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        assert self.done(), (
+            "result() of what is not done yet stops the whole event loop: await "
+            "loop.run_in_executor(...)."
+        )
+        return super().result(timeout)
+
+
 class _OneByOne(Executor):
     """Does each call in the next turn of the loop.
 
@@ -58,7 +69,7 @@ class _OneByOne(Executor):
     def submit(
         self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> "Future[Any]":
-        future: Future[Any] = Future()
+        future = _Awaited()
         self.begun += 1
         self.under_way += 1
         self.most = max(self.most, self.under_way)
@@ -114,7 +125,8 @@ async def _all_pieces(answer: Any) -> None:
     )
     reports.clear()
     await answer(count, 3, executor, reports.append)
-    assert reports == [33, 66, 100], (
+    # Rounded down, or to the nearest.
+    assert reports in ([33, 66, 100], [33, 67, 100]), (
         f"of 3 segments, it reports {reports}, not whole numbers: 33, 66 and 100."
     )
 

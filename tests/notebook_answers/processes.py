@@ -36,6 +36,10 @@ async def counts_nothing(count, segments, executor, report):
     return 30
 
 
+async def waits_for_the_result(count, segments, executor, report):
+    return sum(executor.submit(count, index).result() for index in range(segments))
+
+
 async def all_at_once(count, segments, executor, report):
     loop = asyncio.get_running_loop()
     calls = [loop.run_in_executor(executor, count, index) for index in range(segments)]
@@ -82,6 +86,7 @@ WRONG["in_pieces"] = [
     (in_the_loop, "counts in the event loop"),
     (in_another_executor, "counts in the event loop"),
     (counts_nothing, "hands nothing to the executor"),
+    (waits_for_the_result, "stops the whole event loop"),
     (one_by_one(first=1), "they are 0 to 3"),
     (all_at_once, "4 segments under way at once"),
     (one_by_one(result=len), "and it returns 4"),
