@@ -26,7 +26,7 @@ import httpx
 import nbformat
 import pytest
 
-from notebooks import checks, patience, refresh
+from notebooks import checks, lab, patience, refresh
 from tests.helpers import project_root
 
 pytestmark = pytest.mark.slow
@@ -394,6 +394,16 @@ def test_a_check_accepts_the_solution_and_tells_wrong_answers(
         assert complaint is not None, answer
         assert words in complaint
         assert str(Path.cwd()) not in complaint
+
+
+@pytest.mark.parametrize("key", sorted(checks.CHECKS))
+def test_a_check_accepts_the_solution_beside_an_application(key: str) -> None:
+    """In a lesson, one may run on the same clock."""
+    app = lab.start()
+    try:
+        assert checks.CHECKS[key](solution_of(key)) is None
+    finally:
+        lab.stop(app)
 
 
 async def nothing_async(*arguments: object) -> None:
