@@ -16,8 +16,8 @@ LONG = {
 }
 
 
-# Whether a coroutine belongs to a check. The lesson's application may run
-# on the same loop.
+# Whether a coroutine belongs to a check: the lesson's application may
+# run on the same loop.
 _checked: ContextVar[bool] = ContextVar("checked", default=False)
 
 
