@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError, create_model
 from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 IDENTITY = re.compile("(?i:identity)?")
 JSON_TYPE = re.compile(r"\s*application/([^;\s]+\+)?json\s*(;.*)?", re.IGNORECASE)
@@ -33,6 +34,19 @@ class PlainRoute(APIRoute):
     Its endpoint is called with them, with the request, and with the
     body, where it takes one: what was read as JSON, unchecked.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        answer = self.get_route_handler()
+
+        # FastAPI's own has two AsyncExitStacks for dependencies, and
+        # handles exceptions as the application does once more; a held
+        # poll would hold all that (benchmarks: poll).
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await answer(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+        self.app = app
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The function that answers a request.
