@@ -9,20 +9,20 @@ Notebook: 05-polling.
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from pathlib import Path
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from taskmanager import events, schemas
+from taskmanager import events, openapi, schemas
 from taskmanager.errors import TooManyStreamsError
 from taskmanager.events import Event, Feed
 from taskmanager.manager import TaskManager
 from taskmanager.middleware import ENDS_ITSELF, address_of
 from taskmanager.ratelimit import client_key
+from taskmanager.routing import PlainRoute
 from taskmanager.task import Task
 
 # Open streams of one client, and open boards.
@@ -50,7 +50,7 @@ FILES = {
     for name in MEDIA_TYPES
 }
 
-router = APIRouter(tags=["tasks"])
+router = APIRouter(tags=["tasks"], route_class=PlainRoute)
 # Where TASKMANAGER_LIVE is on.
 live_router = APIRouter(include_in_schema=False)
 
@@ -150,18 +150,9 @@ class EventStream(StreamingResponse):
     response_class=EventStream,
     response_description="The task as it is, and then each change",
     responses=schemas.STREAM | schemas.problems(400, 404, 503),
+    openapi_extra=openapi.LAST_EVENT_ID,
 )
-async def watch_task(
-    request: Request,
-    task_id: UUID,
-    last_event_id: Annotated[
-        str,
-        Header(
-            alias="Last-Event-ID",
-            description="The `id` of the last event that you have seen.",
-        ),
-    ] = "",
-) -> Response:
+async def watch_task(request: Request, task_id: UUID) -> Response:
     """Stream a task's states as server-sent events, up to its end.
 
     The `data` of each is the task, whose status or progress has
@@ -170,7 +161,8 @@ async def watch_task(
     state = request.app.state
     task = state.manager.get(str(task_id))
     client = client_key(address_of(request.scope))
-    return EventStream(state.streams.of_task(task, client, last_event_id))
+    last_seen = request.headers.get("last-event-id", "")
+    return EventStream(state.streams.of_task(task, client, last_seen))
 
 
 @live_router.get("/events")
