@@ -10,6 +10,7 @@ CancelledError pass. Notebook: 00-tour.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import (
@@ -18,7 +19,6 @@ from typing import (
     Any,
     ClassVar,
     Literal,
-    NamedTuple,
     TypeAlias,
 )
 
@@ -94,7 +94,8 @@ class Parameters(BaseModel, extra="forbid"):
         return 5
 
 
-class Tools(NamedTuple):
+@dataclass(slots=True)
+class Tools:
     """What a handler may use beside its parameters."""
 
     work_scale: float  # multiplies simulated durations
