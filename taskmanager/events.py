@@ -9,7 +9,7 @@ server-sent events (WHATWG HTML, section 9.2). Notebook: 05-polling.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -58,17 +58,39 @@ class Event(NamedTuple):
 class Feed:
     """What readers share: one asyncio.Task that waits for each event.
 
-    ``events`` yields them, and the last one again after a silence.
-    Should that fail, the streams end, and their clients come back.
+    ``follow(event)`` yields those after an event, and the last one
+    again after a silence. Should that fail, the streams end, and their
+    clients come back. Should somebody cancel it while there are
+    readers, it begins again at once, and they miss nothing.
     """
 
-    def __init__(self, first: Event, events: AsyncIterator[Event]) -> None:
+    def __init__(
+        self, first: Event, follow: Callable[[Event], AsyncIterator[Event]]
+    ) -> None:
         self.readers = 0
         self.latest = first
+        self._follow = follow
+        self._ended = False
         # Each wakes a portion of those who wait.
         self._portions: list[asyncio.Event] = []
         self._waiting = 0
-        self.telling = asyncio.create_task(self._tell(events))
+        self._start()
+
+    def _start(self) -> None:
+        self.telling = asyncio.create_task(self._tell())
+        self.telling.add_done_callback(self._at_end)
+
+    def _at_end(self, telling: "asyncio.Task[None]") -> None:
+        if telling.cancelled() and self.readers:
+            self._start()
+        else:
+            self._ended = True
+
+        # They see how it goes on, and wait in new portions.
+        for portion in self._portions:
+            portion.set()
+        self._portions.clear()
+        self._waiting = 0
 
     async def read(self, seen: Event, resumed: bool = False) -> AsyncGenerator[bytes]:
         """What to send to a reader: this event, and those that follow.
@@ -80,7 +102,7 @@ class Feed:
 
         while not seen.final:
             if self.latest.place <= seen.place:
-                if self.telling.done():
+                if self._ended:
                     return
                 await self._news()
 
@@ -96,18 +118,14 @@ class Feed:
         self._waiting += 1
         await self._portions[-1].wait()
 
-    async def _tell(self, events: AsyncIterator[Event]) -> None:
-        try:
-            async for event in events:
-                self.latest = event
-                # Who waits from now on is in a portion of the next.
-                self._waiting = 0
-                for _ in range(len(self._portions)):
-                    self._portions.pop(0).set()
-                    await listing.rest()
-        finally:
-            for portion in self._portions:
-                portion.set()
+    async def _tell(self) -> None:
+        async for event in self._follow(self.latest):
+            self.latest = event
+            # Who waits from now on is in a portion of the next.
+            self._waiting = 0
+            for _ in range(len(self._portions)):
+                self._portions.pop(0).set()
+                await listing.rest()
 
 
 # A task

@@ -6,8 +6,9 @@ The page asks nobody but this server, and runs no script but its own.
 Notebook: 05-polling.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -78,8 +79,8 @@ class Streams:
             self._counted(f"client {client}", MOST_OF_A_CLIENT),
         ):
             now = events.task_event(self._manager, task)
-            following = events.task_events(self._manager, task, now)
-            with self._feed(task, now, following) as feed:
+            follow = partial(events.task_events, self._manager, task)
+            with self._feed(task, now, follow) as feed:
                 yield feed.read(now, resumed=last_seen == events.event_id(task))
 
     @contextmanager
@@ -87,8 +88,8 @@ class Streams:
         """The boards. Raises TooManyStreamsError."""
         with self._counted("boards", MOST_BOARDS):
             now = events.board_event(self._manager)
-            following = events.board_events(self._manager, now)
-            with self._feed(None, now, following) as feed:
+            follow = partial(events.board_events, self._manager)
+            with self._feed(None, now, follow) as feed:
                 # Not a newer one, which only its reader had seen.
                 yield feed.read(feed.latest)
 
@@ -108,15 +109,15 @@ class Streams:
 
     @contextmanager
     def _feed(
-        self, task: Task | None, now: Event, following: AsyncIterator[Event]
+        self,
+        task: Task | None,
+        now: Event,
+        follow: Callable[[Event], AsyncIterator[Event]],
     ) -> Iterator[Feed]:
-        """The one that all readers share, from the first to the last.
-
-        To others ``following`` is of no use, and never begins.
-        """
+        """The one that all readers share, from the first to the last."""
         feed = self._feeds.get(task)
         if feed is None:
-            feed = Feed(now, following)
+            feed = Feed(now, follow)
             self._feeds[task] = feed
 
         feed.readers += 1
