@@ -114,7 +114,7 @@ class Streams:
         now: Event,
         follow: Callable[[Event], AsyncIterator[Event]],
     ) -> Iterator[Feed]:
-        """The one that all readers share, from the first to the last."""
+        """The one that all readers share, from first to last."""
         feed = self._feeds.get(task)
         if feed is None:
             feed = Feed(now, follow)

@@ -290,10 +290,11 @@ def engine_tasks() -> dict[str, "asyncio.Task[Any]"]:
     return found
 
 
-def age(task: "asyncio.Task[Any]") -> tuple[int, str]:
-    """The order in which asyncio has named its Tasks."""
+def age(task: "asyncio.Task[Any]") -> tuple[str, int, str]:
+    """What it runs, and the order in which asyncio has named those."""
+    coroutine: Any = task.get_coro()
     name = task.get_name()
-    return len(name), name
+    return coroutine.__qualname__, len(name), name
 
 
 def play_a_cancellation(number: int) -> tuple[list[str], str]:
