@@ -10,7 +10,7 @@ server-sent events (WHATWG HTML, section 9.2). Notebook: 05-polling.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic_core import to_json
 
@@ -55,6 +55,9 @@ class Event(NamedTuple):
     final: bool
 
 
+Follow: TypeAlias = Callable[[Event], AsyncIterator[Event]]
+
+
 class Feed:
     """What readers share: one asyncio.Task that waits for each event.
 
@@ -64,33 +67,14 @@ class Feed:
     readers, it begins again at once, and they miss nothing.
     """
 
-    def __init__(
-        self, first: Event, follow: Callable[[Event], AsyncIterator[Event]]
-    ) -> None:
+    def __init__(self, first: Event, follow: Follow) -> None:
         self.readers = 0
         self.latest = first
         self._follow = follow
-        self._ended = False
         # Each wakes a portion of those who wait.
         self._portions: list[asyncio.Event] = []
         self._waiting = 0
-        self._start()
-
-    def _start(self) -> None:
         self.telling = asyncio.create_task(self._tell())
-        self.telling.add_done_callback(self._at_end)
-
-    def _at_end(self, telling: "asyncio.Task[None]") -> None:
-        if telling.cancelled() and self.readers:
-            self._start()
-        else:
-            self._ended = True
-
-        # They see how it goes on, and wait in new portions.
-        for portion in self._portions:
-            portion.set()
-        self._portions.clear()
-        self._waiting = 0
 
     async def read(self, seen: Event, resumed: bool = False) -> AsyncGenerator[bytes]:
         """What to send to a reader: this event, and those that follow.
@@ -102,7 +86,7 @@ class Feed:
 
         while not seen.final:
             if self.latest.place <= seen.place:
-                if self._ended:
+                if self.telling.done():
                     return
                 await self._news()
 
@@ -119,13 +103,24 @@ class Feed:
         await self._portions[-1].wait()
 
     async def _tell(self) -> None:
-        async for event in self._follow(self.latest):
-            self.latest = event
-            # Who waits from now on is in a portion of the next.
+        try:
+            async for event in self._follow(self.latest):
+                self.latest = event
+                # Who waits from now on is in a portion of the next.
+                self._waiting = 0
+                for _ in range(len(self._portions)):
+                    self._portions.pop(0).set()
+                    await listing.rest()
+        except asyncio.CancelledError:
+            # Only the last reader ends it, by leaving.
+            if self.readers:
+                self.telling = asyncio.create_task(self._tell())
+            raise
+        finally:
+            # They see how it goes on, and wait in new portions.
             self._waiting = 0
-            for _ in range(len(self._portions)):
-                self._portions.pop(0).set()
-                await listing.rest()
+            while self._portions:
+                self._portions.pop().set()
 
 
 # A task

@@ -6,7 +6,7 @@ The page asks nobody but this server, and runs no script but its own.
 Notebook: 05-polling.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from taskmanager import events, openapi, schemas
 from taskmanager.errors import TooManyStreamsError
-from taskmanager.events import Event, Feed
+from taskmanager.events import Event, Feed, Follow
 from taskmanager.manager import TaskManager
 from taskmanager.middleware import ENDS_ITSELF, address_of
 from taskmanager.ratelimit import client_key
@@ -108,12 +108,7 @@ class Streams:
                 del self.open[name]
 
     @contextmanager
-    def _feed(
-        self,
-        task: Task | None,
-        now: Event,
-        follow: Callable[[Event], AsyncIterator[Event]],
-    ) -> Iterator[Feed]:
+    def _feed(self, task: Task | None, now: Event, follow: Follow) -> Iterator[Feed]:
         """The one that all readers share, from first to last."""
         feed = self._feeds.get(task)
         if feed is None:
