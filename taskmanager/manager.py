@@ -159,6 +159,14 @@ class TaskManager:
         task = self._new_task(submission, idempotency_key)
         self._store.add(task)
         self._queue.put_nowait(task)
+
+        if logger.isEnabledFor(logging.INFO):
+            fields = {
+                "task_id": task.task_id,
+                "task_type": task.task_type,
+                "to": task.status.value,
+            }
+            logger.info("task %(task_id)s: submitted", fields)
         return task
 
     def get(self, task_id: str) -> Task:
@@ -193,18 +201,22 @@ class TaskManager:
 
         self._waiting += 1
         try:
-            while not (task.news_since(seen) or gone.done() or loop.time() >= deadline):
+            while not (task.news_since(seen) or gone.done()):
                 # Not wait_for: in Python 3.10 it swallows a
                 # cancellation that comes with the change.
                 changed = asyncio.ensure_future(task.next_change().wait())
                 either: list[asyncio.Future[Any]] = [changed, gone]
                 left = deadline - loop.time()
                 try:
-                    await asyncio.wait(
+                    done, _ = await asyncio.wait(
                         either, timeout=left, return_when=FIRST_COMPLETED
                     )
                 finally:
                     changed.cancel()
+                # Not by the clock: a timer may be due a little before
+                # its time, and one that is virtual would stand still.
+                if not done:
+                    break
         finally:
             self._waiting -= 1
         return task
