@@ -36,7 +36,12 @@ def never_leaves(lines, now):
 
 
 def all_have_an_id(lines, now):
-    return sum(line["task_id"] == "b" for line in lines) and 0
+    waiting = {}
+    for line in lines:
+        waiting[line["task_id"]] = moment(line)
+        if line["to"] != "queued":
+            del waiting[line["task_id"]]
+    return now - min(waiting.values(), default=now)
 
 
 def says_nothing(lines, now):
@@ -47,6 +52,7 @@ WRONG["queue_age"] = [
     (of_the_newest, "the oldest counts"),
     (never_leaves, "the oldest counts"),
     (knows_no_cancelling, "the oldest is cancelled"),
+    (all_have_an_id, "Not each line is about a task"),
     (says_nothing, "not a number of seconds"),
 ]
 
@@ -81,7 +87,7 @@ WRONG["trace_of"] = [
     (since_midnight, "since midnight"),
     (with_what_was_dropped, "was cancelled already"),
     (without_the_submission, "had these statuses"),
-    (raises_for_a_death, "KeyError"),
+    (raises_for_a_death, "Not each line is about a task"),
     (no_pairs, "not with a pair"),
     (lambda lines, task_id: [], "an empty list"),
 ]
