@@ -1,4 +1,4 @@
-"""The incident: a day of the engine that goes wrong, to be played again.
+"""The incident: a day that goes wrong, to be played again.
 
 Rules: the day is the same each time, but for what is changed: it has a
 clock of its own, which begins at midnight, and all chance is seeded. An
@@ -26,7 +26,7 @@ from notebooks.patience import run_in_thread
 from taskmanager import Settings
 from taskmanager.api import create_app
 from taskmanager.task import Task
-from taskmanager.testing import EPOCH, VirtualLoop, client_of, clocks_of, running
+from taskmanager.testing import DAY, EPOCH, VirtualLoop, client_of, clocks_of, running
 from taskmanager.workers import WorkerPool
 
 HOUR = 60.0  # virtual seconds
@@ -101,7 +101,7 @@ def play(**changes: Any) -> Day:
     """The day, with some of BEFORE changed."""
     loop = VirtualLoop()
     with clocks_of(loop):
-        return run_in_thread(loop, _day(BEFORE | changes), lab.DAY)
+        return run_in_thread(loop, _day(BEFORE | changes), DAY)
 
 
 async def _day(chosen: dict[str, Any]) -> Day:
@@ -161,9 +161,8 @@ async def _watch(app: FastAPI, day: Day) -> None:
     """Ask for /health every five seconds."""
     client = client_of(app, "10.0.0.1")
     while True:
-        # The limit of rates spares nobody: this is read within.
-        stats = app.state.manager.stats()
-        day.health.append({"hour": _hour(), **stats})
+        answer = await client.get("/health")
+        day.health.append({"hour": _hour(), **answer.json()})
         await asyncio.sleep(5)
 
 

@@ -9,7 +9,6 @@ is made inside the running loop and ends with it. Notebook: 00-tour.
 import asyncio
 import logging
 import time
-from asyncio import FIRST_COMPLETED
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
@@ -160,13 +159,8 @@ class TaskManager:
         self._store.add(task)
         self._queue.put_nowait(task)
 
-        if logger.isEnabledFor(logging.INFO):
-            fields = {
-                "task_id": task.task_id,
-                "task_type": task.task_type,
-                "to": task.status.value,
-            }
-            logger.info("task %(task_id)s: submitted", fields)
+        fields = {"task_id": task.task_id, "task_type": task.task_type, "to": "queued"}
+        logger.info("task %(task_id)s: submitted", fields)
         return task
 
     def get(self, task_id: str) -> Task:
@@ -182,7 +176,7 @@ class TaskManager:
         self,
         task_id: str,
         since: int | None = None,
-        gone: "asyncio.Future[None] | None" = None,
+        gone: "asyncio.Future[Any] | None" = None,
     ) -> Task:
         """Long poll: wait until the version is above ``since``.
 
@@ -205,11 +199,11 @@ class TaskManager:
                 # Not wait_for: in Python 3.10 it swallows a
                 # cancellation that comes with the change.
                 changed = asyncio.ensure_future(task.next_change().wait())
-                either: list[asyncio.Future[Any]] = [changed, gone]
-                left = deadline - loop.time()
                 try:
                     done, _ = await asyncio.wait(
-                        either, timeout=left, return_when=FIRST_COMPLETED
+                        [changed, gone],
+                        timeout=deadline - loop.time(),
+                        return_when=asyncio.FIRST_COMPLETED,
                     )
                 finally:
                     changed.cancel()

@@ -394,7 +394,9 @@ def test_the_loop_stays_free_while_primes_are_counted() -> None:
         assert server.request(path)["result"] == {"count": 5_761_455}
 
 
-def test_a_submission_and_each_change_of_status_are_json_lines_in_the_terminal() -> None:
+def test_a_submission_and_each_change_of_status_are_json_lines_in_the_terminal() -> (
+    None
+):
     with uvicorn(WORK_SCALE="0") as server:
         task = server.request("/tasks", SUM)
         server.request(f"/tasks/{task['task_id']}?wait=true&since=2")

@@ -42,8 +42,8 @@ def diagnosis(answer: Any) -> None:
         "nobody tries again without a reason: what made them wait for too long?"
     )
     assert what[1] != "death", (
-        "look at the table of submissions again: when did the ordinary clients begin to "
-        "send more than they had orders?"
+        "look at the table of submissions again: when did the ordinary clients begin "
+        "to send more than they had orders?"
     )
     _check_who(who)
     _check_hours(hour)
@@ -69,8 +69,8 @@ def _check_hours(hour: dict[str, float]) -> None:
         "when first."
     )
     assert hour["retries"] in (7, 8), (
-        f"the retries did not begin in hour {hour['retries']:g}: clients give up when a "
-        "task is older than about 30 s. When was the first that old?"
+        f"the retries did not begin in hour {hour['retries']:g}: clients give up when "
+        "a task is older than about 30 s. When was the first that old?"
     )
     assert hour["death"] == 15, (
         f"the worker did not die first in hour {hour['death']:g}: the log has the hour."
@@ -89,15 +89,15 @@ def most(answer: Any) -> None:
         "one client at a time."
     )
     assert number >= 20, (
-        f"not {number:g}: one of them made more. Look at every window of 60 s, not only "
-        "at whole hours, and at every client."
+        f"not {number:g}: one of them made more. Look at every window of 60 s, not "
+        "only at whole hours, and at every client."
     )
     assert number == 20, f"not {number:g}: no ordinary client made so many in 60 s."
 
 
 @exercise(
-    "So a flood is held at the door, what is let in can be done in time, and one worker "
-    "can be missed."
+    "So a flood is held at the door, what is let in can be done in time, and one "
+    "worker can be missed."
 )
 def changes(answer: Any) -> None:
     example = '{"workers": 5, "retention": 60.0}'
@@ -108,18 +108,14 @@ def changes(answer: Any) -> None:
         )
         assert value is not ..., f"put a value in place of the dots, for {name}."
     changed = {
-        name: value
-        for name, value in answer.items()
-        if value != incident.BEFORE[name]
+        name: value for name, value in answer.items() if value != incident.BEFORE[name]
     }
     assert changed, "nothing is changed yet, and doing nothing has 30 points."
     assert len(changed) <= incident.CHANGES, (
         f"it changes {len(changed)} settings, and {incident.CHANGES} are allowed."
     )
 
-    of_the_engine = {
-        name: value for name, value in changed.items() if name != "jitter"
-    }
+    of_the_engine = {name: value for name, value in changed.items() if name != "jitter"}
     try:
         Settings(**of_the_engine)
     except SettingsError as error:
@@ -151,24 +147,26 @@ def _advice(settings: dict[str, Any], day: incident.Day) -> str:
     ]
     if len(refused) > 200:
         return (
-            f"The limit refused ordinary clients {len(refused)} times: how many requests "
-            "do they need in 60 s (exercise 2)?"
+            f"The limit refused ordinary clients {len(refused)} times: how many "
+            "requests do they need in 60 s (exercise 2)?"
         )
     if settings["rate_limit"] is None or settings["rate_limit"] > 60:
         return (
-            f"{incident.FLOODER} still has more than its share: what holds one client back, "
-            "and not the others?"
+            f"{incident.FLOODER} still has more than its share: what holds one client "
+            "back, and not the others?"
         )
     if workers < incident.CORES:
         return (
-            f"{workers} workers leave too little to spare, when a flood comes, or when one "
-            f"of them dies; the machine has {incident.CORES} cores."
+            f"{workers} workers leave too little to spare, when a flood comes, or when "
+            f"one of them dies; the machine has {incident.CORES} cores."
         )
     if settings["queue_size"] > 20:
         return "The queue is so long that people wait in it: how many slots are 5 s?"
     if settings["jitter"]:
         return (
-            "Jitter helps where a crowd comes back at once; here four clients are served "
-            "later for it."
+            "Jitter helps where a crowd comes back at once; here four clients are "
+            "served later for it."
         )
-    return "You are close: another number of slots, or a little more or less of a limit."
+    return (
+        "You are close: another number of slots, or a little more or less of a limit."
+    )

@@ -72,8 +72,8 @@ def _until(now: float) -> list[Line]:
 
 
 @exercise(
-    "Only the tasks that wait are kept, so it can run beside the log for ever, one line "
-    "after the other.",
+    "Only the tasks that wait are kept, so it can run beside the log for ever, one "
+    "line after the other.",
     plain=True,
 )
 def queue_age(answer: Any) -> None:
@@ -95,16 +95,14 @@ def queue_age(answer: Any) -> None:
         f"at 6 s the oldest is cancelled, and the next has waited since 2 s; at 6.5 s "
         f"it says {age(6.5):g}, not 4.5."
     )
-    assert age(11) == 7, (
-        f"at 11 s one waits, since 4 s: it says {age(11):g}, not 7."
-    )
+    assert age(11) == 7, f"at 11 s one waits, since 4 s: it says {age(11):g}, not 7."
     assert age(13) == 0, f"at 13 s nothing waits: it says {age(13):g}, not 0."
     assert answer([], EPOCH) == 0, "of an empty log it does not say 0."
 
 
 @exercise(
-    "A trace shows where the time went. With it, nobody has to guess whether a task was "
-    "slow, or only late.",
+    "A trace shows where the time went. With it, nobody has to guess whether a task "
+    "was slow, or only late.",
     plain=True,
 )
 def trace_of(answer: Any) -> None:

@@ -28,9 +28,7 @@ def trace_of(lines: list[dict[str, Any]], task_id: str) -> list[tuple[float, str
         and "to" in line
         and "dropped" not in line["message"]
     ]
-    return [
-        (round(moment(line) - moment(theirs[0]), 3), line["to"]) for line in theirs
-    ]
+    return [(round(moment(line) - moment(theirs[0]), 3), line["to"]) for line in theirs]
 
 
 # (97 · 2 + 3 · 102) / 100; half of them, and 99 of them, had at most
