@@ -42,7 +42,7 @@ BEFORE: dict[str, Any] = {
     "jitter": False,
 }
 CHANGES = 3
-ENOUGH = 85  # points
+ENOUGH = 80  # points
 # Tasks that the machine can process at their full speed.
 CORES = 6
 
