@@ -2,8 +2,8 @@
 
 Rules: the day is the same each time, but for what is changed: it has a
 clock of its own, which begins at midnight, and all chance is seeded. An
-hour lasts a minute. Nothing of the engine is replaced, apart from the
-fault that kills one worker.
+hour lasts a minute. Nothing of the engine is replaced: a fault cancels
+the loop of one worker.
 """
 
 import asyncio
@@ -12,11 +12,9 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from unittest import mock
 
 import httpx
 from fastapi import FastAPI
@@ -25,9 +23,7 @@ from notebooks import lab
 from notebooks.patience import run_in_thread
 from taskmanager import Settings
 from taskmanager.api import create_app
-from taskmanager.task import Task
 from taskmanager.testing import DAY, EPOCH, VirtualLoop, client_of, clocks_of, running
-from taskmanager.workers import WorkerPool
 
 HOUR = 60.0  # virtual seconds
 HOURS = 24
@@ -72,6 +68,7 @@ SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
 
 VICTIM = "worker-2"
 FAULT = (15.0, 17.0)  # hours
+FAULT_PAUSE = 7.3  # seconds
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ class Day:
 def play(**changes: Any) -> Day:
     """The day, with some of BEFORE changed."""
     loop = VirtualLoop()
-    with clocks_of(loop):
+    with contextlib.closing(loop), clocks_of(loop):
         return run_in_thread(loop, _day(BEFORE | changes), DAY)
 
 
@@ -116,18 +113,17 @@ async def _day(chosen: dict[str, Any]) -> Day:
 
     app = create_app(settings, new_task_id=new_task_id)
     day = Day()
-    log = lab.Log()
-    async with running(app):
-        with _fault():
-            clients = [
-                _ordinary(_Client(app, address, day, jitter, number), rate)
-                for number, (address, rate) in enumerate(ORDINARY.items())
-            ]
-            clients.append(_flood(_Client(app, FLOODER, day, jitter, 9)))
+    happens = [
+        _ordinary(_Client(app, address, day, jitter, number), rate)
+        for number, (address, rate) in enumerate(ORDINARY.items())
+    ]
+    happens += [_flood(_Client(app, FLOODER, day, jitter, 9)), _fault()]
+    with contextlib.closing(lab.Log()) as log:
+        async with running(app):
             watch = asyncio.create_task(_watch(app, day))
-            await asyncio.gather(*clients)
+            await asyncio.gather(*happens)
             watch.cancel()
-    log.close()
+
     day.log = [{"hour": _hour_of(line), **line} for line in log.lines]
     return day
 
@@ -141,20 +137,15 @@ def _hour_of(line: dict[str, Any]) -> float:
     return round((moment.timestamp() - EPOCH) / HOUR, 3)
 
 
-@contextlib.contextmanager
-def _fault() -> Iterator[None]:
-    """While it lasts, one worker dies of each task that it takes."""
-    run_handler = WorkerPool._run_handler
-
-    def run(pool: WorkerPool, task: Task) -> Any:
-        loop = asyncio.current_task()
-        begins, ends = FAULT
-        if loop and loop.get_name() == VICTIM and begins <= _hour() < ends:
-            raise RuntimeError("a bug in the worker")
-        return run_handler(pool, task)
-
-    with mock.patch.object(WorkerPool, "_run_handler", run):
-        yield
+async def _fault() -> None:
+    """While it lasts, one worker dies again and again."""
+    begins, ends = FAULT
+    await asyncio.sleep(begins * HOUR)
+    while time.monotonic() < ends * HOUR:
+        for loop in asyncio.all_tasks():
+            if loop.get_name() == VICTIM:
+                loop.cancel()
+        await asyncio.sleep(FAULT_PAUSE)
 
 
 async def _watch(app: FastAPI, day: Day) -> None:
@@ -176,6 +167,8 @@ class _Client:
         self.day = day
         self.jitter = jitter
         self.chance = random.Random(seed)
+        # What happens does not depend on how often a client has to try.
+        self.pauses = random.Random(seed)
         self._http = client_of(app, address)
 
     async def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
@@ -197,7 +190,7 @@ class _Client:
         pause = AGAIN
         if self.jitter:
             told = int(answer.headers.get("retry-after", "1"))
-            pause = min(told, 10) + self.chance.uniform(0, 10)
+            pause = min(told, 10) + self.pauses.uniform(0, 10)
         await asyncio.sleep(pause)
 
 
@@ -215,15 +208,17 @@ async def _ordinary(client: _Client, rate: float) -> None:
 async def _order(client: _Client) -> None:
     came = _hour()
     begun = time.monotonic()
-    seconds = None
-    while seconds is None and time.monotonic() < begun + DEADLINE:
+    completed = False
+    while not completed and time.monotonic() < begun + DEADLINE:
         answer = await client.ask("POST", "/tasks", REPORT)
-        if answer.status_code != 202:
+        if answer.status_code == 202:
+            completed = await _finished(client, answer)
+        else:
             await client.rest(answer)
-        elif await _finished(client, answer):
-            seconds = time.monotonic() - begun
-    if seconds is not None and seconds > DEADLINE:
-        seconds = None
+
+    seconds = None
+    if completed and time.monotonic() <= begun + DEADLINE:
+        seconds = time.monotonic() - begun
     client.day.orders.append(Order(came, client.address, seconds))
 
 

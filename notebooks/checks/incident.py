@@ -100,7 +100,7 @@ def most(answer: Any) -> None:
     "worker can be missed."
 )
 def changes(answer: Any) -> None:
-    example = '{"workers": 5, "retention": 60.0}'
+    example = '{"workers": 5, "queue_size": 50}'
     assert isinstance(answer, dict), f"give the settings as a dict, like {example}."
     for name, value in answer.items():
         assert name in incident.BEFORE, (
