@@ -190,12 +190,7 @@ CONSTRUCTS = [
             "16-the-incident": "**percentile**: a *p99*",
         },
     ),
-<<<<<<< HEAD
-    Construct(r"\bp(50|99)\b", {"11-load": "**percentile**: a *p99*"}),
     Construct(r"\bGIL\b", {"14-outgrowing-one-process": "**GIL**: the lock"}),
-=======
-    Construct(r"\bGIL\b", {"15-outgrowing-one-machine": "**GIL**: the lock"}),
->>>>>>> b60a25d (Lessons 13 and 16 are registered, and the manager stays within its size)
 ]
 
 
