@@ -65,6 +65,7 @@ from notebooks.pictures import Axes, Figure
 from notebooks.scenes import Message, Queue, Run
 from taskmanager import Settings
 from taskmanager.api import create_app
+from taskmanager.logs import JsonFormatter
 from taskmanager.testing import (
     COLOURS,
     DAY,
@@ -309,6 +310,31 @@ class Trace(logging.Handler):
     def of(self, status: str) -> list[Span]:
         """The spans of this status, in the order they ended."""
         return [span for span in self.spans if span.status == status]
+
+
+class Log(logging.Handler):
+    """Keeps the lines of the engine's log from now on, as dicts.
+
+    They are those that the program writes as JSON, on virtual time. A
+    log that is closed listens no longer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+        self.setFormatter(JsonFormatter())
+        LOG.setLevel(logging.INFO)
+        LOG.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # From Python 3.13 on, a record is made with a clock that stays
+        # real.
+        record.created = time.time()
+        self.lines.append(json.loads(self.format(record)))
+
+    def close(self) -> None:
+        LOG.removeHandler(self)
+        super().close()
 
 
 # The sign at the end of a task.
@@ -738,7 +764,8 @@ def _events(log: Iterable[str]) -> Iterator[str]:
         # The engine logs each change of status, as JSON.
         if line.startswith("{"):
             change = json.loads(line)
-            yield f"task {change['from']} -> {change['to']}"
+            if "from" in change:
+                yield f"task {change['from']} -> {change['to']}"
         elif line.startswith("INFO:"):
             yield re.sub(r"^INFO: +| \[\d+\]$", "", line.rstrip())
 

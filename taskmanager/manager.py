@@ -9,7 +9,6 @@ is made inside the running loop and ends with it. Notebook: 00-tour.
 import asyncio
 import logging
 import time
-from asyncio import FIRST_COMPLETED
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
@@ -159,6 +158,9 @@ class TaskManager:
         task = self._new_task(submission, idempotency_key)
         self._store.add(task)
         self._queue.put_nowait(task)
+
+        fields = {"task_id": task.task_id, "task_type": task.task_type, "to": "queued"}
+        logger.info("task %(task_id)s: submitted", fields)
         return task
 
     def get(self, task_id: str) -> Task:
@@ -174,7 +176,7 @@ class TaskManager:
         self,
         task_id: str,
         since: int | None = None,
-        gone: "asyncio.Future[None] | None" = None,
+        gone: "asyncio.Future[Any] | None" = None,
     ) -> Task:
         """Long poll: wait until the version is above ``since``.
 
@@ -193,18 +195,22 @@ class TaskManager:
 
         self._waiting += 1
         try:
-            while not (task.news_since(seen) or gone.done() or loop.time() >= deadline):
+            while not (task.news_since(seen) or gone.done()):
                 # Not wait_for: in Python 3.10 it swallows a
                 # cancellation that comes with the change.
                 changed = asyncio.ensure_future(task.next_change().wait())
-                either: list[asyncio.Future[Any]] = [changed, gone]
-                left = deadline - loop.time()
                 try:
-                    await asyncio.wait(
-                        either, timeout=left, return_when=FIRST_COMPLETED
+                    done, _ = await asyncio.wait(
+                        [changed, gone],
+                        timeout=deadline - loop.time(),
+                        return_when=asyncio.FIRST_COMPLETED,
                     )
                 finally:
                     changed.cancel()
+                # Not by the clock: a timer may be due a little before
+                # its time, and one that is virtual would stand still.
+                if not done:
+                    break
         finally:
             self._waiting -= 1
         return task

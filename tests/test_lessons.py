@@ -143,6 +143,8 @@ CONSTRUCTS = [
         {
             "04-backpressure-and-priorities": "**503**, *service unavailable*",
             "12-shutdown-and-faults": "503 stands for",
+            "13-watching-it": "refused with a **503**",
+            "16-the-incident": "**503**, *service unavailable*",
         },
     ),
     Construct(r"\b202\b", {"00-tour": "**202 Accepted** says"}),
@@ -177,9 +179,17 @@ CONSTRUCTS = [
         {
             "04-backpressure-and-priorities": "a **jitter**",
             "07-they-all-come-back": "**Jitter**: a random part",
+            "16-the-incident": "**jitter**: a random part",
         },
     ),
-    Construct(r"\bp(50|99)\b", {"11-load": "**percentile**: a *p99*"}),
+    Construct(
+        r"\bp(50|99)\b",
+        {
+            "11-load": "**percentile**: a *p99*",
+            "13-watching-it": "**percentile**: a *p99*",
+            "16-the-incident": "**percentile**: a *p99*",
+        },
+    ),
     Construct(r"\bGIL\b", {"14-outgrowing-one-process": "**GIL**: the lock"}),
 ]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import multiprocessing
 import signal
 import sys
@@ -23,6 +24,7 @@ from taskmanager.errors import (
 )
 from taskmanager.manager import TaskManager
 from taskmanager.task import Task
+from taskmanager.testing import run_in_virtual_time
 from tests.helpers import FAILURE, PRIMES, REPORT, SUM, Gate, managing, settings, settle
 
 
@@ -211,6 +213,32 @@ async def test_a_wait_ends_at_its_deadline_with_the_task_as_it_is(gate: Gate) ->
         assert manager.stats()["waiting"] == 0
 
 
+def test_a_wait_whose_timer_comes_a_little_early_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Timers that are due within a nanosecond come together."""
+    waits = []
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        waits.append(options["timeout"])
+        assert len(waits) < 100, f"it waits for {waits[-1]} s, again and again"
+        return await asyncio_wait(*arguments, **options)
+
+    async def poll() -> None:
+        loop = asyncio.get_running_loop()
+        async with managing(work_scale=10) as manager:
+            task = manager.submit(SUM)
+            await asyncio.sleep(1)
+            deadline = loop.time() + settings().wait_timeout
+            loop.call_at(math.nextafter(deadline, 0), waits.append, 0.0)
+            await manager.wait(task.task_id)
+
+    asyncio_wait = asyncio.wait
+    monkeypatch.setattr(asyncio, "wait", counted)
+    run_in_virtual_time(poll())
+    assert waits == [settings().wait_timeout, 0.0]
+
+
 async def test_a_poller_that_gives_up_leaves_the_others_waiting(gate: Gate) -> None:
     async with managing(workers=1, wait_timeout=1000) as manager:
         task = manager.submit(SUM)
@@ -325,7 +353,7 @@ async def test_the_estimate_for_a_burst_that_no_worker_has_taken_yet() -> None:
             assert told == [5, 5, 10, 13]
 
 
-async def test_each_change_of_status_is_one_line_of_the_log(
+async def test_a_submission_and_each_change_of_status_are_a_line_of_the_log(
     gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "taskmanager")
@@ -340,14 +368,16 @@ async def test_each_change_of_status_is_one_line_of_the_log(
     assert task.started_at == "2026-01-01T00:00:00.000Z"
     assert task.finished_at == "2026-01-01T00:00:02.512Z"
 
-    begun, ended = caplog.records
+    came, begun, ended = caplog.records
     about = {"task_id": task.task_id, "task_type": "compute_sum"}
+    assert came.args == about | {"to": "queued"}
     assert begun.args == about | {"from": "queued", "to": "processing", "seconds": 0.0}
     assert ended.args == about | {
         "from": "processing",
         "to": "completed",
         "seconds": 2.512,
     }
+    assert came.getMessage() == f"task {task.task_id}: submitted"
     assert begun.getMessage() == f"task {task.task_id}: queued -> processing"
     assert ended.getMessage() == f"task {task.task_id}: processing -> completed"
 

@@ -200,6 +200,9 @@ class Model:
 
     def hear(self, text: str, fields: dict[str, Any]) -> None:
         """Hear a line of the log: its message and its fields."""
+        if "submitted" in text:
+            # Before the answer that makes the task known.
+            return
         self.tick()
         if "loop" in fields:
             self.journal.note(f"    {fields['loop']} has died")

@@ -1,0 +1,65 @@
+"""The day that goes wrong, and what it is worth."""
+
+from typing import Any
+
+import pytest
+
+from notebooks import incident
+from notebooks.checks import incident as checks
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def before() -> incident.Day:
+    """The day as it was."""
+    return incident.play()
+
+
+def points(**changes: Any) -> int:
+    return incident.score(incident.play(**changes)).points
+
+
+def test_the_day_is_the_same_each_time(before: incident.Day) -> None:
+    again = incident.play()
+    assert again.access == before.access
+    assert again.health == before.health
+    assert again.orders == before.orders
+
+
+def test_what_happens_does_not_depend_on_the_settings(before: incident.Day) -> None:
+    def wanted(day: incident.Day) -> list[tuple[float, str]]:
+        return sorted((order.hour, order.client) for order in day.orders)
+
+    changed = incident.play(rate_limit=20, jitter=True)
+    assert wanted(changed) == wanted(before)
+    # /health is read from an address that is no client's.
+    assert [each["hour"] for each in changed.health[:200]] == [
+        each["hour"] for each in before.health[:200]
+    ]
+    assert all("queued" in each for each in changed.health)
+
+
+def test_neither_nothing_nor_everything_is_the_answer(before: incident.Day) -> None:
+    assert incident.score(before).points <= 30
+    assert points(workers=100, queue_size=10_000, rate_limit=1000) == 0
+    assert points(workers=1, queue_size=1, rate_limit=1) == 0
+
+
+@pytest.mark.parametrize("without", ["workers", "queue_size", "rate_limit"])
+def test_it_takes_all_three(without: str) -> None:
+    recommended = {"workers": 6, "queue_size": 6, "rate_limit": 20}
+    assert points(**recommended) >= 90
+    del recommended[without]
+    assert points(**recommended) < incident.ENOUGH
+
+
+def test_a_day_is_told_by_its_log(before: incident.Day) -> None:
+    submitted = [line for line in before.log if line.get("to") == "queued"]
+    accepted = [line for line in before.access if line["status"] == 202]
+    assert {f"/tasks/{line['task_id']}" for line in submitted} == {
+        line["path"] for line in accepted
+    }
+    deaths = {line["loop"] for line in before.log if line["level"] == "error"}
+    assert deaths == {incident.VICTIM}
+    assert checks.EVENTS == ["flood", "retries", "death"]
