@@ -15,7 +15,6 @@ the same as well. Nothing of the engine is changed: it is told.
 import asyncio
 import contextlib
 import gc
-import html
 import inspect
 import json
 import logging
@@ -48,13 +47,7 @@ from typing import IO, Any, TypeVar
 
 import httpx
 import uvicorn
-from cycler import cycler
 from fastapi import FastAPI
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 if __name__ == "lab":
     # In a notebook, Python looks for modules beside it. The project, to
@@ -68,6 +61,7 @@ from notebooks.patience import (
     run_for_real,
     run_in_thread,
 )
+from notebooks.pictures import Axes, Figure
 from notebooks.scenes import Message, Queue, Run
 from taskmanager import Settings
 from taskmanager.api import create_app
@@ -324,48 +318,6 @@ ENDS = {
     "cancelled": "s",
 }
 BLUE, AMBER, GREEN, RED, PINK, SKY, BLACK = COLOURS
-STYLE: dict[Any, Any] = {
-    "figure.figsize": (8.0, 3.2),
-    "figure.constrained_layout.use": True,
-    "axes.prop_cycle": cycler(color=COLOURS),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "font.size": 10,
-    "legend.frameon": False,
-    # The same picture is the same file.
-    "svg.hashsalt": "notebooks",
-}
-# Of each picture, beside its words.
-NO_METADATA = dict.fromkeys(["Creator", "Date", "Format", "Type"])
-plt.rcParams.update(STYLE)
-
-
-def _described(figure: Figure) -> tuple[str, dict[str, str]]:
-    """A picture as SVG that says in words what it shows, twice.
-
-    Once in itself, and once in the metadata of the output.
-    """
-    from IPython.core import pylabtools
-
-    words = str(figure.get_label())
-    print_figure: Any = pylabtools.print_figure
-    svg = print_figure(figure, fmt="svg", bbox_inches="tight", metadata=NO_METADATA)
-    described = rf'\1 role="img">\n <desc>{html.escape(words, quote=False)}</desc>'
-    return re.sub(r"(<svg [^>]*)>", described, svg, count=1), {"alt": words}
-
-
-try:
-    from IPython.core import getipython
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
-    set_matplotlib_formats("svg")
-    shell: Any = getipython.get_ipython()
-    svg_formatter = shell.display_formatter.formatters["image/svg+xml"]
-    svg_formatter.for_type(Figure, _described)
-except (ImportError, AttributeError):
-    # This is not a notebook, but a test of its parts.
-    pass
 
 
 def axes(
@@ -376,14 +328,11 @@ def axes(
     Of several ``rows`` it is a list of Axes, which share their x axis.
     ``alt`` says in words what will be seen, to those who cannot see it.
     """
-    figure, made = plt.subplots(rows, sharex=True, figsize=(8.0, height), squeeze=False)
-    figure.set_label(alt)
-    column: list[Axes] = list(made[:, 0])
-    column[0].set_title(title)
-    column[-1].set_xlabel(x)
-    for each in column:
+    figure = Figure(title, rows, height, alt)
+    figure.x.label = x
+    for each in figure.rows:
         each.set_ylabel(y)
-    return column[0] if rows == 1 else column
+    return figure.rows[0] if rows == 1 else figure.rows
 
 
 def gantt(
@@ -417,7 +366,7 @@ def gantt(
             sign(ax, row, end, span.then)
 
     ax.set_yticks(sorted(set(rows)))
-    ax.invert_yaxis()
+    ax.set_ylim(max(rows, default=1) + 0.6, min(rows, default=1) - 0.6)
     legend(ax, {span.status for span in spans} | {span.then for span in spans})
     return ax
 
@@ -426,47 +375,22 @@ def bar(
     ax: Axes, row: float, start: float, end: float, status: str, label: str = ""
 ) -> None:
     """A bar in the colour of ``status``, with a short text in it."""
-    ax.broken_barh(
-        [(start, end - start)],
-        (row - 0.4, 0.8),
-        facecolor=COLOUR[status],
-        edgecolor="#555",
-        linewidth=0.6,
-    )
-    ax.text((start + end) / 2, row, label, ha="center", va="center", fontsize=9)
+    ax.bar(start, end, row, color=COLOUR[status])
+    if label:
+        ax.text((start + end) / 2, row, label, ha="center", va="center")
 
 
 def sign(ax: Axes, row: float, time: float, status: str) -> None:
     """The sign of a task that ended so, at this time."""
-    ax.plot(
-        time,
-        row,
-        ENDS[status],
-        color=COLOUR[status],
-        markersize=8,
-        clip_on=False,
-    )
+    ax.plot([time], [row], ENDS[status], color=COLOUR[status])
 
 
 def legend(ax: Axes, statuses: Iterable[str]) -> None:
-    """Explain the colours and signs of these statuses, at the right."""
+    """Explain the colours and signs of these statuses, above it."""
     shown = set(statuses)
-    handles = [_handle(status) for status in COLOUR if status in shown]
-    ax.figure.legend(handles=handles, loc="outside right upper")
-
-
-def _handle(status: str) -> Line2D | Patch:
-    if status not in ENDS:
-        return Patch(facecolor=COLOUR[status], edgecolor="#555", label=status)
-    return Line2D(
-        [],
-        [],
-        color=COLOUR[status],
-        marker=ENDS[status],
-        linestyle="",
-        markersize=8,
-        label=status,
-    )
+    for status, colour in COLOUR.items():
+        if status in shown:
+            ax.figure.explain(status, colour, ENDS.get(status, ""))
 
 
 # Pictures that move
