@@ -6,16 +6,15 @@ moves the shapes (SMIL could not be switched off). Where a reader has
 asked for less motion, and in print, the picture of one moment stands
 still; a pointer above it stops the clock.
 
-``lab.movie`` puts scenes one below the other, on one clock. This needs
-nothing but Python's own library.
+``lab.movie`` puts scenes one below the other, on one clock.
 """
 
 import hashlib
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from notebooks.pictures import Picture, document, element, short
 from taskmanager.testing import COLOURS
 
 # Apart by lightness as well, so that they survive a print in grey.
@@ -32,7 +31,6 @@ LANE = "#F2F2F2"
 # White words can be read on these, and black ones on all others.
 DARK = {COLOUR["completed"], COLOUR["failed"]}
 
-WIDTH = 640  # pixels, of every movie
 RIGHT = 620  # where clocks and strips end
 PAUSE = 2.0  # seconds that the last picture stays, before it begins anew
 LEAST = 0.01  # percent, from one keyframe to the next
@@ -95,7 +93,7 @@ def _between(look: Look, following: Look, share: float) -> Look:
 
 
 @dataclass(repr=False)
-class Movie:
+class Movie(Picture):
     """Shapes on one clock, ``speed`` times as fast as it was.
 
     ``alt`` says in words what is to be seen. Where nothing may move,
@@ -113,9 +111,6 @@ class Movie:
     _parts: list[str] = field(default_factory=list)
     # Of each class, by its name: its style, and its keyframes.
     _rules: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"<Movie: {self.title}>"
 
     @property
     def seconds(self) -> float:
@@ -135,17 +130,14 @@ class Movie:
         self, x: float, y: float, text: str, anchor: str = "", colour: str = ""
     ) -> None:
         """Words that do not move."""
-        more = f' text-anchor="{anchor}"' if anchor else ""
-        more += f' fill="{colour}"' if colour else ""
-        words = html.escape(text, quote=False)
-        self.draw(f'<text x="{short(x)}" y="{short(y)}"{more}>{words}</text>')
+        self.draw(
+            element("text", text, x=x, y=y, text_anchor=anchor, fill=colour),
+        )
 
     def lane(self, x: float, y: float, width: float, height: float) -> None:
         """An empty box that does not move."""
-        self.draw(
-            f'<rect x="{short(x)}" y="{short(y)}" width="{short(width)}" '
-            f'height="{short(height)}" fill="{LANE}" stroke="#CCC"/>'
-        )
+        size = {"x": x, "y": y, "width": width, "height": height}
+        self.draw(element("rect", **size, fill=LANE, stroke="#CCC"))
 
     def shape(self, markup: str, looks: Looks) -> None:
         """One that moves. It is not seen before its first look."""
@@ -153,14 +145,9 @@ class Movie:
 
     def box(self, label: str, looks: Looks, size: float) -> None:
         """A square with a label."""
-        middle = short(size / 2)
-        baseline = short(size / 2 + 4.5)
-        self.shape(
-            f'<rect width="{size:g}" height="{size:g}" rx="3" stroke="#555"/>'
-            f'<text x="{middle}" y="{baseline}">'
-            f"{html.escape(label, quote=False)}</text>",
-            looks,
-        )
+        box = element("rect", width=size, height=size, rx=3, stroke="#555")
+        words = element("text", label, x=size / 2, y=size / 2 + 4.5)
+        self.shape(box + words, looks)
 
     def future(self, y: float, height: float) -> None:
         """Hide what has not happened yet, right of the clock's hand."""
@@ -194,13 +181,6 @@ class Movie:
             ],
         )
 
-    def _repr_mimebundle_(
-        self, **_: object
-    ) -> tuple[dict[str, str], dict[str, object]]:
-        """What Jupyter shows."""
-        shown = {"image/svg+xml": self.svg(), "text/plain": repr(self)}
-        return shown, {"image/svg+xml": {"alt": self.alt}}
-
     def svg(self) -> str:
         """The file."""
         body = "".join(self._parts)
@@ -214,23 +194,15 @@ class Movie:
         rules = rules.replace("PREFIX", prefix)
 
         every = f'[class^="{prefix}"]'
-        title = html.escape(self.title, quote=False)
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
-            f'viewBox="0 0 {WIDTH} {self.height}" width="{WIDTH}" '
-            f'height="{self.height}" style="max-width:100%;height:auto" '
-            'font-family="sans-serif" font-size="13">'
-            f"<title>{title}</title>"
-            f"<desc>{html.escape(self.alt, quote=False)}</desc><style>{every}"
-            f"{{animation:{self.seconds:g}s step-end infinite}}"
+        style = (
+            f"{every}{{animation:{self.seconds:g}s step-end infinite}}"
             f"{every} text{{fill:currentColor;text-anchor:middle}}{rules}"
             f"svg:hover {every}{{animation-play-state:paused}}"
             f"@media print{{{every}{{animation:none!important}}}}"
             "@media (prefers-reduced-motion:reduce)"
             f"{{{every}{{animation:none!important}}}}"
-            '</style><rect width="100%" height="100%" fill="#FFF"/>'
-            f'<text x="10" y="20" font-size="15">{title}</text>{body}</svg>'
         )
+        return document(self.title, self.alt, self.height, body, style)
 
     def _name(self, looks: Looks) -> str:
         """Note how these looks are told; the name of that.
@@ -339,11 +311,6 @@ def movie_of(
 
 
 # Numbers
-
-
-def short(number: float) -> str:
-    """With one decimal, if it needs one."""
-    return f"{number:.1f}".removesuffix(".0")
 
 
 def _css(style: Mapping[str, str]) -> str:

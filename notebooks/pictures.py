@@ -26,7 +26,7 @@ SIZE = 13  # pixels, of its text
 TITLE_SIZE = 15
 LINE = 17  # pixels, from one line of text to the next
 EDGE = 10  # pixels, that stay empty at the edges
-INCH = 90  # pixels, of a height in inches
+INCH = 96  # pixels, of a height in inches
 TICK = 4  # pixels, that a tick is long
 REACH = 6  # pixels, by which a mark may reach out of the axes
 
@@ -36,13 +36,13 @@ DASHES = {"-": "", "--": "6 4", ":": "2 3"}
 
 # A mark, from its centre: how it is drawn, and with which line.
 MARKS = {
-    "o": ("h0", 8.0, "round"),
-    ".": ("h0", 5.0, "round"),
-    "s": ("h0", 7.0, "square"),
-    "X": ("m-3-3l6 6m0-6l-6 6", 3.5, "butt"),
-    "P": ("m-4.5 0h9m-4.5-4.5v9", 3.5, "butt"),
-    "D": ("m0-4l4 4-4 4-4-4z", 1.5, "butt"),
-    "^": ("m0-4l4 7h-8z", 1.5, "butt"),
+    "o": ("h0", 9.0, "round"),
+    ".": ("h0", 4.0, "round"),
+    "s": ("h0", 8.0, "square"),
+    "X": ("m-4-4l8 8m0-8l-8 8", 3.5, "butt"),
+    "P": ("m-5 0h10m-5-5v10", 3.5, "butt"),
+    "D": ("m0-4l4 4-4 4-4-4z", 2.0, "butt"),
+    "^": ("m0-4l4 7h-8z", 2.0, "butt"),
 }
 
 # Letters by their width, as in wide fonts such as Verdana.
@@ -80,14 +80,16 @@ def element(name: str, words: str = "", /, **attributes: object) -> str:
 def document(title: str, alt: str, height: int, body: str, style: str = "") -> str:
     """The file: white, with its title, and what it shows in words."""
     head = element("title", title) + element("desc", alt)
-    head += element("style", style) if style else ""
+    if style:
+        head += element("style", style)
+    heading = element("text", title, x=EDGE, y=20, font_size=TITLE_SIZE)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
         f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         'style="max-width:100%;height:auto" '
         f'font-family="sans-serif" font-size="{SIZE}">{head}'
         '<rect width="100%" height="100%" fill="#FFF"/>'
-        f"{body}</svg>"
+        f"{heading}{body}</svg>"
     )
 
 
@@ -182,7 +184,7 @@ class Axis:
         """The first and last value; the first may be the greater."""
         if self.limits is not None:
             return self.limits
-        values = self.values or [0.0, 1.0]
+        values = [*self.values, *(self.ticks or [])] or [0.0, 1.0]
         low = self._scaled(min(values))
         high = self._scaled(max(values))
         margin = 0.04 * (high - low) or 0.5
@@ -194,7 +196,7 @@ class Axis:
         return (self._scaled(value) - first) / (last - first)
 
     def marks(self, most: float) -> dict[float, str]:
-        """The ticks, about ``most`` at the most, each with its text."""
+        """The ticks, at most about so many, each with its text."""
         if self.ticks is not None:
             return self.ticks
         low, high = sorted(self.ends)
@@ -202,10 +204,20 @@ class Axis:
             return _round_numbers(low, high, most)
         return _powers(low, high)
 
+    def fitting(self, width: float) -> dict[float, str]:
+        """The ticks, so few that their texts stand side by side."""
+        marks = self.marks(width / 50)
+        widest = max(map(width_of, marks.values()), default=0.0)
+        if len(marks) * (widest + 10) > width:
+            marks = self.marks(width / (2 * widest))
+        return marks
+
     def _scaled(self, value: float) -> float:
         if self.scale == "linear":
             return value
         if self.scale == "log":
+            if value <= 0:
+                raise ValueError(f"{value:g} has no place on a logarithmic axis")
             return math.log10(value)
         if abs(value) <= 1:
             return value
@@ -289,7 +301,7 @@ class Curve:
 
     points: Sequence[Point]
     color: str
-    linestyle: str
+    dashes: str
     linewidth: float
 
     def svg(self, frame: Frame) -> str:
@@ -299,7 +311,7 @@ class Curve:
             fill="none",
             stroke=self.color,
             stroke_width=self.linewidth,
-            stroke_dasharray=DASHES[self.linestyle],
+            stroke_dasharray=self.dashes,
             stroke_linejoin="round",
         )
 
@@ -360,7 +372,7 @@ class Rule:
     x: float | None
     y: float | None
     color: str
-    linestyle: str
+    dashes: str
     linewidth: float
 
     def svg(self, frame: Frame) -> str:
@@ -375,7 +387,7 @@ class Rule:
             d=path_of(ends),
             stroke=self.color,
             stroke_width=self.linewidth,
-            stroke_dasharray=DASHES[self.linestyle],
+            stroke_dasharray=self.dashes,
         )
 
 
@@ -426,7 +438,6 @@ class Words:
             height=2 * high,
             rx=5,
             fill=self.box,
-            stroke=INK if self.box != "#FFF" else "",
         )
         return behind + words
 
@@ -554,7 +565,7 @@ class Axes:
         *,
         color: str = "",
         label: str = "",
-        linewidth: float = 1.6,
+        linewidth: float = 2.0,
     ) -> None:
         """A line through these points, or marks, or both.
 
@@ -567,7 +578,7 @@ class Axes:
 
         color = color or self._next_color()
         if linestyle:
-            self._items.append(Curve(points, color, linestyle, linewidth))
+            self._items.append(Curve(points, color, DASHES[linestyle], linewidth))
         if mark:
             self._items.append(Marks(points, color, mark))
         if label:
@@ -581,7 +592,7 @@ class Axes:
         where: str = "pre",
         color: str = "",
         label: str = "",
-        linewidth: float = 1.6,
+        linewidth: float = 2.0,
     ) -> None:
         """A line of steps: a value holds up to its x, or from there on.
 
@@ -618,7 +629,7 @@ class Axes:
     ) -> None:
         """A line from the bottom to the top, at ``x``."""
         self.x.values.append(x)
-        self._items.append(Rule(x, None, color, linestyle, linewidth))
+        self._items.append(Rule(x, None, color, DASHES[linestyle], linewidth))
 
     def axhline(
         self,
@@ -630,7 +641,7 @@ class Axes:
     ) -> None:
         """A line from the left to the right, at ``y``."""
         self.y.values.append(y)
-        self._items.append(Rule(None, y, color, linestyle, linewidth))
+        self._items.append(Rule(None, y, color, DASHES[linestyle], linewidth))
 
     def axvspan(
         self, start: float, end: float, *, color: str = GREY, alpha: float = 0.15
@@ -679,57 +690,44 @@ class Axes:
     # As markup
 
     def ticks_at_left(self, height: float) -> dict[float, str]:
-        return self.y.marks(height / 40) if self.shown else {}
+        return self.y.marks(height / 28) if self.shown else {}
 
     def svg(self, frame: Frame, last: bool) -> str:
         """All of it. Below the ``last`` one are the ticks' numbers."""
         drawn = "".join(item.svg(frame) for item in self._behind + self._items)
-        parts = [self._spines(frame, last)] if self.shown else []
-        if drawn:
-            # Nothing that is drawn leaves the axes.
-            sides = {
-                "x": frame.left - REACH,
-                "y": frame.top - REACH,
-                "width": frame.right - frame.left + 2 * REACH,
-                "height": frame.bottom - frame.top + 2 * REACH,
-            }
-            view = " ".join(short(side) for side in sides.values())
-            head = element("svg", viewBox=view, **sides).replace("/>", ">")
-            parts.append(f"{head}{drawn}</svg>")
-        parts += [words.svg(frame) for words in self._words]
-        return "".join(parts)
+        words = "".join(item.svg(frame) for item in self._words)
+        spines = self._spines(frame, last) if self.shown else ""
+        return spines + _inside(frame, drawn) + words
 
     def _spines(self, frame: Frame, last: bool) -> str:
-        left, bottom = short(frame.left), short(frame.bottom)
+        """Two lines with ticks and numbers, and the label at left."""
+        left = short(frame.left)
+        bottom = short(frame.bottom)
         path = f"M{left} {short(frame.top)}V{bottom}H{short(frame.right)}"
-        texts = []
+        texts = ""
         for value, text in self.ticks_at_left(frame.bottom - frame.top).items():
             y = frame.down(value)
             path += f"M{left} {short(y)}h-{TICK}"
-            at = {"x": frame.left - TICK - 4, "y": y + 4.5}
-            texts.append(element("text", text, **at, text_anchor="end"))
+            x = frame.left - TICK - 4
+            texts += element("text", text, x=x, y=y + 4.5, text_anchor="end")
 
-        for value, text in self.x.marks((frame.right - frame.left) / 75).items():
+        for value, text in self.x.fitting(frame.right - frame.left).items():
             x = frame.across(value)
             path += f"M{short(x)} {bottom}v{TICK}"
             if last:
-                at = {"x": x, "y": frame.bottom + 18}
-                texts.append(element("text", text, **at, text_anchor="middle"))
+                y = frame.bottom + 18
+                texts += element("text", text, x=x, y=y, text_anchor="middle")
 
         middle = short((frame.top + frame.bottom) / 2)
-        lines = self.y.label.split("\n")
-        for number, line in enumerate(lines):
-            across = f"translate({EDGE + 10 + LINE * number} {middle})"
-            turned = f"{across}rotate(-90)"
-            texts.append(
-                element("text", line, transform=turned, text_anchor="middle")
-                if line
-                else ""
-            )
-        return element("path", d=path, fill="none", stroke=GREY) + "".join(texts)
+        for number, line in enumerate(self.y.label.splitlines()):
+            turned = f"translate({EDGE + 10 + LINE * number} {middle})rotate(-90)"
+            texts += element("text", line, transform=turned, text_anchor="middle")
+        return element("path", d=path, fill="none", stroke=GREY) + texts
 
     def _see(self, points: Iterable[Point]) -> None:
         for x, y in points:
+            if not (math.isfinite(x) and math.isfinite(y)):
+                raise ValueError(f"({x}, {y}) has no place in a picture")
             self.x.values.append(x)
             self.y.values.append(y)
 
@@ -737,6 +735,19 @@ class Axes:
         color = COLOURS[self._lines % len(COLOURS)]
         self._lines += 1
         return color
+
+
+def _inside(frame: Frame, drawn: str) -> str:
+    """It, as far as it is within the axes."""
+    if not drawn:
+        return ""
+    x = short(frame.left - REACH)
+    y = short(frame.top - REACH)
+    width = short(frame.right - frame.left + 2 * REACH)
+    height = short(frame.bottom - frame.top + 2 * REACH)
+    view = f'viewBox="{x} {y} {width} {height}"'
+    place = f'x="{x}" y="{y}" width="{width}" height="{height}"'
+    return f"<svg {place} {view}>{drawn}</svg>"
 
 
 def _ticks(values: Iterable[float], labels: Iterable[str] | None) -> dict[float, str]:
@@ -787,15 +798,15 @@ class Figure(Picture):
             below += LINE
         if not any(axes.shown for axes in self.rows):
             below = EDGE
-        bands = [24.0 if axes.title else 12.0 for axes in self.rows]
+        bands = [30.0 if axes.title else 10.0 for axes in self.rows]
         room = (height - EDGE / 2 - top - sum(bands) - below) / len(self.rows)
         left = max(self._left_of(axes, room) for axes in self.rows)
         right = WIDTH - EDGE - self._right_of_ticks()
 
-        body = element("text", self.title, x=EDGE, y=20, font_size=TITLE_SIZE) + key
+        body = key
         for axes, band in zip(self.rows, bands, strict=True):
             if axes.title:
-                body += element("text", axes.title, x=EDGE, y=top + 14, font_size=14)
+                body += element("text", axes.title, x=EDGE, y=top + 20, font_size=14)
             top += band
             frame = Frame(left, right, top, top + room, self.x, axes.y)
             body += axes.svg(frame, last=axes is self.rows[-1])
@@ -834,5 +845,5 @@ class Figure(Picture):
 
     def _right_of_ticks(self) -> float:
         """Half the width of the last number of the x axis."""
-        texts = list(self.x.marks(7).values())
+        texts = list(self.x.fitting(WIDTH - 80).values())
         return width_of(texts[-1]) / 2 if texts else 0.0

@@ -18,8 +18,8 @@ from notebooks.movie import (
     SKY,
     Look,
     Movie,
-    short,
 )
+from notebooks.pictures import short
 
 # Queue and workers
 
