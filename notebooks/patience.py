@@ -582,7 +582,7 @@ def _line_of(stacks: Iterable[Iterable[FrameType]]) -> str:
 def _is_theirs(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
     # Of what is frozen into Python there is no text.
-    has_text = bool(linecache.getline(file, frame.f_lineno))
+    has_text = bool(linecache.getline(file, _number(frame)))
     return has_text and not os.path.realpath(file).startswith(NOT_THEIRS)
 
 
@@ -609,8 +609,14 @@ def _waits(task: "asyncio.Task[Any]") -> bool:
 
 def _text_of(frame: FrameType) -> str:
     file = frame.f_code.co_filename
-    text = linecache.getline(file, frame.f_lineno).strip()
-    return f"line {frame.f_lineno}, `{text}`,"
+    number = _number(frame)
+    text = linecache.getline(file, number).strip()
+    return f"line {number}, `{text}`,"
+
+
+def _number(frame: FrameType) -> int:
+    """Of its line; of what the compiler has added, there is none."""
+    return frame.f_lineno or frame.f_code.co_firstlineno
 
 
 def _sleep_beside(loop: VirtualLoop) -> Any:

@@ -204,7 +204,7 @@ def _carried() -> Iterable[Path]:
     yield PROJECT / "main.py"
     for package in ("taskmanager", "notebooks/checks", "notebooks/solutions"):
         for path in (PROJECT / package).rglob("*"):
-            if path.suffix in {".py", ".json", ".html", ".css", ".js", ".svg"}:
+            if path.is_file() and path.suffix not in {".md", ".png", ".pyc", ".txt"}:
                 yield path
     yield from NOTEBOOKS.glob("*.py")
 
