@@ -1,15 +1,22 @@
 """What ``import lab`` finds in a browser, where this is ``lab.py``.
 
-It is the laboratory itself, with what the site adds to it: see site.py.
+It is the laboratory itself, with what the site adds to it: site.py puts
+it there.
 """
+
+import asyncio
 
 from IPython.core.getipython import get_ipython
 
 from notebooks import lab as lab
-from notebooks import recorded
+from notebooks.recorded import Recorder
+from taskmanager.testing import LoneLoop
+
+# Python's own asks for a socket, by which other threads could wake it.
+asyncio.SelectorEventLoop = LoneLoop  # type: ignore[assignment,misc]
 
 shell = get_ipython()
 if shell is not None:
-    shell.register_magic_function(recorded.show, "cell", "recorded")
+    Recorder(shell)
     # It completes names without jedi, which is large.
     shell.Completer.use_jedi = False

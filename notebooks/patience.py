@@ -13,6 +13,7 @@ are counted: those of the event loop, and those of a learner's loops.
 import asyncio
 import contextlib
 import ctypes
+import functools
 import linecache
 import os
 import sys
@@ -30,7 +31,6 @@ from unittest import mock
 from taskmanager.testing import (
     THREADS,
     LoneLoop,
-    SleepingSelector,
     VirtualLoop,
     set_aside,
 )
@@ -55,14 +55,20 @@ NO_SLEEP = "time.sleep stops everything: leave it out, or await asyncio.sleep."
 
 # What a learner has not written.
 PROJECT = Path(__file__).resolve().parent.parent
+if THREADS:
+    LIBRARIES = (
+        sysconfig.get_path("stdlib"),
+        sysconfig.get_path("purelib"),
+        sys.prefix,
+    )
+else:
+    # The project is among the packages, and the prefix would be "/".
+    LIBRARIES = (str(PROJECT), str(Path(os.__file__).parent))
 NOT_THEIRS = (
     str(PROJECT / "taskmanager"),
     str(PROJECT / "notebooks" / "lab.py"),
     str(PROJECT / "notebooks" / "patience.py"),
-    sysconfig.get_path("stdlib"),
-    sysconfig.get_path("purelib"),
-    # In a browser, the library is an archive, and the prefix is "/".
-    sys.prefix if THREADS else str(Path(os.__file__).parent),
+    *LIBRARIES,
 )
 
 
@@ -144,6 +150,20 @@ def run_for_real(coroutine: Coroutine[Any, Any, T]) -> T:
         if not thread.gone_within(UNWIND / 5):
             thread.interrupt(cancel)
         raise
+
+
+def run_aside(function: Callable[..., T], *arguments: Any) -> T:
+    """Call ``function`` where no event loop runs, and return its result.
+
+    Jupyter's own occupies this thread: it is called in another, or,
+    where there is none, while that loop is set aside.
+    """
+    if not THREADS:
+        with set_aside():
+            return function(*arguments)
+
+    with futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *arguments).result()
 
 
 def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
@@ -407,19 +427,12 @@ class _Jumps:
         self.line = ""  # the one at which it was too much
 
     def __enter__(self) -> "_Jumps":
+        _watch_jumps()
         _counting.append(self)
-        if len(_counting) == 1:
-            monitoring = sys.monitoring
-            monitoring.use_tool_id(TOOL, "patience")
-            monitoring.register_callback(TOOL, monitoring.events.JUMP, _jumped)
-            monitoring.set_events(TOOL, monitoring.events.JUMP)
         return self
 
     def __exit__(self, *_: object) -> None:
         _counting.remove(self)
-        if not _counting:
-            sys.monitoring.set_events(TOOL, 0)
-            sys.monitoring.free_tool_id(TOOL)
 
     def count(self, frame: FrameType) -> None:
         self.left -= 1
@@ -436,13 +449,24 @@ _counting: list[_Jumps] = []
 _theirs: "weakref.WeakKeyDictionary[CodeType, bool]" = weakref.WeakKeyDictionary()
 
 
+@functools.cache
+def _watch_jumps() -> None:
+    """From now on, and for good: to switch it costs more than to have it."""
+    monitoring = sys.monitoring
+    monitoring.use_tool_id(TOOL, "patience")
+    monitoring.register_callback(TOOL, monitoring.events.JUMP, _jumped)
+    monitoring.set_events(TOOL, monitoring.events.JUMP)
+
+
 def _jumped(code: CodeType, _from: int, _to: int) -> Any:
     frame = sys._getframe(1)
     if code not in _theirs:
         _theirs[code] = _is_theirs(frame)
     if not _theirs[code]:
         return sys.monitoring.DISABLE
-    return _counting[-1].count(frame)
+    if _counting:
+        _counting[-1].count(frame)
+    return None
 
 
 class _RunInPlace(_Run[T]):
@@ -490,11 +514,18 @@ class _RunInPlace(_Run[T]):
         return self.jumps.line or super()._line()
 
 
-def _run_for_real_in_place(coroutine: Coroutine[Any, Any, T]) -> T:
-    def new_loop() -> asyncio.AbstractEventLoop:
-        return LoneLoop(SleepingSelector())
+class _RealLoop(LoneLoop):
+    """One whose clock nothing stops."""
 
-    with set_aside(), asyncio.Runner(loop_factory=new_loop) as runner:
+    # It is bound here, since whoever stops it replaces the name.
+    _clock = staticmethod(time.monotonic)
+
+    def time(self) -> float:
+        return self._clock()
+
+
+def _run_for_real_in_place(coroutine: Coroutine[Any, Any, T]) -> T:
+    with set_aside(), asyncio.Runner(loop_factory=_RealLoop) as runner:
         return runner.run(coroutine)
 
 

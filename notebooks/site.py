@@ -31,7 +31,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from notebooks.recorded import NOT_HERE
+from notebooks.recorded import FILE, MAGIC, NOT_HERE, key_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = PROJECT / "notebooks"
@@ -185,10 +185,12 @@ def course_wheel(folder: Path) -> Path:
 
     ``import lab`` finds it there as well.
     """
-    recorded = {path.stem: recorded_of(_read(path)) for path in lessons()}
+    recorded: dict[str, Any] = {}
+    for path in lessons():
+        recorded |= recorded_of(_read(path))
     files = {
         "lab.py": (NOTEBOOKS / "in_browser.py").read_bytes(),
-        "notebooks/recorded.json": json.dumps(recorded).encode(),
+        f"notebooks/{FILE}": json.dumps(recorded).encode(),
         f"{COURSE}-1.dist-info/METADATA": (
             f"Metadata-Version: 2.1\nName: {COURSE}\nVersion: 1\n"
             "Requires-Dist: fastapi\nRequires-Dist: uvicorn\n"
@@ -202,6 +204,8 @@ def course_wheel(folder: Path) -> Path:
 
 def _carried() -> Iterable[Path]:
     yield PROJECT / "main.py"
+    # A lesson reads the figures in it.
+    yield PROJECT / "benchmarks/README.md"
     for package in ("taskmanager", "notebooks/checks", "notebooks/solutions"):
         for path in (PROJECT / package).rglob("*"):
             if path.is_file() and path.suffix not in {".md", ".png", ".pyc", ".txt"}:
@@ -238,13 +242,17 @@ def _marked(cell: Any) -> bool:
 
 
 def recorded_of(notebook: Any) -> dict[str, Any]:
-    """What each marked cell has shown, by its id."""
+    """What its cells have shown, if not all of them run in a browser."""
+    if not any(_marked(cell) for cell in notebook["cells"]):
+        return {}
     return {
-        cell["id"]: cell["outputs"] for cell in notebook["cells"] if _marked(cell)
+        key_of("".join(cell["source"])): cell["outputs"]
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
     }
 
 
-def for_the_site(name: str, notebook: Any) -> Any:
+def for_the_site(notebook: Any) -> Any:
     """The notebook as the site shows it.
 
     Its outputs are trusted: else its pictures would be hidden. A marked
@@ -254,8 +262,7 @@ def for_the_site(name: str, notebook: Any) -> Any:
         if cell["cell_type"] != "code":
             continue
         if _marked(cell):
-            magic = f"%%recorded {name} {cell['id']}\n"
-            cell["source"] = [magic, *cell["source"]]
+            cell["source"] = [f"{MAGIC}\n", *cell["source"]]
         cell["metadata"] = {**cell["metadata"], "trusted": True}
     return notebook
 
@@ -434,7 +441,7 @@ def _write_contents(folder: Path) -> None:
     for path in lessons():
         copy = folder / "notebooks" / path.name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(for_the_site(path.stem, _read(path)))
+        text = json.dumps(for_the_site(_read(path)))
         copy.write_text(text, encoding="utf-8")
 
     for path in linked_files():

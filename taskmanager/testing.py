@@ -56,11 +56,15 @@ class LoneLoop(asyncio.SelectorEventLoop):
     """An event loop that nobody wakes from outside.
 
     It needs no socket for that, and what it hands to an executor, it
-    does itself. Where there are threads, only tests need it.
+    does itself. Where there are threads, only tests need it. It is on
+    real time, unless its ``selector`` says otherwise.
     """
 
     _ssock = None
     _csock = None
+
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        super().__init__(selector or SleepingSelector())
 
     def _make_self_pipe(self) -> None:
         pass
