@@ -13,7 +13,9 @@ from notebooks.recorded import Recorder
 from taskmanager.testing import LoneLoop
 
 # Python's own asks for a socket, by which other threads could wake it.
+# And a new one of Pyodide's takes the place of the one that runs.
 asyncio.SelectorEventLoop = LoneLoop  # type: ignore[assignment,misc]
+asyncio.new_event_loop = LoneLoop
 
 shell = get_ipython()
 if shell is not None:

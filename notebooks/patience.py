@@ -514,18 +514,8 @@ class _RunInPlace(_Run[T]):
         return self.jumps.line or super()._line()
 
 
-class _RealLoop(LoneLoop):
-    """One whose clock nothing stops."""
-
-    # It is bound here, since whoever stops it replaces the name.
-    _clock = staticmethod(time.monotonic)
-
-    def time(self) -> float:
-        return self._clock()
-
-
 def _run_for_real_in_place(coroutine: Coroutine[Any, Any, T]) -> T:
-    with set_aside(), asyncio.Runner(loop_factory=_RealLoop) as runner:
+    with set_aside(), asyncio.Runner(loop_factory=LoneLoop) as runner:
         return runner.run(coroutine)
 
 

@@ -12,6 +12,7 @@ Rule: what was not run is never shown as if it had been.
 import ast
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,28 @@ def names_set_by(source: str) -> set[str]:
     return set(_names(ast.parse(source)))
 
 
+def definitions_in(source: str) -> str:
+    """The functions and constants of a cell: what needs no running."""
+    cell = ast.parse(source)
+    changes = Counter(_names(cell))
+    kept = [each for each in cell.body if _only_defines(each, changes)]
+    return "\n".join(map(ast.unparse, kept))
+
+
+def _only_defines(statement: ast.stmt, changes: Counter[str]) -> bool:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return True
+    # What is changed later is no constant.
+    once = all(changes[name] == 1 for name in _names(statement))
+    if not isinstance(statement, ast.Assign) or not once:
+        return False
+    try:
+        ast.literal_eval(statement.value)
+    except ValueError:
+        return False
+    return True
+
+
 def _names(node: ast.AST) -> Iterator[str]:
     for each in ast.iter_child_nodes(node):
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -118,9 +141,13 @@ class Recorder:
         self._source = info.raw_cell
 
     def magic(self, line: str, cell: str) -> None:
-        """Show what ``cell`` has shown, and run nothing of it."""
+        """Show what ``cell`` has shown, and run nothing of it.
+
+        What it defines is there afterwards, as a cell below may use it.
+        """
         for name in names_set_by(cell):
             self._shell.user_ns[name] = NotFound()
+        exec(definitions_in(cell), self._shell.user_ns)  # noqa: S102
         self._show(NOT_RUN, cell)
 
     def _follow(self, shell: Any, *_: Any, **__: Any) -> None:

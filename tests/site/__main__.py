@@ -29,8 +29,8 @@ def under_node(site: Path, chosen: list[str]) -> Iterator[tuple[str, Any]]:
         played = subprocess.run(
             command, capture_output=True, text=True, timeout=300, check=False
         )
-        if played.returncode != 0:
-            sys.exit(f"{lesson}: {played.stderr[-2000:]}")
+        if played.returncode != 0 or not played.stdout:
+            sys.exit(f"{lesson}: it ended, {played.stderr[-2000:]}")
         told = json.loads(played.stdout)
         print(f"{told['cpu']:5.1f} s of a processor ({told['to_start']:.1f} to start)")
         yield lesson, [cell["outputs"] for cell in told["cells"]]

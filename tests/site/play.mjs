@@ -30,6 +30,7 @@ def result(count, data, metadata):
 pyodide_kernel.stdout_stream.publish_stream_callback = stream
 pyodide_kernel.stderr_stream.publish_stream_callback = stream
 shell.display_pub.display_data_callback = display
+shell.display_pub.clear_output_callback = lambda wait: shown.clear()
 shell.displayhook.publish_execution_result = result
 
 async def play(source):
