@@ -20,7 +20,6 @@ import sys
 import sysconfig
 import threading
 import time
-import weakref
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent import futures
 from pathlib import Path
@@ -46,7 +45,7 @@ AGAIN = 0.05  # seconds between two interruptions
 TURNS = 100  # of the event loop, in which what was cancelled ends
 # Without threads, and while no time passes:
 LOOP_TURNS = 200_000  # of the event loop
-JUMPS = 10_000_000  # back to where a loop of a learner's begins
+JUMPS = 3_000_000  # back to where a loop of a learner's begins
 # What a TimeoutError says, if it comes from run_in_thread itself.
 FOR_EVER = "it waits for ever."
 DOES_NOT_END = "it does not end: {} is run again and again."
@@ -434,19 +433,20 @@ class _Jumps:
     def __exit__(self, *_: object) -> None:
         _counting.remove(self)
 
-    def count(self, frame: FrameType) -> None:
+    def count(self) -> None:
         self.left -= 1
         if self.left > 0:
             return
         if not self.line:
-            self.line = _text_of(frame)
+            # This is called by _jumped, and that in place of the line.
+            self.line = _text_of(sys._getframe(2))
         raise _Interruption
 
 
 TOOL = 4  # one that sys.monitoring leaves to others
 _counting: list[_Jumps] = []
-# Whether a learner has written it, by its code.
-_theirs: "weakref.WeakKeyDictionary[CodeType, bool]" = weakref.WeakKeyDictionary()
+# Code that a learner has written, by its id: its hash takes long.
+_theirs: dict[int, CodeType] = {}
 
 
 @functools.cache
@@ -459,14 +459,19 @@ def _watch_jumps() -> None:
 
 
 def _jumped(code: CodeType, _from: int, _to: int) -> Any:
-    frame = sys._getframe(1)
-    if code not in _theirs:
-        _theirs[code] = _is_theirs(frame)
-    if not _theirs[code]:
-        return sys.monitoring.DISABLE
+    if id(code) not in _theirs:
+        if not _is_theirs(sys._getframe(1)):
+            return sys.monitoring.DISABLE
+        _theirs[id(code)] = code
     if _counting:
-        _counting[-1].count(frame)
+        _counting[-1].count()
     return None
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what went wrong in a task; what was ended is known."""
+    if not isinstance(context.get("exception"), _Interruption):
+        loop.default_exception_handler(context)
 
 
 class _RunInPlace(_Run[T]):
@@ -476,6 +481,7 @@ class _RunInPlace(_Run[T]):
         self, loop: VirtualLoop, coroutine: Coroutine[Any, Any, T], ends: float
     ) -> None:
         super().__init__(loop, coroutine, ends)
+        loop.set_exception_handler(_tell)
         self.turns = 0
         self.jumps = _Jumps()
 
@@ -487,7 +493,8 @@ class _RunInPlace(_Run[T]):
     def turn(self) -> None:
         """One of the event loop: whatever has ended a task ends it."""
         self.turns += 1
-        if self.turns > LOOP_TURNS or self.jumps.line:
+        ends = self.turns > LOOP_TURNS or self.jumps.line
+        if ends and not self.task.done():
             raise _Interruption
 
     def result(self) -> T:

@@ -15,9 +15,9 @@ from notebooks.site import server_of
 from tests.live.browser import launched
 
 PATIENCE = 170_000  # ms
-NOTEBOOK = "window.jupyterapp.shell.currentWidget"
+NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
 SHOWN = f"({NOTEBOOK}?.content?.widgets?.length ?? 0) > 3"
-READY = f"{NOTEBOOK}.sessionContext.session?.kernel?.status === 'idle'"
+READY = f"{NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'"
 # Since the committed outputs are shown until a cell is run.
 BEGIN = """() => {
     window.played = null;
