@@ -17,6 +17,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,21 @@ KERNEL = [
     "jedi",
     "ipython",
 ]
+# Files of packages that nobody needs there; they are nearly two
+# megabytes. Of the many languages that Pygments colours, those remain
+# which IPython imports, and of the encodings, the common ones.
+LEFT_OUT = re.compile(
+    r"pygments/lexers/(?!__init__|_css|_lily|_mapping|_scheme|css|data|html"
+    r"|javascript|jvm|lilypond|lisp|markup|perl|python|ruby|shell)"
+    r"|IPython/(testing|sphinxext)/"
+    r"|pydantic/(mypy\.py|v1/)"
+    r"|.*\.dist-info/(RECORD|licenses/|LICENSE)"
+    r"|.*/tests/|.*\.pyi$"
+    r"|encodings/(?!__init__|aliases|ascii|charmap|cp1252|cp437|idna|iso8859_1\."
+    r"|latin_1|punycode|raw_unicode|unicode_escape|utf_)"
+    r"|(_pyrepl|ensurepip|idlelib|pydoc_data|tkinter|turtledemo|wsgiref|xmlrpc)/"
+    r"|(ftplib|imaplib|mailbox|poplib|turtle)\.py"
+)
 COURSE = "course"  # the package that has this project in it
 KERNEL_EXTENSION = "@jupyterlite/pyodide-kernel-extension"
 
@@ -219,9 +235,16 @@ def _empty_jedi(folder: Path) -> Path:
     return _wheel(folder / "jedi-0-py3-none-any.whl", files)
 
 
+def needed_of(archive: Path) -> dict[str, bytes]:
+    """The files in an archive, without those that are left out."""
+    with zipfile.ZipFile(archive) as packed:
+        names = [each for each in packed.namelist() if not each.endswith("/")]
+        return {name: packed.read(name) for name in names if not LEFT_OUT.match(name)}
+
+
 def _wheel(path: Path, files: dict[str, bytes]) -> Path:
     """A wheel that is the same file whenever its files are the same."""
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", compresslevel=9) as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo(name)
             info.compress_type = zipfile.ZIP_DEFLATED
@@ -454,8 +477,9 @@ def _write_interpreter(folder: Path, pyodide: Path, wheels: Path) -> None:
     folder.mkdir(parents=True)
     for name in PYODIDE_FILES:
         shutil.copyfile(pyodide / name, folder / name)
-    for wheel in [*wheels.glob("*.whl"), *_kernel_wheels()]:
-        shutil.copyfile(wheel, folder / wheel.name)
+    library = "python_stdlib.zip"
+    for archive in [pyodide / library, *wheels.glob("*.whl"), *_kernel_wheels()]:
+        _wheel(folder / archive.name, needed_of(archive))
     course_wheel(folder)
     _empty_jedi(folder)
 
