@@ -77,13 +77,13 @@ KERNEL = [
 LEFT_OUT = re.compile(
     r"pygments/lexers/(?!__init__|_css|_lily|_mapping|_scheme|css|data|html"
     r"|javascript|jvm|lilypond|lisp|markup|perl|python|ruby|shell)"
-    r"|IPython/(testing|sphinxext)/"
+    r"|IPython/sphinxext/"
     r"|pydantic/(mypy\.py|v1/)"
     r"|.*\.dist-info/(RECORD|licenses/|LICENSE)"
     r"|.*/tests/|.*\.pyi$"
     r"|encodings/(?!__init__|aliases|ascii|charmap|cp1252|cp437|idna|iso8859_1\."
     r"|latin_1|punycode|raw_unicode|unicode_escape|utf_)"
-    r"|(_pyrepl|ensurepip|idlelib|pydoc_data|tkinter|turtledemo|wsgiref|xmlrpc)/"
+    r"|(ensurepip|idlelib|pydoc_data|tkinter|turtledemo|wsgiref|xmlrpc)/"
     r"|(ftplib|imaplib|mailbox|poplib|turtle)\.py"
 )
 COURSE = "course"  # the package that has this project in it
