@@ -14,7 +14,7 @@ from taskmanager.testing import LoneLoop
 
 # Python's own asks for a socket, by which other threads could wake it.
 # And a new one of Pyodide's takes the place of the one that runs.
-asyncio.SelectorEventLoop = LoneLoop  # type: ignore[assignment,misc]
+asyncio.SelectorEventLoop = LoneLoop
 asyncio.new_event_loop = LoneLoop
 
 shell = get_ipython()

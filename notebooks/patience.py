@@ -55,7 +55,7 @@ NO_SLEEP = "time.sleep stops everything: leave it out, or await asyncio.sleep."
 # What a learner has not written.
 PROJECT = Path(__file__).resolve().parent.parent
 if THREADS:
-    LIBRARIES = (
+    LIBRARIES: tuple[str, ...] = (
         sysconfig.get_path("stdlib"),
         sysconfig.get_path("purelib"),
         sys.prefix,
@@ -152,7 +152,7 @@ def run_for_real(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def run_aside(function: Callable[..., T], *arguments: Any) -> T:
-    """Call ``function`` where no event loop runs, and return its result.
+    """Call ``function`` where no event loop runs; return its result.
 
     Jupyter's own occupies this thread: it is called in another, or,
     where there is none, while that loop is set aside.
@@ -451,8 +451,8 @@ _theirs: dict[int, CodeType] = {}
 
 @functools.cache
 def _watch_jumps() -> None:
-    """From now on, and for good: to switch it costs more than to have it."""
-    monitoring = sys.monitoring
+    """From now on, and for good: switching it costs more than it does."""
+    monitoring: Any = vars(sys)["monitoring"]
     monitoring.use_tool_id(TOOL, "patience")
     monitoring.register_callback(TOOL, monitoring.events.JUMP, _jumped)
     monitoring.set_events(TOOL, monitoring.events.JUMP)
@@ -461,7 +461,7 @@ def _watch_jumps() -> None:
 def _jumped(code: CodeType, _from: int, _to: int) -> Any:
     if id(code) not in _theirs:
         if not _is_theirs(sys._getframe(1)):
-            return sys.monitoring.DISABLE
+            return vars(sys)["monitoring"].DISABLE
         _theirs[id(code)] = code
     if _counting:
         _counting[-1].count()
@@ -475,7 +475,7 @@ def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 class _RunInPlace(_Run[T]):
-    """The same in this thread, while its own event loop is set aside."""
+    """The same in this thread, whose event loop is set aside."""
 
     def __init__(
         self, loop: VirtualLoop, coroutine: Coroutine[Any, Any, T], ends: float

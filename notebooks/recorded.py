@@ -55,6 +55,7 @@ USES = [
     "__rsub__",
     "__rtruediv__",
     "__setitem__",
+    "__str__",
     "__sub__",
     "__truediv__",
 ]
@@ -79,7 +80,7 @@ def key_of(source: str) -> str:
 
 
 def names_set_by(source: str) -> set[str]:
-    """The names that a cell gives a value, or whose value it changes."""
+    """The names to which a cell gives a value, or whose it changes."""
     return set(_names(ast.parse(source)))
 
 
@@ -112,10 +113,15 @@ def _names(node: ast.AST) -> Iterator[str]:
             continue
         if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
             yield each.id
-        elif isinstance(each, ast.Subscript | ast.Attribute):
-            if isinstance(each.ctx, ast.Store):
-                yield from _base(each)
+        elif _changes(each):
+            yield from _base(each)
         yield from _names(each)
+
+
+def _changes(node: ast.AST) -> bool:
+    """Whether it gives a part of some value another value."""
+    is_part = isinstance(node, ast.Subscript | ast.Attribute)
+    return is_part and isinstance(node.ctx, ast.Store)
 
 
 def _base(node: ast.AST) -> Iterator[str]:
@@ -151,8 +157,9 @@ class Recorder:
         self._show(NOT_RUN, cell)
 
     def _follow(self, shell: Any, *_: Any, **__: Any) -> None:
-        from IPython.display import clear_output
+        from IPython import display as displayed
 
+        clear_output: Any = displayed.clear_output
         # What it has printed until then is shown again.
         clear_output()
         for name in names_set_by(self._source):
@@ -160,8 +167,9 @@ class Recorder:
         self._show(FOLLOWS, self._source)
 
     def _show(self, words: str, source: str) -> None:
-        from IPython.display import display
+        from IPython import display as displayed
 
+        display: Any = displayed.display
         outputs = self._recorded.get(key_of(source), [])
         print(words if outputs else words.partition(" On a computer")[0])
         for output in outputs:

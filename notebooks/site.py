@@ -12,6 +12,7 @@ shown when the notebook was executed.
 """
 
 import argparse
+import contextlib
 import gzip
 import hashlib
 import http.server
@@ -30,7 +31,7 @@ from email.parser import HeaderParser
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from notebooks.recorded import FILE, MAGIC, NOT_HERE, key_of
 
@@ -122,7 +123,9 @@ def pyodide_folder(given: Path | None) -> Path:
 
     missing = [name for name in PYODIDE_FILES if not (folder / name).exists()]
     if missing:
-        raise MissingError(f"{folder} has no {missing[0]}: is it the folder of Pyodide?")
+        raise MissingError(
+            f"{folder} has no {missing[0]}: is it the folder of Pyodide?"
+        )
     return folder
 
 
@@ -265,7 +268,7 @@ def _marked(cell: Any) -> bool:
 
 
 def recorded_of(notebook: Any) -> dict[str, Any]:
-    """What its cells have shown, if not all of them run in a browser."""
+    """What its cells have shown, if a browser does not run them all."""
     if not any(_marked(cell) for cell in notebook["cells"]):
         return {}
     return {
@@ -371,7 +374,7 @@ def _locked(wheel: Path) -> tuple[str, dict[str, Any], set[str]]:
 
 
 def _kernel_wheels() -> list[Path]:
-    """The kernel's own Python packages, as its extension brings them."""
+    """The kernel's own packages, as its extension brings them."""
     extension = Path(sys.prefix, "share/jupyter/labextensions", KERNEL_EXTENSION)
     wheels = sorted(extension.glob("static/pypi/*.whl"))
     return [each for each in wheels if "widgetsnbextension" not in each.name]
@@ -504,12 +507,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, **TYPES}
     protocol_version = "HTTP/1.1"
-    compressed: dict[Path, bytes] = {}  # noqa: RUF012
+    compressed: ClassVar[dict[Path, bytes]] = {}
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = Path(self.translate_path(self.path))
         accepts = "gzip" in self.headers.get("Accept-Encoding", "")
         plain = path.suffix in SMALL_ALREADY or not path.is_file()
@@ -530,7 +533,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def server_of(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
-    """A server of ``folder`` on loopback; on a free port, if it is 0."""
+    """A server of ``folder`` on loopback; ``port`` 0 is a free one."""
     handler = partial(Handler, directory=os.fspath(folder))
     return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
 
@@ -557,10 +560,8 @@ def main() -> None:
     if arguments.serve:
         with server_of(arguments.out, arguments.port) as server:
             print(f"http://127.0.0.1:{server.server_port}/ until Ctrl+C", flush=True)
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 server.serve_forever()
-            except KeyboardInterrupt:
-                pass
 
 
 if __name__ == "__main__":

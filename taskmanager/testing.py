@@ -86,10 +86,7 @@ class LoneLoop(asyncio.SelectorEventLoop):
         return future
 
 
-if TYPE_CHECKING or THREADS:
-    _Loop = asyncio.SelectorEventLoop
-else:
-    _Loop = LoneLoop
+_Loop = asyncio.SelectorEventLoop if TYPE_CHECKING or THREADS else LoneLoop
 
 
 class VirtualLoop(_Loop):
@@ -113,7 +110,7 @@ class VirtualLoop(_Loop):
         self._clock_resolution = max(1e-9, 2 * math.ulp(self._now))
 
     def turn(self) -> None:
-        """Called before each of its turns, where there are no threads."""
+        """Called before each of its turns, without threads."""
 
     def run_in_executor(self, *args: Any) -> Any:  # type: ignore[override]
         future = super().run_in_executor(*args)

@@ -22,7 +22,7 @@ def code_cells(lesson: str) -> list[dict[str, Any]]:
 
 
 def under_node(site: Path, chosen: list[str]) -> Iterator[tuple[str, Any]]:
-    """Each lesson, and what its cells have shown; it prints the time."""
+    """Each lesson, and what its cells have shown; prints the time."""
     for lesson in chosen:
         file = site / "files/notebooks" / f"{lesson}.ipynb"
         command = ["node", str(PLAYER), str(site), str(file)]
