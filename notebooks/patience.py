@@ -31,7 +31,6 @@ from taskmanager.testing import (
     THREADS,
     LoneLoop,
     VirtualLoop,
-    set_aside,
 )
 
 T = TypeVar("T")
@@ -414,6 +413,31 @@ def _look_at(tasks: "set[asyncio.Task[Any]]") -> None:
 # Where there are no threads
 
 
+@contextlib.contextmanager
+def set_aside() -> Iterator[None]:
+    """Let another event loop run within a call of the one that runs.
+
+    That one waits meanwhile. It is for where no thread could run the
+    other.
+    """
+    loop = asyncio._get_running_loop()
+    hooks = sys.get_asyncgen_hooks()
+    # Before Python 3.12, each loop has a current task of its own.
+    swap: Any = getattr(asyncio.tasks, "_swap_current_task", None)
+    task = None
+    if loop is not None and swap is not None:
+        task = swap(loop, None)
+
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+        asyncio._set_running_loop(loop)
+        if task is not None:
+            swap(loop, task)
+
+
 class _Jumps:
     """Counts jumps back, in loops that a learner has written.
 
@@ -451,7 +475,7 @@ _theirs: dict[int, CodeType] = {}
 
 @functools.cache
 def _watch_jumps() -> None:
-    """From now on, and for good: switching it costs more than it does."""
+    """From now on, and for good: switching it costs more."""
     monitoring: Any = vars(sys)["monitoring"]
     monitoring.use_tool_id(TOOL, "patience")
     monitoring.register_callback(TOOL, monitoring.events.JUMP, _jumped)
@@ -523,7 +547,8 @@ class _RunInPlace(_Run[T]):
 
 def _run_for_real_in_place(coroutine: Coroutine[Any, Any, T]) -> T:
     with set_aside(), asyncio.Runner(loop_factory=LoneLoop) as runner:
-        return runner.run(coroutine)
+        result: T = runner.run(coroutine)
+        return result
 
 
 def _run_bounded_in_place(function: Callable[[Any], T], argument: Any) -> T:

@@ -120,8 +120,9 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 def _changes(node: ast.AST) -> bool:
     """Whether it gives a part of some value another value."""
-    is_part = isinstance(node, ast.Subscript | ast.Attribute)
-    return is_part and isinstance(node.ctx, ast.Store)
+    if not isinstance(node, ast.Subscript | ast.Attribute):
+        return False
+    return isinstance(node.ctx, ast.Store)
 
 
 def _base(node: ast.AST) -> Iterator[str]:

@@ -505,7 +505,7 @@ def _write_landing(site: Path) -> None:
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Static files with their types, compressed for who accepts it."""
 
-    extensions_map = {**http.server.SimpleHTTPRequestHandler.extensions_map, **TYPES}
+    extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | TYPES
     protocol_version = "HTTP/1.1"
     compressed: ClassVar[dict[Path, bytes]] = {}
 

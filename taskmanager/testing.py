@@ -86,7 +86,9 @@ class LoneLoop(asyncio.SelectorEventLoop):
         return future
 
 
-_Loop = asyncio.SelectorEventLoop if TYPE_CHECKING or THREADS else LoneLoop
+_Loop = asyncio.SelectorEventLoop
+if not (TYPE_CHECKING or THREADS):
+    _Loop = LoneLoop
 
 
 class VirtualLoop(_Loop):
@@ -173,31 +175,6 @@ class SleepingSelector(selectors.DefaultSelector):
             # In a browser, time.sleep would let another event loop run.
             inspect.unwrap(time.sleep)(timeout)
         return []
-
-
-@contextlib.contextmanager
-def set_aside() -> Iterator[None]:
-    """Let another event loop run within a call of the one that runs.
-
-    That one waits meanwhile. It is for where no thread could run the
-    other.
-    """
-    loop = asyncio._get_running_loop()
-    hooks = sys.get_asyncgen_hooks()
-    # Before Python 3.12, each loop has a current task of its own.
-    swap: Any = getattr(asyncio.tasks, "_swap_current_task", None)
-    task = None
-    if loop is not None and swap is not None:
-        task = swap(loop, None)
-
-    asyncio._set_running_loop(None)
-    try:
-        yield
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-        asyncio._set_running_loop(loop)
-        if task is not None:
-            swap(loop, task)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import pytest
 from notebooks import patience, recorded, site
 from taskmanager.errors import TaskFailedError
 from taskmanager.executors import NO_THREADS, ProcessExecutor
-from taskmanager.testing import LoneLoop, VirtualLoop, clocks_of, set_aside
+from taskmanager.testing import LoneLoop, VirtualLoop, clocks_of
 from tests.helpers import project_root
 
 
@@ -58,7 +58,7 @@ def test_a_lone_virtual_loop_jumps_and_never_waits_for_nothing() -> None:
 async def test_a_loop_can_run_within_a_call_of_another() -> None:
     me = asyncio.current_task()
     loop = LoneVirtualLoop()
-    with set_aside():
+    with patience.set_aside():
         assert loop.run_until_complete(asyncio.sleep(60, "slept")) == "slept"
     loop.close()
     assert asyncio.current_task() is me
