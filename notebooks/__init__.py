@@ -1,5 +1,6 @@
 """The notebooks, and what they share.
 
 That is ``lab``, with its ``patience``; ``checks`` of the exercises, and
-``solutions``; and two commands, ``refresh`` and ``minutes``.
+``solutions``; and commands: ``refresh``, ``minutes`` and ``graph``, and
+``score`` for teachers.
 """

@@ -168,7 +168,8 @@ class Movie(Picture):
         while time <= self.end:
             marks.append(f"M{short(self.x(time))} {y:g}v5")
             unit = " s" if time + every > self.end else ""
-            self.text(self.x(time), y + 19, f"{time:g}{unit}", "middle")
+            # Adding zero makes -0.0 a plain zero.
+            self.text(self.x(time), y + 19, f"{time + 0:g}{unit}", "middle")
             time += every
 
         line = f"M{short(self.left)} {y:g}H{RIGHT}"

@@ -13,8 +13,8 @@ nothing but Python's own library.
 
 import html
 import math
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
@@ -36,9 +36,9 @@ DASHES = {"-": "", "--": "6 4", ":": "2 3"}
 
 # A mark, from its centre: how it is drawn, and with which line.
 MARKS = {
-    "o": ("h0", 9.0, "round"),
+    "o": ("h0", 10.0, "round"),
     ".": ("h0", 4.0, "round"),
-    "s": ("h0", 8.0, "square"),
+    "s": ("h0", 9.0, "square"),
     "X": ("m-4-4l8 8m0-8l-8 8", 3.5, "butt"),
     "P": ("m-5 0h10m-5-5v10", 3.5, "butt"),
     "D": ("m0-4l4 4-4 4-4-4z", 2.0, "butt"),
@@ -50,6 +50,7 @@ NARROW = set("ijlI.,:;'|!()[] ftr/-")
 WIDE = set("mwMW%@")
 
 Point = tuple[float, float]
+Place = Callable[[float], float]  # of a value, in pixels
 
 
 # Markup
@@ -105,7 +106,7 @@ def width_of(text: str, size: float = SIZE, weight: str = "") -> float:
             width += 0.76
         else:
             width += 0.64
-    return width * size * (1.1 if weight == "bold" else 1.0)
+    return width * size * (1.12 if weight == "bold" else 1.0)
 
 
 def path_of(points: Iterable[Point]) -> str:
@@ -141,7 +142,7 @@ def _bends(points: Sequence[Point]) -> Iterator[Point]:
         yield x, y
 
 
-class Picture:
+class Picture(ABC):
     """What Jupyter shows as SVG, and what it says in words."""
 
     title: str
@@ -166,7 +167,7 @@ class Picture:
 
 @dataclass
 class Axis:
-    """From values to shares of its length, and back to round numbers.
+    """From values to places, and the round numbers among them.
 
     Its scale is "linear", "log", or "symlog": linear up to 1, and
     logarithmic above.
@@ -183,17 +184,23 @@ class Axis:
     def ends(self) -> tuple[float, float]:
         """The first and last value; the first may be the greater."""
         if self.limits is not None:
-            return self.limits
+            first, last = self.limits
+            return first, last if last != first else last + 1
         values = [*self.values, *(self.ticks or [])] or [0.0, 1.0]
         low = self._scaled(min(values))
         high = self._scaled(max(values))
-        margin = 0.04 * (high - low) or 0.5
+        margin = 0.04 * (high - low) or 0.05 * abs(high) or 0.5
         return self._value(low - margin), self._value(high + margin)
 
-    def share(self, value: float) -> float:
-        """Where the value is: 0 at the first, and 1 at the last."""
+    def placed(self, first_pixel: float, last_pixel: float) -> Place:
+        """Where its values are between these two pixels."""
         first, last = (self._scaled(end) for end in self.ends)
-        return (self._scaled(value) - first) / (last - first)
+        pixels = (last_pixel - first_pixel) / (last - first)
+
+        def place(value: float) -> float:
+            return first_pixel + (self._scaled(value) - first) * pixels
+
+        return place
 
     def marks(self, most: float) -> dict[float, str]:
         """The ticks, at most about so many, each with its text."""
@@ -202,14 +209,14 @@ class Axis:
         low, high = sorted(self.ends)
         if self.scale == "linear":
             return _round_numbers(low, high, most)
-        return _powers(low, high)
+        return _powers(low, high, most)
 
     def fitting(self, width: float) -> dict[float, str]:
         """The ticks, so few that their texts stand side by side."""
         marks = self.marks(width / 50)
         widest = max(map(width_of, marks.values()), default=0.0)
         if len(marks) * (widest + 10) > width:
-            marks = self.marks(width / (2 * widest))
+            marks = self.marks(width / (widest + 30))
         return marks
 
     def _scaled(self, value: float) -> float:
@@ -243,20 +250,26 @@ def _round_numbers(low: float, high: float, most: float) -> dict[float, str]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return {
-        number * step: f"{number * step:,.{decimals}f}"
+        number * step: f"{number * step:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
         for number in range(first, last + 1)
     }
 
 
-def _powers(low: float, high: float) -> dict[float, str]:
-    """Powers of ten, and their halves and fifths where they are few."""
+def _powers(low: float, high: float, most: float) -> dict[float, str]:
+    """Powers of ten; where they are few, with doubles and halves."""
     low = max(low, 1e-12)
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ([1], [1, 2, 5]):
-        values = [factor * 10.0**power for power in exponents for factor in factors]
-        inside = [value for value in values if low <= value <= high]
-        if len(inside) >= 3:
-            break
+    decades = math.log10(high / low)
+    # From 1 to 2, and from 5 to 10, it is nearly a third of a decade.
+    few = decades < 3 and decades / 0.4 <= most
+    factors = [1, 2, 5] if few else [1]
+    every = math.ceil(decades / max(most, 1))
+
+    first = every * math.floor(math.log10(low) / every)
+    powers = range(first, math.ceil(math.log10(high)) + 1, every)
+    values = [factor * math.pow(10, power) for power in powers for factor in factors]
+    inside = [value for value in values if low <= value <= high]
+    if len(inside) < 2:
+        return _round_numbers(low, high, most / 2)
     return {value: number_of(value) for value in inside}
 
 
@@ -273,14 +286,8 @@ class Frame:
     right: float
     top: float
     bottom: float
-    x: Axis
-    y: Axis
-
-    def across(self, x: float) -> float:
-        return self.left + self.x.share(x) * (self.right - self.left)
-
-    def down(self, y: float) -> float:
-        return self.bottom - self.y.share(y) * (self.bottom - self.top)
+    across: Place  # from the left
+    down: Place  # from the top
 
     def at(self, point: Point) -> Point:
         x, y = point
@@ -690,7 +697,7 @@ class Axes:
     # As markup
 
     def ticks_at_left(self, height: float) -> dict[float, str]:
-        return self.y.marks(height / 28) if self.shown else {}
+        return self.y.marks(height / 20) if self.shown else {}
 
     def svg(self, frame: Frame, last: bool) -> str:
         """All of it. Below the ``last`` one are the ticks' numbers."""
@@ -790,27 +797,30 @@ class Figure(Picture):
 
     def svg(self) -> str:
         """The file."""
-        key, top = self._key_below(28.0)
-        height = round(self.height * INCH + top - 28)
+        key, top = self._key_below(24.0)
+        height = round(self.height * INCH + top - 24)
 
         below = LINE + 10
         if self.x.label:
             below += LINE
         if not any(axes.shown for axes in self.rows):
             below = EDGE
-        bands = [30.0 if axes.title else 10.0 for axes in self.rows]
+        bands = [30.0 if axes.title else 16.0 for axes in self.rows]
         room = (height - EDGE / 2 - top - sum(bands) - below) / len(self.rows)
         left = max(self._left_of(axes, room) for axes in self.rows)
         right = WIDTH - EDGE - self._right_of_ticks()
 
+        across = self.x.placed(left, right)
         body = key
         for axes, band in zip(self.rows, bands, strict=True):
             if axes.title:
                 body += element("text", axes.title, x=EDGE, y=top + 20, font_size=14)
             top += band
-            frame = Frame(left, right, top, top + room, self.x, axes.y)
+            bottom = top + room
+            down = axes.y.placed(bottom, top)
+            frame = Frame(left, right, top, bottom, across, down)
             body += axes.svg(frame, last=axes is self.rows[-1])
-            top += room
+            top = bottom
 
         if self.x.label and self.rows[-1].shown:
             middle = (left + right) / 2
@@ -824,7 +834,7 @@ class Figure(Picture):
             return "", top
         markup = ""
         x = float(EDGE)
-        y = top + 8
+        y = top + 12
         for label, look in self._key.items():
             wide = 26 + width_of(label)
             if x + wide > WIDTH - EDGE:
@@ -834,7 +844,7 @@ class Figure(Picture):
             place = f"translate({short(x)} {short(y)})"
             markup += f'<g transform="{place}">{look}{words}</g>'
             x += wide + 12
-        return markup, y + 10
+        return markup, y + 6
 
     def _left_of(self, axes: Axes, room: float) -> float:
         """The room for the numbers and the label of its y axis."""

@@ -191,9 +191,8 @@ async def submit_task(
 
     manager: TaskManager = request.app.state.manager
     task = manager.submit(submission, key)
-    root_path = quote(request.scope["root_path"], safe="/%")
     headers = {
-        "Location": f"{root_path}/tasks/{task.task_id}",
+        "Location": f"{_root_path(request)}/tasks/{task.task_id}",
         "Retry-After": str(manager.retry_after(task)),
     }
     return await _described(request, task, 202, headers)
@@ -309,14 +308,19 @@ async def document(request: Request) -> Response:
 
     This comes before FastAPI's own, which would name a second server.
     """
-    url = request.scope["root_path"] or "/"
+    url = _root_path(request) or "/"
     return JSONResponse(request.app.openapi() | {"servers": [{"url": url}]})
 
 
 @router.get("/", include_in_schema=False)
 async def to_docs(request: Request) -> Response:
     """Lead a browser to the documentation."""
-    return RedirectResponse(f"{request.scope['root_path']}/docs")
+    return RedirectResponse(f"{_root_path(request)}/docs")
+
+
+def _root_path(request: Request) -> str:
+    """The root path as it stands in a URL, where it may be quoted."""
+    return quote(request.scope["root_path"], safe="/%")
 
 
 async def _described(

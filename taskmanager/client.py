@@ -59,8 +59,9 @@ BASE_URL = r"(?i)https?://([^/@]*@)?(\[[^]]+\]|[^]\[/:?#\s]+)(:[1-6]?\d{1,4})?(/
 # 3.3.3), and the API takes none that is longer.
 KEY = r"[ -~]{1,255}\Z"
 
-# httpx would take an id of dots for a step up or down the path.
-TASK_ID = r"(?!\.{0,2}\Z)"
+# httpx would take an id of dots for a step up or down the path; half a
+# surrogate pair has no form in a URL.
+TASK_ID = r"(?!\.{0,2}\Z)[^\ud800-\udfff]*\Z"
 
 # Polls that only show progress leave this many requests to others.
 RESERVE = 5
@@ -152,9 +153,9 @@ class DeadlineExceededError(TaskClientError):
     """
 
     def __init__(
-        self, method: str, task_id: str, last: Exception | None = None
+        self, request: str, task_id: str = "", last: Exception | None = None
     ) -> None:
-        message = f"no answer in time: {method} /tasks/{task_id}"
+        message = f"no answer in time: {request}"
         if last is not None:
             message += f" (the last: {last})"
 
@@ -364,12 +365,17 @@ class TaskClient:
             "priority": priority,
         }
 
-        # JSON quotes ASCII as RFC 9651 does.
-        headers = {"Idempotency-Key": json.dumps(key)}
+        # JSON quotes ASCII as RFC 9651 does. Where it escapes the rest,
+        # half a surrogate pair can be sent, and is refused in words.
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": json.dumps(key),
+        }
+        content = json.dumps(body, allow_nan=False)
 
         try:
             return await self._request_task(
-                "POST", "", timeout, json=body, headers=headers
+                "POST", "", timeout, content=content, headers=headers
             )
         except (DeadlineExceededError, BrokenAnswerError) as error:
             error.key = key
@@ -552,7 +558,7 @@ class TaskClient:
 
                 await asyncio.sleep(retry_after + self._jitter(attempt))
 
-        raise DeadlineExceededError(method, task_id, failure) from failure
+        raise DeadlineExceededError(f"{method} {path}", task_id, failure) from failure
 
     async def _send(self, request: httpx.Request, stream: bool) -> httpx.Response:
         """Send a request, as soon as the server should accept it."""
@@ -726,11 +732,10 @@ def _task_record(text: bytes, expected_at: float = 0.0) -> TaskRecord:
 
 def _check(rule: str, value: object, kinds: Any, pattern: str = "") -> None:
     """Raise TypeError or ValueError where an argument breaks a rule."""
-    message = f"{rule}, not {_literal(value)}"
     if not isinstance(value, kinds):
-        raise TypeError(message)
-    if not re.match(pattern, str(value)):
-        raise ValueError(message)
+        raise TypeError(f"{rule}, not {_literal(value)}")
+    if pattern and not re.match(pattern, str(value)):
+        raise ValueError(f"{rule}, not {_literal(value)}")
 
 
 def _check_call(
@@ -777,7 +782,7 @@ def _check_call(
 def _literal(value: object) -> str:
     """Return a value as source text, or dots where that is too long."""
     if isinstance(value, str):
-        text = json.dumps(value, ensure_ascii=False)
+        text = json.dumps(value, ensure_ascii=not value.isprintable())
     else:
         text = repr(value)
 

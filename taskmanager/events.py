@@ -9,8 +9,8 @@ server-sent events (WHATWG HTML, section 9.2). Notebook: 05-polling.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, NamedTuple
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic_core import to_json
 
@@ -55,20 +55,26 @@ class Event(NamedTuple):
     final: bool
 
 
+Follow: TypeAlias = Callable[[Event], AsyncIterator[Event]]
+
+
 class Feed:
     """What readers share: one asyncio.Task that waits for each event.
 
-    ``events`` yields them, and the last one again after a silence.
-    Should that fail, the streams end, and their clients come back.
+    ``follow(event)`` yields those after an event, and the last one
+    again after a silence. Should that fail, the streams end, and their
+    clients come back. Should somebody cancel it while there are
+    readers, it begins again at once, and they miss nothing.
     """
 
-    def __init__(self, first: Event, events: AsyncIterator[Event]) -> None:
+    def __init__(self, first: Event, follow: Follow) -> None:
         self.readers = 0
         self.latest = first
+        self._follow = follow
         # Each wakes a portion of those who wait.
         self._portions: list[asyncio.Event] = []
         self._waiting = 0
-        self.telling = asyncio.create_task(self._tell(events))
+        self.telling = asyncio.create_task(self._tell())
 
     async def read(self, seen: Event, resumed: bool = False) -> AsyncGenerator[bytes]:
         """What to send to a reader: this event, and those that follow.
@@ -96,18 +102,25 @@ class Feed:
         self._waiting += 1
         await self._portions[-1].wait()
 
-    async def _tell(self, events: AsyncIterator[Event]) -> None:
+    async def _tell(self) -> None:
         try:
-            async for event in events:
+            async for event in self._follow(self.latest):
                 self.latest = event
                 # Who waits from now on is in a portion of the next.
                 self._waiting = 0
                 for _ in range(len(self._portions)):
                     self._portions.pop(0).set()
                     await listing.rest()
+        except asyncio.CancelledError:
+            # Only the last reader ends it, by leaving.
+            if self.readers:
+                self.telling = asyncio.create_task(self._tell())
+            raise
         finally:
-            for portion in self._portions:
-                portion.set()
+            # They see how it goes on, and wait in new portions.
+            self._waiting = 0
+            while self._portions:
+                self._portions.pop().set()
 
 
 # A task

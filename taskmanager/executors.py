@@ -5,7 +5,7 @@ Rule: the seam is ``concurrent.futures.Executor``, and the engine takes
 any of them. One that may lose its workers for a while says so: it
 raises BrokenExecutor for work that got lost, and its ``lost`` is true
 until they are back. Nothing here needs Dask, unless Dask is asked for.
-Notebook: 15-outgrowing-one-machine.
+Notebook: 14-outgrowing-one-process.
 """
 
 import asyncio

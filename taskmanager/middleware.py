@@ -304,12 +304,13 @@ class _Exchange:
         # The stop cancels whoever waits for a body, or for a client to
         # leave.
         reader = asyncio.current_task()
+        readers = self.state.readers
         if ENDS_ITSELF not in self.scope:
-            self.state.readers.add(reader)
+            readers.add(reader)
         try:
             message = await self._receive()
         finally:
-            self.state.readers.discard(reader)
+            readers.discard(reader)
 
         self.ended = not message.get("more_body")
         self.received += len(message.get("body", b""))

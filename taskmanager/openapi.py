@@ -22,7 +22,8 @@ RECORDED = Path(__file__).with_name("examples.json")
 # A String of RFC 9651, section 3.3.3.
 KEY = re.compile(r'"(?:[ !#-\[\]-~]|\\["\\]){1,255}"')
 
-# The header of a submission, which a PlainRoute does not read.
+# The headers of a submission and of a stream, which a PlainRoute does
+# not read.
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "parameters": [
         {
@@ -31,6 +32,17 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
             "schema": {"type": "string", "pattern": f"^{KEY.pattern}$"},
             "description": "Makes a retry safe: the same key and body again "
             "answer the task of the first time.",
+        }
+    ]
+}
+LAST_EVENT_ID: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "The `id` of the last event that you have seen.",
         }
     ]
 }

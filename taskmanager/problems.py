@@ -140,7 +140,7 @@ async def _errors(error: ValidationError | RequestValidationError) -> list[Any]:
     """All that is wrong.
 
     Where the task type is missing or unknown, pydantic looks no
-    further: the members that no submission has are named here.
+    further: what no type accepts is named here.
     """
     if isinstance(error, RequestValidationError):
         return list(error.errors())
@@ -161,18 +161,28 @@ async def _errors(error: ValidationError | RequestValidationError) -> list[Any]:
         return errors
 
     given = last["input"]
-    paths = [["", name] for name in given if name not in Submission.model_fields]
     parameters = given.get("parameters")
+    types = ", ".join(each.task_type for each in TASK_TYPES)
+    faults: list[Any] = [
+        {"loc": ("", "task_type"), "msg": f"Input should be one of {types}"}
+    ]
+
+    # What all types have in common is checked without it.
+    common = {**given, "task_type": ""}
     if isinstance(parameters, dict):
-        paths += [
-            ["", "parameters", name] for name in parameters if name not in PARAMETERS
+        common["parameters"] = {}
+        faults += [
+            {"loc": ("", "parameters", name), "msg": "Extra inputs are not permitted"}
+            for name in parameters
+            if name not in PARAMETERS
         ]
 
-    types = ", ".join(each.task_type for each in TASK_TYPES)
-    faults = [{"loc": ("", "task_type"), "msg": f"Input should be one of {types}"}]
-    return faults + [
-        {"loc": path, "msg": "Extra inputs are not permitted"} for path in paths
-    ]
+    try:
+        Submission.model_validate(common)
+    except ValidationError as others:
+        for fault in others.errors(include_url=False):
+            faults.append({**fault, "loc": ("", *fault["loc"])})
+    return faults
 
 
 def _fault(error: dict[str, Any]) -> dict[str, str]:
@@ -190,6 +200,9 @@ def _fault(error: dict[str, Any]) -> dict[str, str]:
         case {"type": "string_pattern_mismatch"}:
             # Pydantic's own text shows the pattern.
             detail = "Input should have no control characters"
+        case {"type": "model_type" | "model_attributes_type"}:
+            # Pydantic's own texts speak of Python.
+            detail = "Input should be an object"
 
     return {"detail": detail, "pointer": "#" + _pointer(path)}
 

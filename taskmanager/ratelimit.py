@@ -11,8 +11,8 @@ import asyncio
 import math
 import re
 from collections import OrderedDict, deque
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
-from typing import NamedTuple
 
 # 10.0.0.7:80, [2001:db8::1]:80
 WITH_PORT = re.compile(r"^(?:\[(.*)\](?::\d*)?|([^:]*):\d*)$")
@@ -22,7 +22,8 @@ MAPPED = IPv6Network("::ffff:0:0/96")
 NAT64 = IPv6Network("64:ff9b::/96")
 
 
-class Decision(NamedTuple):
+@dataclass(slots=True)
+class Decision:
     """What the limiter says to one request.
 
     ``remaining`` and ``reset`` are r and t of the RateLimit field

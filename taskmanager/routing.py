@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError, create_model
 from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 IDENTITY = re.compile("(?i:identity)?")
 JSON_TYPE = re.compile(r"\s*application/([^;\s]+\+)?json\s*(;.*)?", re.IGNORECASE)
@@ -34,10 +35,17 @@ class PlainRoute(APIRoute):
     body, where it takes one: what was read as JSON, unchecked.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The function that answers a request.
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.app = self._plain_app()
 
-        Raises NotImplementedError where the endpoint asks for more.
+    def _plain_app(self) -> ASGIApp:
+        """What answers a request, in place of FastAPI's.
+
+        That has two AsyncExitStacks for dependencies, and handles
+        exceptions, which the application does once more: a held poll
+        would hold all that (benchmarks: poll). Raises
+        NotImplementedError where the endpoint asks for more.
         """
         takes = self.dependant
         if takes.dependencies or takes.header_params or takes.cookie_params:
@@ -52,9 +60,10 @@ class PlainRoute(APIRoute):
         }
         parameters = create_model("Parameters", **fields)
 
-        async def handle(request: Request) -> Response:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            request = Request(scope, receive, send)
             given = dict(request.path_params)
-            if request.scope["query_string"]:
+            if scope["query_string"]:
                 check_once(request.query_params, PLAIN, ONE_VALUE, *query)
                 given = {**request.query_params, **given}
 
@@ -68,9 +77,10 @@ class PlainRoute(APIRoute):
 
             for name in bodies:
                 checked[name] = await _json_of(request)
-            return await endpoint(request=request, **checked)
+            response = await endpoint(request=request, **checked)
+            await response(scope, receive, send)
 
-        return handle
+        return app
 
 
 def check_once(

@@ -1,7 +1,7 @@
 """Counting primes: real CPU work, by a segmented sieve of Eratosthenes.
 
 Rule: a segment depends on its arguments alone, so that any process of
-any executor can count it. Notebook: 15-outgrowing-one-machine.
+any executor can count it. Notebook: 14-outgrowing-one-process.
 """
 
 import math

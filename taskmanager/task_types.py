@@ -10,6 +10,7 @@ CancelledError pass. Notebook: 00-tour.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import (
@@ -18,7 +19,6 @@ from typing import (
     Any,
     ClassVar,
     Literal,
-    NamedTuple,
     TypeAlias,
 )
 
@@ -27,12 +27,12 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    PlainValidator,
+    GetPydanticSchema,
     TypeAdapter,
     WithJsonSchema,
     create_model,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import core_schema
 
 from taskmanager import sieve
 from taskmanager.errors import TaskFailedError
@@ -44,17 +44,6 @@ Result: TypeAlias = dict[str, Any]
 # What parameters are made of
 
 
-def _check_number(value: Any) -> int | float:
-    # Not a union of int and float, which would report each fault twice.
-    if type(value) is int and abs(value) < 10**100:
-        return value
-    if type(value) is float and math.isfinite(value):
-        return value
-    raise PydanticCustomError(
-        "number", "Input should be a finite number, an integer of at most 100 digits"
-    )
-
-
 def _check_whole(value: Any) -> Any:
     # JSON knows no integers: its 5.0 is as whole as its 5.
     if type(value) is float and value.is_integer():
@@ -62,9 +51,27 @@ def _check_whole(value: Any) -> Any:
     return value
 
 
+# Pydantic's own union of int and float would report each fault twice,
+# and take an integer that is too large for a float.
+NUMBER = core_schema.union_schema(
+    [
+        core_schema.int_schema(strict=True, gt=-(10**100), lt=10**100),
+        core_schema.chain_schema(
+            [
+                core_schema.is_instance_schema(float),
+                core_schema.float_schema(allow_inf_nan=False),
+            ]
+        ),
+    ],
+    mode="left_to_right",
+    custom_error_type="number",
+    custom_error_message=(
+        "Input should be a finite number, an integer of at most 100 digits"
+    ),
+)
 Number: TypeAlias = Annotated[
     int | float,
-    PlainValidator(_check_number),
+    GetPydanticSchema(lambda _source, _handler: NUMBER),
     # Both are named, so that generated clients keep integers exact.
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "number"}]}),
 ]
@@ -87,7 +94,8 @@ class Parameters(BaseModel, extra="forbid"):
         return 5
 
 
-class Tools(NamedTuple):
+@dataclass(slots=True)
+class Tools:
     """What a handler may use beside its parameters."""
 
     work_scale: float  # multiplies simulated durations

@@ -6,23 +6,24 @@ The page asks nobody but this server, and runs no script but its own.
 Notebook: 05-polling.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from taskmanager import events, schemas
+from taskmanager import events, openapi, schemas
 from taskmanager.errors import TooManyStreamsError
-from taskmanager.events import Event, Feed
+from taskmanager.events import Event, Feed, Follow
 from taskmanager.manager import TaskManager
 from taskmanager.middleware import ENDS_ITSELF, address_of
 from taskmanager.ratelimit import client_key
+from taskmanager.routing import PlainRoute
 from taskmanager.task import Task
 
 # Open streams of one client, and open boards.
@@ -50,7 +51,7 @@ FILES = {
     for name in MEDIA_TYPES
 }
 
-router = APIRouter(tags=["tasks"])
+router = APIRouter(tags=["tasks"], route_class=PlainRoute)
 # Where TASKMANAGER_LIVE is on.
 live_router = APIRouter(include_in_schema=False)
 
@@ -78,8 +79,8 @@ class Streams:
             self._counted(f"client {client}", MOST_OF_A_CLIENT),
         ):
             now = events.task_event(self._manager, task)
-            following = events.task_events(self._manager, task, now)
-            with self._feed(task, now, following) as feed:
+            follow = partial(events.task_events, self._manager, task)
+            with self._feed(task, now, follow) as feed:
                 yield feed.read(now, resumed=last_seen == events.event_id(task))
 
     @contextmanager
@@ -87,8 +88,8 @@ class Streams:
         """The boards. Raises TooManyStreamsError."""
         with self._counted("boards", MOST_BOARDS):
             now = events.board_event(self._manager)
-            following = events.board_events(self._manager, now)
-            with self._feed(None, now, following) as feed:
+            follow = partial(events.board_events, self._manager)
+            with self._feed(None, now, follow) as feed:
                 # Not a newer one, which only its reader had seen.
                 yield feed.read(feed.latest)
 
@@ -107,16 +108,11 @@ class Streams:
                 del self.open[name]
 
     @contextmanager
-    def _feed(
-        self, task: Task | None, now: Event, following: AsyncIterator[Event]
-    ) -> Iterator[Feed]:
-        """The one that all readers share, from the first to the last.
-
-        To others ``following`` is of no use, and never begins.
-        """
+    def _feed(self, task: Task | None, now: Event, follow: Follow) -> Iterator[Feed]:
+        """The one that all readers share, from first to last."""
         feed = self._feeds.get(task)
         if feed is None:
-            feed = Feed(now, following)
+            feed = Feed(now, follow)
             self._feeds[task] = feed
 
         feed.readers += 1
@@ -150,18 +146,9 @@ class EventStream(StreamingResponse):
     response_class=EventStream,
     response_description="The task as it is, and then each change",
     responses=schemas.STREAM | schemas.problems(400, 404, 503),
+    openapi_extra=openapi.LAST_EVENT_ID,
 )
-async def watch_task(
-    request: Request,
-    task_id: UUID,
-    last_event_id: Annotated[
-        str,
-        Header(
-            alias="Last-Event-ID",
-            description="The `id` of the last event that you have seen.",
-        ),
-    ] = "",
-) -> Response:
+async def watch_task(request: Request, task_id: UUID) -> Response:
     """Stream a task's states as server-sent events, up to its end.
 
     The `data` of each is the task, whose status or progress has
@@ -170,7 +157,8 @@ async def watch_task(
     state = request.app.state
     task = state.manager.get(str(task_id))
     client = client_key(address_of(request.scope))
-    return EventStream(state.streams.of_task(task, client, last_event_id))
+    last_seen = request.headers.get("last-event-id", "")
+    return EventStream(state.streams.of_task(task, client, last_seen))
 
 
 @live_router.get("/events")

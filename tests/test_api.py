@@ -972,12 +972,27 @@ async def test_links_of_a_mounted_application_have_its_path(root_path: str) -> N
             assert answer.headers["location"] == f"{quoted}/docs"
 
 
-async def test_a_root_path_that_is_quoted_already_stays_as_it_is() -> None:
+@pytest.mark.parametrize(
+    ("root_path", "quoted"),
+    [
+        ("/a%20b", "/a%20b"),
+        ("/a b", "/a%20b"),
+        ("/a?x#y", "/a%3Fx%23y"),
+        ("/\u03a9", "/%CE%A9"),
+    ],
+)
+async def test_all_links_quote_the_root_path_once(root_path: str, quoted: str) -> None:
     async with running() as app:
-        transport = httpx.ASGITransport(app=app, root_path="/a%20b")
+        transport = httpx.ASGITransport(app=app, root_path=root_path)
         async with httpx.AsyncClient(transport=transport) as client:
             answer = await client.post("http://test/tasks", json=SUM)
-            assert answer.headers["location"].startswith("/a%20b/tasks/")
+            assert answer.headers["location"].startswith(f"{quoted}/tasks/")
+
+            answer = await client.get("http://test/")
+            assert answer.headers["location"] == f"{quoted}/docs"
+
+            document = (await client.get("http://test/openapi.json")).json()
+            assert document["servers"] == [{"url": quoted}]
 
 
 async def test_a_poll_without_wait_is_answered_at_once(gate: Gate) -> None:

@@ -576,6 +576,22 @@ def test_a_submission_may_name_its_application_but_none_elsewhere(
         solution_in(tmp_path)
 
 
+def test_a_submission_does_not_mark_itself(tmp_path: Path) -> None:
+    written(tmp_path / "main.py", APP)
+    own = 'result = 7\ninvalid = [{ task_type = "none" }]\nbad_parameters = [{}]\n'
+    file = written(tmp_path / "solution.toml", own + 'status = "state"')
+    solution = solution_in(tmp_path)
+    for key in ("result", "invalid", "bad_parameters"):
+        assert solution.is_default(key)
+    assert solution.status == "state"
+
+    # Of its own task types, only it knows what makes no sense.
+    written(file, own + 'quick = { task_type = "mine" }')
+    solution = solution_in(tmp_path)
+    assert solution.is_default("invalid")
+    assert (solution.result, solution.bad_parameters) == (None, [{}])
+
+
 # Zips and folders
 
 

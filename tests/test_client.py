@@ -914,11 +914,11 @@ def test_a_refusal_has_a_message(members: Any, message: str) -> None:
 
 
 def test_an_exceeded_deadline_names_the_last_failure_if_any() -> None:
-    silent = client.DeadlineExceededError("GET", "a1")
+    silent = client.DeadlineExceededError("GET /tasks/a1", "a1")
     assert str(silent) == "no answer in time: GET /tasks/a1"
 
-    refused = client.DeadlineExceededError("POST", "", ValueError("no"))
-    assert str(refused) == "no answer in time: POST /tasks/ (the last: no)"
+    refused = client.DeadlineExceededError("POST /tasks", last=ValueError("no"))
+    assert str(refused) == "no answer in time: POST /tasks (the last: no)"
 
 
 @pytest.mark.parametrize(
@@ -1150,6 +1150,37 @@ async def test_parameters_that_are_no_mapping_are_not_sent(parameters: Any) -> N
 
 
 @pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (math.nan, ValueError, "not JSON compliant"),
+        ({1, 2}, TypeError, "not JSON serializable"),
+        (b"a", TypeError, "not JSON serializable"),
+        pytest.param(10**5000, ValueError, "Exceeds the limit", id="long"),
+    ],
+)
+@on(VirtualLoop)
+async def test_what_has_no_json_is_not_sent(
+    value: Any, error: type[Exception], message: str
+) -> None:
+    script = Script(TASK)
+    async with script.client() as tasks:
+        with pytest.raises(error, match=message):
+            await tasks.submit("x", {"a": value})
+    assert script.requests == []
+
+
+@on(VirtualLoop)
+async def test_half_a_surrogate_pair_is_for_the_server_to_refuse() -> None:
+    script = Script((400, {"code": "invalid_request"}, {}))
+    async with script.client() as tasks:
+        with pytest.raises(client.InvalidRequestError):
+            await tasks.submit("x", {"a": "\ud800", "b": "\xe9"})
+    (request,) = script.requests
+    assert json.loads(request.content)["parameters"] == {"a": "\ud800", "b": "\xe9"}
+    assert request.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"key": "\xfc"}, ValueError, 'key is 1 to 255 ASCII characters, not "\xfc"'),
@@ -1195,6 +1226,7 @@ async def test_odd_options_are_not_sent(
         ("", ValueError),
         (".", ValueError),
         ("..", ValueError),
+        ("a\ud800", ValueError),
         (None, TypeError),
         (7, TypeError),
         (TASK, TypeError),
@@ -1205,8 +1237,10 @@ async def test_odd_ids_are_not_sent(task_id: Any, error: type[Exception]) -> Non
     script = Script(DONE)
     async with script.client() as tasks:
         for call in (tasks.get, tasks.cancel, tasks.wait):
-            with pytest.raises(error, match=r"^task(_id)? is .* id.*, not "):
+            with pytest.raises(error, match=r"^task(_id)? is .* id.*, not ") as why:
                 await call(task_id)
+            # Whoever catches it can print it.
+            assert str(why.value).encode()
     assert script.requests == []
 
 
@@ -1412,7 +1446,7 @@ async def test_the_callers_deadline_covers_all_of_a_run(timeout: float) -> None:
 
         with pytest.raises(
             client.DeadlineExceededError,
-            match=r"^no answer in time: (GET|POST) /tasks/",
+            match=r"^no answer in time: (GET /tasks/|POST /tasks \(sent )",
         ) as caught:
             await tasks.run("generate_report", REPORT, key="k", timeout=timeout)
         assert now() - start == pytest.approx(max(timeout, 0))

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.helpers import FAILURE, REPORT, SUM, Gate, managing, settle
 
 def feed_of(manager: TaskManager, task: Task) -> Feed:
     now = events.task_event(manager, task)
-    return Feed(now, events.task_events(manager, task, now))
+    return Feed(now, partial(events.task_events, manager, task))
 
 
 def state(text: bytes) -> tuple[str, int]:
@@ -237,13 +238,13 @@ async def test_a_state_is_encoded_once_for_all_readers(
 
 
 async def test_readers_end_where_nobody_tells_them_any_more() -> None:
-    async def broken() -> AsyncIterator[Event]:
+    async def broken(_: Event) -> AsyncIterator[Event]:
         await may_break.wait()
         raise ValueError("a fault")
         yield
 
     may_break = asyncio.Event()
-    feed = Feed(Event((1,), b"one", False), broken())
+    feed = Feed(Event((1,), b"one", False), broken)
     readers = [Reader(feed) for _ in range(2 * PORTION + 1)]
     await settle()
     may_break.set()
@@ -350,7 +351,7 @@ def test_boards_come_at_most_ten_times_a_second_and_only_when_new(
         clock = asyncio.get_running_loop().time
         async with managing(task_timeout=1000, workers=1) as manager:
             now = events.board_event(manager)
-            feed = Feed(now, events.board_events(manager, now))
+            feed = Feed(now, partial(events.board_events, manager))
             times: list[float] = []
 
             async def read() -> None:

@@ -165,6 +165,11 @@ def test_a_toml_file_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(SolutionError, match=no_slash):
         Solution.read(file)
 
+    for key in ("invalid", "bad_parameters"):
+        file.write_text(f"{key} = []")
+        with pytest.raises(SolutionError, match=f"{key} is to name at least one"):
+            Solution.read(file)
+
     file.write_text('app = "a:b"')
     assert Solution.read(file, app="c:d").app == "c:d"
 

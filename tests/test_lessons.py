@@ -1,17 +1,19 @@
 """What the lessons of the notebooks promise to whoever reads them.
 
-A construct is explained before it is used, and the minutes of a lesson
-are measured. Nothing is executed here.
+A construct is explained before it is used, the minutes of a lesson are
+measured, and their page tells of them what they say themselves. No
+notebook is executed here.
 """
 
 import functools
+import importlib
 import re
 from dataclasses import dataclass
 
 import nbformat
 import pytest
 
-from notebooks import minutes, refresh
+from notebooks import checks, graph, minutes, refresh
 
 # They come before the others, whose order is the reader's.
 FIRST = ["00-tour", "01-event-loop", "02-task-lifecycle"]
@@ -67,12 +69,18 @@ CONSTRUCTS = [
         r"ThreadPoolExecutor",
         {
             "09-cleanup-and-frozen-time": "a `ThreadPoolExecutor` takes a function",
-            "15-outgrowing-one-machine": "A `ThreadPoolExecutor` is an executor",
+            "14-outgrowing-one-process": "A `ThreadPoolExecutor` is an executor",
         },
     ),
     Construct(r"partial\(", {"11-load": "(`partial(f, x)` is `f`"}),
-    Construct(r", /[,)]", {"15-outgrowing-one-machine": "given by its place"}),
-    Construct(r"pairwise\(", {"15-outgrowing-one-machine": "`pairwise` gives each"}),
+    Construct(r", /[,)]", {"14-outgrowing-one-process": "given by its place"}),
+    Construct(
+        r"pairwise\(",
+        {
+            "14-outgrowing-one-process": "`pairwise` gives each",
+            "15-outgrowing-one-machine": "`pairwise` gives each",
+        },
+    ),
     # asyncio's
     Construct(r"async def|coroutine", {"00-tour": "**coroutine**: what calling"}),
     Construct(r"\bawait\b", {"00-tour": "At an `await` it may have to wait"}),
@@ -86,7 +94,7 @@ CONSTRUCTS = [
         r"\bFutures?\b",
         {
             "01-event-loop": "yield a *Future*: an end",
-            "15-outgrowing-one-machine": "is a **Future**, an end",
+            "14-outgrowing-one-process": "is a **Future**, an end",
         },
     ),
     Construct(r"\bgather\(", {"01-event-loop": "| `asyncio.gather(a(), b())` |"}),
@@ -109,7 +117,10 @@ CONSTRUCTS = [
     ),
     Construct(
         r"run_in_executor",
-        {"15-outgrowing-one-machine": "(`run_in_executor` hands a function"},
+        {
+            "14-outgrowing-one-process": "(`run_in_executor` hands a function",
+            "15-outgrowing-one-machine": "(`run_in_executor` hands a function",
+        },
     ),
     # The web's
     Construct(r"\bASGI", {"00-tour": "**ASGI**: the form"}),
@@ -169,7 +180,7 @@ CONSTRUCTS = [
         },
     ),
     Construct(r"\bp(50|99)\b", {"11-load": "**percentile**: a *p99*"}),
-    Construct(r"\bGIL\b", {"15-outgrowing-one-machine": "**GIL**: the lock"}),
+    Construct(r"\bGIL\b", {"14-outgrowing-one-process": "**GIL**: the lock"}),
 ]
 
 
@@ -244,3 +255,113 @@ def test_how_minutes_are_counted() -> None:
     ]
     # Six of words, four of code, half a one to predict, and five.
     assert minutes.minutes_of(notebook) == 15
+
+
+def overview() -> str:
+    return (refresh.FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def lesson_of(number: str) -> str:
+    (name,) = (name for name in refresh.names() if name.startswith(f"{number}-"))
+    return name
+
+
+def test_the_graph_is_what_the_lessons_say() -> None:
+    page = overview()
+    assert graph.with_graph(page) == page
+
+    without = page.replace("  n01 --> n02\n", "")
+    assert without != page
+    assert graph.with_graph(without) == page
+
+
+def test_a_lesson_builds_on_earlier_ones_and_on_the_first_three() -> None:
+    builds_on = graph.builds_on()
+    assert list(builds_on) == refresh.names()
+
+    before: dict[str, set[str]] = {}
+    for name, earlier in builds_on.items():
+        assert all(each < name for each in earlier)
+        before[name] = set(earlier).union(*(before[each] for each in earlier))
+        first = {each for each in FIRST if each < name}
+        assert first <= before[name], name
+
+
+def test_a_path_of_ninety_minutes_takes_no_longer() -> None:
+    paths = re.findall(
+        r"(?m)^- \*\*Ninety minutes\*\*((?:.*\n)(?:  .*\n)*)", overview()
+    )
+    assert len(paths) == 2
+    for path in paths:
+        whole, _, without = path.rpartition("then")
+        assert "without" in without
+        total = 0.0
+        for name in re.findall(r"\]\(([\w-]+)\.ipynb\)", whole):
+            total += minutes.minutes_of(refresh.read(name))
+
+        rest = re.findall(r"\]\(([\w-]+)\.ipynb\)", without)
+        assert rest
+        for name in rest:
+            notebook = refresh.read(name)
+            asked = sum("\ncheck." in cell.source for cell in notebook.cells)
+            total += minutes.minutes_of(notebook) - asked * minutes.AN_EXERCISE
+        assert 75 <= total <= 90
+
+
+def test_six_weeks_have_every_lesson_once_and_after_what_it_builds_on() -> None:
+    weeks = re.findall(r"(?m)^\| (\d) \| ([\d, ]+) \|", overview())
+    assert [week for week, _ in weeks] == ["1", "2", "3", "4", "5", "6"]
+
+    order = []
+    for _, numbers in weeks:
+        lessons = [lesson_of(number) for number in numbers.split(", ")]
+        order += lessons
+        total = sum(minutes.minutes_of(refresh.read(each)) for each in lessons)
+        assert 60 <= total <= 150, lessons
+    assert sorted(order) == refresh.names()
+    for name, earlier in graph.builds_on().items():
+        assert all(order.index(each) < order.index(name) for each in earlier)
+
+
+def test_the_old_numbers_lead_to_lessons() -> None:
+    old, new = re.findall(r"(?m)^\| (?:old|new) \| (.*) \|$", overview())
+    assert old.split(" | ") == ["07", "08", "09", "10", "11", "12", "13"]
+    for numbers in new.split(" | "):
+        for number in numbers.split(", "):
+            assert lesson_of(number)
+
+
+# A lesson, an exercise, an answer and what its check says of it.
+BELIEFS = re.findall(
+    r"(?m)^\| \[(\d\d)\]\(\.\./tests/notebook_answers/(\w+)\.py\) \|"
+    r" [^|]+ \| `(\w+)`: `([^`]+)` \| ([^|]+) \|$",
+    overview(),
+)
+
+
+def test_each_lesson_has_a_known_misconception() -> None:
+    lessons = {lesson_of(number) for number, *_ in BELIEFS}
+    assert sorted(lessons) == refresh.names()
+
+
+@pytest.mark.parametrize(
+    ("number", "module", "exercise", "shown", "said"),
+    BELIEFS,
+    ids=lambda each: each if each.isidentifier() else "",
+)
+def test_a_misconception_gets_the_complaint_that_the_page_quotes(
+    number: str, module: str, exercise: str, shown: str, said: str
+) -> None:
+    importlib.import_module(f"notebooks.checks.{module}")
+    text = "\n".join(sources(lesson_of(number)))
+    assert f"check.{exercise}(" in text
+
+    wrong = importlib.import_module(f"tests.notebook_answers.{module}").WRONG
+    (answer,) = (
+        answer
+        for answer, _ in wrong[exercise]
+        if shown in (getattr(answer, "__name__", None), repr(answer))
+    )
+    complaint = checks.CHECKS[f"{module}.{exercise}"](answer)
+    assert complaint is not None
+    assert said in complaint

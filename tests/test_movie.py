@@ -169,6 +169,11 @@ def test_it_is_a_picture_in_words_as_well(scene: Any) -> None:
     assert not re.search(r"nan|inf\b|e-\d", movie.css)
 
 
+def test_a_clock_that_begins_shortly_before_zero_has_a_plain_zero() -> None:
+    text = played(Stopped([Poll(-0.3, 2, "cancelled")], 2)).text
+    assert ">0</text>" in text
+
+
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 def test_the_same_runs_are_the_same_file(scene: Any) -> None:
     assert played(scene).text == played(scene).text

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import httpx
 import nbformat
 import pytest
 
-from notebooks import checks, patience, refresh
+from notebooks import checks, lab, patience, refresh
 from tests.helpers import project_root
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,7 @@ MEASURED = {
     "10-streaming",
     "11-load",
     "12-shutdown-and-faults",
+    "14-outgrowing-one-process",
     "15-outgrowing-one-machine",
 }
 FOLDER = project_root() / "notebooks"
@@ -394,6 +396,16 @@ def test_a_check_accepts_the_solution_and_tells_wrong_answers(
         assert str(Path.cwd()) not in complaint
 
 
+@pytest.mark.parametrize("key", sorted(checks.CHECKS))
+def test_a_check_accepts_the_solution_beside_an_application(key: str) -> None:
+    """In a lesson, one may run on the same clock."""
+    app = lab.start()
+    try:
+        assert checks.CHECKS[key](solution_of(key)) is None
+    finally:
+        lab.stop(app)
+
+
 async def nothing_async(*arguments: object) -> None:
     """What a learner may leave of an answer."""
 
@@ -482,9 +494,36 @@ async def array_in_small_pieces(pages: Iterator[list[dict[str, int]]]) -> Any:
     yield b"[]" if between == b"[" else b"]"
 
 
+async def in_pieces_by_a_future(
+    count: Any, segments: int, executor: Any, report: Any
+) -> int:
+    found = 0
+    for done in range(1, segments + 1):
+        found += await asyncio.wrap_future(executor.submit(count, done - 1))
+        report(round(100 * done / segments))
+    return found
+
+
+async def handed_out_by_gather(
+    pieces: list[Any], attempt: Any, allowed: int = 3
+) -> tuple[Any, ...]:
+    async def outcome(piece: Any, left: int) -> Any:
+        try:
+            return await attempt(piece)
+        except BrokenExecutor:
+            if not left:
+                raise
+            return await outcome(piece, left - 1)
+
+    outcomes = [outcome(piece, allowed) for piece in pieces]
+    return tuple(await asyncio.gather(*outcomes, return_exceptions=True))
+
+
 @pytest.mark.parametrize(
     ("key", "answer"),
     [
+        ("processes.in_pieces", in_pieces_by_a_future),
+        ("outgrowing.hand_out", handed_out_by_gather),
         ("lifecycle.never", "b, d, f"),
         ("lifecycle.never", ["B", "D", "F"]),
         ("streaming.as_array", array_in_small_pieces),

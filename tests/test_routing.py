@@ -112,3 +112,15 @@ def test_an_endpoint_that_asks_for_more_is_refused_at_once(marker: Any) -> None:
     endpoint.__annotations__["more"] = Annotated[str, marker]
     with pytest.raises(NotImplementedError, match=r"^endpoint: no dependencies"):
         router.add_api_route("/", endpoint)
+
+
+async def test_a_request_holds_nothing_that_dependencies_would_need() -> None:
+    router = APIRouter(route_class=PlainRoute)
+
+    @router.get("/scope")
+    async def get_scope(request: Request) -> Response:
+        return JSONResponse([name for name in request.scope if "astack" in name])
+
+    # The one of the application's own, which closes uploaded files.
+    held = await asked(app_with(router), "GET", "/scope")
+    assert held == ["fastapi_middleware_astack"]

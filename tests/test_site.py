@@ -200,7 +200,7 @@ def marked() -> list[tuple[str, str]]:
 
 NEEDS_A_COMPUTER = re.compile(
     r"lab\.(server|stopped|Served)\(|served\.|subprocess\.run|ThreadPoolExecutor\("
-    r"|ProcessPoolExecutor\(|measured\((traced|kill_one)\((?!Inline)"
+    r"|ProcessPoolExecutor\(|measured\((traced|kill_one|cancelled_early)\((?!Inline)|on_a_cluster\((kill_one|poison)"
 )
 
 

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,6 +269,85 @@ async def test_the_stop_tells_the_end_at_once(gate: Gate) -> None:
         assert all(stream.ended for stream in streams)
         assert {stream.states()[-1] for stream in streams} == {("cancelled", 0)}
         assert b'"status":"cancelled"' in board.body
+
+
+# Whatever is cancelled
+
+ENGINE = ("taskmanager/", "asyncio/locks.py")
+
+
+def engine_tasks() -> dict[str, "asyncio.Task[Any]"]:
+    """The asyncio.Tasks that the engine has made, by what they run.
+
+    Those of a response are Starlette's.
+    """
+    found: dict[str, asyncio.Task[Any]] = {}
+    for task in sorted(asyncio.all_tasks(), key=age):
+        coroutine: Any = task.get_coro()
+        path = Path(coroutine.cr_code.co_filename).as_posix()
+        if any(part in path for part in ENGINE):
+            found[f"{coroutine.__qualname__} {len(found)}"] = task
+    return found
+
+
+def age(task: "asyncio.Task[Any]") -> tuple[str, int, str]:
+    """What it runs, and the order in which asyncio has named those."""
+    coroutine: Any = task.get_coro()
+    name = task.get_name()
+    return coroutine.__qualname__, len(name), name
+
+
+def play_a_cancellation(number: int) -> tuple[list[str], str]:
+    """Cancel one of the engine's asyncio.Tasks while all is under way.
+
+    Returns what could be cancelled, and the end of the task.
+    """
+
+    async def watch_all() -> tuple[list[str], str]:
+        async with running(work_scale=1, workers=1) as app, client_of(app) as client:
+            task = (await client.post("/tasks", json=SUM)).json()
+            path = f"/tasks/{task['task_id']}"
+            stream = Stream(app, f"{path}/events")
+            board = Stream(app, "/events", address="10.0.0.2")
+            await asyncio.sleep(1.5)
+            query = {"wait": "true", "since": 2}
+            polling = asyncio.create_task(client.get(path, params=query))
+            await asyncio.sleep(0.25)
+
+            running_now = engine_tasks()
+            list(running_now.values())[number].cancel()
+            listed = (await client.get("/tasks")).json()
+            assert [each["task_id"] for each in listed] == [task["task_id"]]
+            await asyncio.sleep(10)
+
+            # Nobody is lost, and all see the same end.
+            await asyncio.wait_for(stream.serving, 1)
+            end = app.state.manager.get(task["task_id"]).status.value
+            assert f'"status":"{end}"'.encode() in stream.body
+            assert polling.done()
+            assert polling.result().status_code == 200
+
+            # The board is told what comes after as well.
+            second = (await client.post("/tasks", json=SUM)).json()
+            await asyncio.sleep(0.5)
+            assert second["task_id"].encode() in board.body
+            assert (await client.get("/health")).json()["status"] == "ok"
+            board.gone.set()
+            await asyncio.wait_for(board.serving, 1)
+
+        return list(running_now), end
+
+    return run_in_virtual_time(watch_all())
+
+
+def test_whatever_is_cancelled_from_outside_readers_see_the_end() -> None:
+    names, _ = play_a_cancellation(0)
+    assert sum("Feed" in name for name in names) == 2
+    for number, name in enumerate(names):
+        again, end = play_a_cancellation(number)
+        assert again == names
+        in_hand = "WorkerPool._work" in name or "_run_handler" in name
+        assert end == ("failed" if in_hand else "completed"), name
 
 
 @pytest.mark.slow

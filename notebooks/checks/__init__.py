@@ -10,6 +10,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import json
 import warnings
 from collections.abc import Callable
 from numbers import Real
@@ -20,6 +21,8 @@ from taskmanager.task import TaskDict
 
 # By "module.name": what gives the complaint about an answer, or None.
 CHECKS: dict[str, Callable[[Any], str | None]] = {}
+# By the same names: what each has said since ``taken`` was called.
+SAID: dict[str, str | None] = {}
 
 # What is to be given where so many numbers are asked for.
 ASKED = {
@@ -52,12 +55,14 @@ def exercise(
 
     def printing(check: Callable[[Any], None]) -> Callable[[Any], None]:
         module = check.__module__.rpartition(".")[2]
+        name = f"{module}.{check.__name__}"
         complaint = functools.partial(_complaint, check, plain)
-        CHECKS[f"{module}.{check.__name__}"] = complaint
+        CHECKS[name] = complaint
 
         @functools.wraps(check)
         def printed(answer: Any) -> None:
             wrong = complaint(answer)
+            SAID[name] = wrong
             if wrong is None:
                 print(f"Right. {more}")
             else:
@@ -66,6 +71,13 @@ def exercise(
         return printed
 
     return printing
+
+
+def taken() -> str:
+    """What the checks have said since this was called last, as JSON."""
+    said = json.dumps(SAID)
+    SAID.clear()
+    return said
 
 
 def numbers_of(answer: Any, count: int) -> tuple[float, ...]:

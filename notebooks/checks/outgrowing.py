@@ -1,17 +1,17 @@
 """Checks for 15-outgrowing-one-machine."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass
+from concurrent.futures import BrokenExecutor
 from math import isclose
 from typing import Any
 from unittest import mock
 
 from notebooks import lab
 from notebooks.checks import exercise, numbers_of
-from taskmanager import Settings, TaskManager
-from taskmanager.task import Task
+
+ENDLESS = "it attempts a piece again and again, without an end."
 
 
 @exercise(
@@ -101,115 +101,112 @@ def _even(found: Callable[[str], int], addresses: list[str], which: str) -> None
     )
 
 
-class _Breaks(Executor):
-    """Raises ``error`` for the first ``times`` calls.
+@exercise(
+    "A piece that is at fault costs as many workers as are allowed, and one more; all "
+    "others are done, if need be again."
+)
+def hand_out(answer: Any) -> None:
+    lab.run(_hands_out(answer), limit=1000)
 
-    The others it does at once.
+
+class _Workers:
+    """Does pieces: a name, and how many workers die of it.
+
+    ``refuses`` raises an exception of its own.
     """
 
-    def __init__(self, times: int, error: Exception) -> None:
-        self.times = times
-        self.error = error
+    def __init__(self, deaths: dict[str, int]) -> None:
+        self.left = dict(deaths)
+        self.attempts: Counter[str] = Counter()
 
-    def submit(
-        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> "Future[Any]":
-        self.times -= 1
-        future: Future[Any] = Future()
-        if self.times >= 0:
-            future.set_exception(self.error)
-        else:
-            future.set_result(fn(*args, **kwargs))
-        return future
-
-
-class _Counting(TaskManager):
-    submitted = 0
-
-    async def __aenter__(self) -> "_Counting":
-        await super().__aenter__()
-        return self
-
-    def submit(self, *args: Any, **kwargs: Any) -> Any:
-        self.submitted += 1
-        assert self.submitted <= 10, "it submits again and again, without an end."
-        return super().submit(*args, **kwargs)
+    async def attempt(self, piece: str) -> str:
+        self.attempts[piece] += 1
+        assert self.attempts[piece] <= 20, ENDLESS
+        await asyncio.sleep(len(piece))
+        if piece == "refuses":
+            raise ValueError("not a number")
+        if self.left[piece] > 0:
+            self.left[piece] -= 1
+            raise BrokenExecutor("a worker has died")
+        return piece.upper()
 
 
-@dataclass
-class _Outcome:
-    """What an answer returned, and how often it had submitted."""
-
-    task: Task
-    ran: int
-
-
-@exercise(
-    "Only a failure that may pass is worth another attempt; the limit stops a task "
-    "that kills its worker every time."
-)
-def insist(answer: Any) -> None:
-    def outcome(
-        submission: Any, times: int = 0, error: Exception | None = None, **options: int
-    ) -> _Outcome:
-        breaks = _Breaks(times, error or BrokenExecutor())
-        play = _play(answer, submission, breaks, **options)
-        return lab.run(play, limit=1000)
-
-    report = {
-        "task_type": "generate_report",
-        "parameters": {"title": "Tides", "sections": 20},
-    }
-    ran = outcome(report).ran
-    assert ran == 1, f"a task that completes is submitted {ran} times."
-
-    primes = {"task_type": "count_primes", "parameters": {"limit": 100}}
-    for code, error in (
-        ("executor_lost", BrokenExecutor()),
-        ("internal_error", RuntimeError("a process was killed")),
-    ):
-        found = outcome(primes, 1, error)
-        assert found.ran > 1, f"after {code}, it does not submit again."
-        assert found.ran == 2, (
-            f"after one {code} it has submitted {found.ran} times; the second one "
-            "completed."
-        )
-        assert found.task.result == {"count": 25}, (
-            f"after one {code} it should return the second task, which completed."
-        )
-
-    found = outcome(primes, 10)
-    assert found.ran != 4, (
-        "it submits four times where three are all: the first one is an attempt, too."
+async def _hands_out(answer: Any) -> None:
+    begun = lab.now()
+    workers = _Workers({"long one": 0, "b": 0, "cc": 0})
+    found = await answer(["long one", "b", "cc"], workers.attempt)
+    assert found is not None, "it returns None, not a list of results."
+    assert list(found) == ["LONG ONE", "B", "CC"], (
+        f"the results of the pieces 'long one', 'b' and 'cc' come as {found!r:.60}."
     )
-    assert found.ran == 3, (
-        f"where everything fails, it submits {found.ran} times, not three."
+    took = lab.now() - begun
+    assert took < 9, (
+        f"pieces of 8, 1 and 2 s take {took:g} s: it does one after the other."
     )
-    assert found.task.error is not None, (
-        "where everything fails, it should return the last task, which failed."
+
+    workers = _Workers({"unlucky": 1, "b": 0})
+    found = await _given(answer(["unlucky", "b"], workers.attempt))
+    assert workers.attempts["unlucky"] > 1, (
+        "a piece whose worker has died once is not attempted again."
     )
-    ran = outcome(primes, 10, attempts=2).ran
-    assert ran == 2, f"with attempts=2 it submits {ran} times."
+    assert found == ["UNLUCKY", "B"], (
+        f"where one worker dies, the results of 'unlucky' and 'b' are {found!r:.60}."
+    )
+    assert workers.attempts["b"] == 1, (
+        "a piece that was done is done again, since the worker of another has died."
+    )
 
-    for kind in ("task_failed", "timeout"):
-        failing = {"task_type": "simulate_failure", "parameters": {"kind": kind}}
-        ran = outcome(failing).ran
-        assert ran == 1, f"{kind} would only repeat itself, and it submits {ran} times."
+    # Three workers die of each, and that is allowed.
+    workers = _Workers({"one": 3, "two": 3})
+    found = await _given(answer(["one", "two"], workers.attempt))
+    assert found == ["ONE", "TWO"], (
+        f"of each of two pieces, three workers have died, which is allowed; the "
+        f"results are {found!r:.60}."
+    )
+
+    await _poisoned(answer, 3)
+    await _poisoned(answer, 0, allowed=0)
+    await _refused(answer)
 
 
-async def _play(
-    answer: Any, submission: Any, executor: Executor, **options: int
-) -> _Outcome:
-    async with _Counting(Settings(), executor=executor) as manager:
-        task = await answer(manager, submission, **options)
-        assert task is not None, "it returns None, not a task."
-        assert task.finished, (
-            f"it returns a task that is still {task.status.value}: a wait ends with "
-            "any news, and after 10 s without; go on until the task is finished."
-        )
-        ran = sum(len(page) for page in manager.list_tasks())
-        assert ran == manager.submitted, (
-            "it submits again with the same key, and gets the task that has failed "
-            "already."
-        )
-        return _Outcome(task, ran)
+async def _poisoned(answer: Any, deaths: int, **options: int) -> None:
+    workers = _Workers({"poison": 100, "b": 0})
+    found = await _given(answer(["poison", "b"], workers.attempt, **options))
+    attempts = workers.attempts["poison"]
+    # Where it takes the assertion of the attempt for the piece's own.
+    assert attempts <= 20, ENDLESS
+    assert attempts == deaths + 1, (
+        f"with allowed={deaths}, a poison piece is attempted {attempts} times: it "
+        f"is given up when worker {deaths + 1} has died of it."
+    )
+    poisoned, other = found
+    assert isinstance(poisoned, BrokenExecutor), (
+        f"the result of a poison piece is {poisoned!r:.40}, not the exception."
+    )
+    assert other == "B", f"beside a poison piece, that of another is {other!r:.40}."
+
+
+async def _refused(answer: Any) -> None:
+    workers = _Workers({"b": 0})
+    found = await _given(answer(["refuses", "b"], workers.attempt))
+    attempts = workers.attempts["refuses"]
+    assert attempts == 1, (
+        f"a piece that raises ValueError is attempted {attempts} times: it would only "
+        "do so again."
+    )
+    refused, other = found
+    assert isinstance(refused, ValueError), (
+        f"the result of a piece that raises ValueError is {refused!r:.40}."
+    )
+    assert other == "B", f"beside a piece that fails, that of another is {other!r:.40}."
+
+
+async def _given(coroutine: Any) -> list[Any]:
+    """What it returns; an exception of a piece is to be a result."""
+    try:
+        return list(await coroutine)
+    except (BrokenExecutor, ValueError) as error:
+        raise AssertionError(
+            f"it raises {type(error).__name__}, and so gives no result of the other "
+            "pieces."
+        ) from None

@@ -1,11 +1,12 @@
 """Solutions for 15-outgrowing-one-machine."""
 
+import asyncio
 import zlib
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
-from taskmanager import TaskManager
 from taskmanager.ratelimit import client_key
-from taskmanager.task import Task
 
 # 2,000/s * 0.3 s, at half load; 2,000/s * 600 s * 2,000 bytes; and
 # 2,000/s over 1,500/s, at half load, rounded up.
@@ -18,16 +19,21 @@ def shard_of(address: str, shards: int) -> int:
     return zlib.crc32(client.encode()) % shards
 
 
-async def insist(
-    manager: TaskManager, submission: dict[str, Any], attempts: int = 3
-) -> Task:
-    for _ in range(attempts):
-        task = manager.submit(submission)
-        while not task.finished:
-            await manager.wait(task.task_id, task.version)
+async def hand_out(
+    pieces: Iterable[Any],
+    attempt: Callable[[Any], Awaitable[Any]],
+    allowed: int = 3,
+) -> list[Any]:
+    async def outcome(piece: Any) -> Any:
+        deaths = 0
+        while True:
+            try:
+                return await attempt(piece)
+            except BrokenExecutor as error:
+                deaths += 1
+                if deaths > allowed:
+                    return error
+            except Exception as error:
+                return error
 
-        if task.error is None:
-            break
-        if task.error["code"] not in ("internal_error", "executor_lost"):
-            break
-    return task
+    return await asyncio.gather(*map(outcome, pieces))

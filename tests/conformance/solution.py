@@ -184,6 +184,10 @@ class Solution:
                     f"{path}: {key} is to be a {KINDS[kind]}, not {value!r}"
                 )
 
+        for key in ("invalid", "bad_parameters"):
+            if chosen.get(key) == []:
+                raise SolutionError(f"{path}: {key} is to name at least one body")
+
         for name in sorted(NUMBERS.keys() & chosen):
             problem = number_problem(name, chosen[name])
             if problem:
@@ -217,6 +221,20 @@ class Solution:
     def is_default(self, key: str) -> bool:
         """Whether neither TOML file nor preflight says otherwise."""
         return bool(getattr(self, key) == getattr(Solution(), key))
+
+    def without_own_answers(self) -> "Solution":
+        """What a submission may say of itself when others grade it.
+
+        Which bodies are to be refused, and what a sum is, is not among
+        it. Of its own task types only it knows what makes no sense.
+        """
+        default = Solution()
+        asked_for = dataclasses.replace(self, invalid=default.invalid)
+        if not self.is_default("quick"):
+            return dataclasses.replace(asked_for, result=None)
+        return dataclasses.replace(
+            asked_for, result=default.result, bad_parameters=default.bad_parameters
+        )
 
     @property
     def folder(self) -> Path:

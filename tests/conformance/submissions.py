@@ -215,7 +215,7 @@ def solution_in(folder: Path, app: str = "") -> Solution:
     chosen = {"app": app} if app else {}
     try:
         if file.is_file():
-            solution = Solution.read(file, **chosen)
+            solution = Solution.read(file, **chosen).without_own_answers()
         else:
             solution = Solution.read(None, app_dir=str(folder), **chosen)
     except SolutionError as error:

@@ -3,9 +3,11 @@
 Each has words of the complaint that it must get.
 """
 
+import asyncio
 import ipaddress
 import random
 import zlib
+from concurrent.futures import BrokenExecutor
 
 from taskmanager.ratelimit import client_key
 
@@ -90,90 +92,104 @@ WRONG["shard_of"] = [
 ]
 
 
-BROKEN = ("internal_error", "executor_lost")
+async def outcome_of(piece, attempt, allowed, again=BrokenExecutor):
+    for _ in range(allowed + 1):
+        try:
+            return await attempt(piece)
+        except again as error:
+            last = error
+        except Exception as error:
+            return error
+    return last
 
 
-async def submits_only(manager, submission, attempts=3):
-    return manager.submit(submission)
+async def one_after_the_other(pieces, attempt, allowed=3):
+    return [await outcome_of(piece, attempt, allowed) for piece in pieces]
 
 
-async def waits_once(manager, submission, attempts=3):
-    task = manager.submit(submission)
-    return await manager.wait(task.task_id, since=2)
+async def as_they_come(pieces, attempt, allowed=3):
+    calls = [outcome_of(piece, attempt, allowed) for piece in pieces]
+    return [await call for call in asyncio.as_completed(calls)]
 
 
-async def never_again(manager, submission, attempts=3):
-    task = manager.submit(submission)
-    while not task.finished:
-        await manager.wait(task.task_id, task.version)
-    return task
-
-
-async def returns_nothing(manager, submission, attempts=3):
-    await never_again(manager, submission)
-
-
-def insists(codes, attempts_more=0, returns_first=False):
-    async def answer(manager, submission, attempts=3):
-        tasks = []
-        for _ in range(attempts + attempts_more):
-            task = await never_again(manager, submission)
-            tasks.append(task)
-            if not task.error or task.error["code"] not in codes:
-                break
-
-        if returns_first:
-            return tasks[0]
-        return tasks[-1]
+def all_at_once(more=0, fixed=None, again=BrokenExecutor):
+    async def answer(pieces, attempt, allowed=3):
+        limit = (allowed if fixed is None else fixed) + more
+        calls = [outcome_of(piece, attempt, limit, again) for piece in pieces]
+        return await asyncio.gather(*calls)
 
     return answer
 
 
-async def for_ever(manager, submission, attempts=3):
-    task = await never_again(manager, submission)
-    while task.error:
-        task = await never_again(manager, submission)
-    return task
+async def raises_what_comes(pieces, attempt, allowed=3):
+    return await asyncio.gather(*map(attempt, pieces))
 
 
-async def always_three(manager, submission, attempts=3):
-    for _ in range(3):
-        task = await never_again(manager, submission)
-        if not task.error or task.error["code"] not in BROKEN:
+async def keeps_what_comes(pieces, attempt, allowed=3):
+    return await asyncio.gather(*map(attempt, pieces), return_exceptions=True)
+
+
+async def all_again(pieces, attempt, allowed=3):
+    for _ in range(allowed + 1):
+        calls = map(attempt, pieces)
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        if not any(isinstance(each, BrokenExecutor) for each in found):
             break
-    return task
+    return found
 
 
-async def submits_all_at_once(manager, submission, attempts=3):
-    tasks = [manager.submit(submission) for _ in range(attempts)]
-    for task in tasks:
-        while not task.finished:
-            await manager.wait(task.task_id, task.version)
-    return tasks[-1]
+async def counts_for_all(pieces, attempt, allowed=3):
+    deaths = 0
+
+    async def outcome(piece):
+        nonlocal deaths
+        while True:
+            try:
+                return await attempt(piece)
+            except BrokenExecutor as error:
+                deaths += 1
+                if deaths > allowed:
+                    return error
+            except Exception as error:
+                return error
+
+    return await asyncio.gather(*map(outcome, pieces))
 
 
-async def with_one_key(manager, submission, attempts=3):
-    for _ in range(attempts):
-        task = manager.submit(submission, "mine")
-        while not task.finished:
-            await manager.wait(task.task_id, task.version)
-        if not task.error:
-            break
-    return task
+async def poison_for_ever(pieces, attempt, allowed=3):
+    return await all_at_once(fixed=1000)(pieces, attempt)
 
 
-WRONG["insist"] = [
-    (submits_only, "still queued"),
-    (waits_once, "still processing"),
-    (returns_nothing, "returns None"),
-    (submits_all_at_once, "is submitted 3 times"),
-    (never_again, "does not submit again"),
-    (insists(["executor_lost"]), "after internal_error"),
-    (insists(["internal_error"]), "after executor_lost"),
-    (with_one_key, "with the same key"),
-    (insists(BROKEN, returns_first=True), "should return the second task"),
-    (insists(BROKEN, attempts_more=1), "the first one is an attempt"),
-    (for_ever, "without an end"),
-    (always_three, "with attempts=2"),
-    (insists([*BROKEN, "task_failed", "timeout"]), "would only repeat itself"),
+async def gives_nothing(pieces, attempt, allowed=3):
+    found = await all_at_once()(pieces, attempt, allowed)
+    return [None if isinstance(each, Exception) else each for each in found]
+
+
+async def raises_at_the_end(pieces, attempt, allowed=3):
+    found = await all_at_once()(pieces, attempt, allowed)
+    for each in found:
+        if isinstance(each, Exception):
+            raise each
+    return found
+
+
+async def returns_nothing(pieces, attempt, allowed=3):
+    await all_at_once()(pieces, attempt, allowed)
+
+
+WRONG["hand_out"] = [
+    (returns_nothing, "it returns None"),
+    (as_they_come, "come as"),
+    (one_after_the_other, "one after the other"),
+    (raises_what_comes, "it raises BrokenExecutor"),
+    (keeps_what_comes, "is not attempted again"),
+    (all_again, "a piece that was done is done again"),
+    (counts_for_all, "three workers have died, which is allowed"),
+    (all_at_once(more=-1), "three workers have died, which is allowed"),
+    (all_at_once(more=1), "attempted 5 times"),
+    (poison_for_ever, "without an end"),
+    (all_at_once(fixed=3), "with allowed=0, a poison piece is attempted 4 times"),
+    (gives_nothing, "is None, not the exception"),
+    (raises_at_the_end, "gives no result of the other"),
+    (all_at_once(again=Exception), "that raises ValueError is attempted 4 times"),
 ]
