@@ -529,7 +529,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Vary", "Accept-Encoding")
         self.end_headers()
-        self.wfile.write(content)
+        # Who left does not want it.
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(content)
 
 
 def server_of(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
