@@ -58,6 +58,7 @@ from notebooks.movie import COLOUR, Movie, Scene, movie_of
 from notebooks.patience import (
     LastingLoop,
     TimeStandsStillError,
+    run_aside,
     run_for_real,
     run_in_thread,
 )
@@ -123,6 +124,10 @@ def run(coroutine: Coroutine[Any, Any, T], limit: float = DAY) -> T:
         result.close()
         raise TypeError("it returns a coroutine that has not run: await it.")
     return result
+
+
+# Calls a function where no event loop runs, and returns its result.
+aside = run_aside
 
 
 def now() -> float:

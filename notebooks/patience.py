@@ -5,11 +5,15 @@ five seconds, or has idled for thirty. Honest work on a busy machine is
 not: a thread that gets no processor has not worked. The stop button
 ends anything but one long call into C. What goes on although it was
 ended is taken out of the event loop: the next cell must not meet it.
+
+In a browser there are no threads, and nobody can look on. There, turns
+are counted: those of the event loop, and those of a learner's loops.
 """
 
 import asyncio
 import contextlib
 import ctypes
+import functools
 import linecache
 import os
 import sys
@@ -19,11 +23,15 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent import futures
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Generic, TypeVar
 from unittest import mock
 
-from taskmanager.testing import VirtualLoop
+from taskmanager.testing import (
+    THREADS,
+    LoneLoop,
+    VirtualLoop,
+)
 
 T = TypeVar("T")
 
@@ -34,18 +42,31 @@ UNWIND = 5.0  # seconds to end, once interrupted
 CLEAN_UP = 3600.0  # virtual seconds to end, once cancelled
 AGAIN = 0.05  # seconds between two interruptions
 TURNS = 100  # of the event loop, in which what was cancelled ends
+# Without threads, and while no time passes:
+LOOP_TURNS = 200_000  # of the event loop
+JUMPS = 3_000_000  # back to where a loop of a learner's begins
 # What a TimeoutError says, if it comes from run_in_thread itself.
 FOR_EVER = "it waits for ever."
+DOES_NOT_END = "it does not end: {} is run again and again."
+NEVER_SLEEPS = "no time passes: {} is run again and again, and never sleeps."
+NO_SLEEP = "time.sleep stops everything: leave it out, or await asyncio.sleep."
 
 # What a learner has not written.
 PROJECT = Path(__file__).resolve().parent.parent
+if THREADS:
+    LIBRARIES: tuple[str, ...] = (
+        sysconfig.get_path("stdlib"),
+        sysconfig.get_path("purelib"),
+        sys.prefix,
+    )
+else:
+    # The project is among the packages, and the prefix would be "/".
+    LIBRARIES = (str(PROJECT), str(Path(os.__file__).parent))
 NOT_THEIRS = (
     str(PROJECT / "taskmanager"),
     str(PROJECT / "notebooks" / "lab.py"),
     str(PROJECT / "notebooks" / "patience.py"),
-    sysconfig.get_path("stdlib"),
-    sysconfig.get_path("purelib"),
-    sys.prefix,
+    *LIBRARIES,
 )
 
 
@@ -65,7 +86,8 @@ def run_in_thread(
 ) -> T:
     """Run ``coroutine`` in ``loop``, and return its result.
 
-    The loop runs in a thread of its own. Raises TimeoutError after
+    The loop runs in a thread of its own, or, where there are none, in
+    this one. Raises TimeoutError after
     ``limit`` virtual seconds, TimeStandsStillError, which names the
     line, and RuntimeError where something cannot be ended.
     """
@@ -81,11 +103,11 @@ def run_in_thread(
         )
 
     ends = loop.time() + limit
-    run = _Run(loop, asyncio.wait_for(coroutine, limit), ends + CLEAN_UP)
+    run_of: type[_Run[T]] = _Run if THREADS else _RunInPlace
+    run = run_of(loop, asyncio.wait_for(coroutine, limit), ends + CLEAN_UP)
     no_sleep = mock.patch.object(time, "sleep", _sleep_beside(loop))
     with no_sleep, mock.patch.object(loop, "jump", run.jump):
         try:
-            run.thread.start()
             return run.result()
         except asyncio.TimeoutError:
             if loop.time() < ends:
@@ -100,9 +122,12 @@ def run_in_thread(
 def run_for_real(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run ``coroutine`` by the real clock, and return its result.
 
-    It has a new event loop, in a thread of its own. Raises RuntimeError
-    where the stop button cannot end it.
+    It has a new event loop, in a thread of its own, if there are any.
+    Raises RuntimeError where the stop button cannot end it.
     """
+    if not THREADS:
+        return _run_for_real_in_place(coroutine)
+
     begun: futures.Future[Callable[[], None]] = futures.Future()
 
     async def main() -> T:
@@ -125,6 +150,20 @@ def run_for_real(coroutine: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+def run_aside(function: Callable[..., T], *arguments: Any) -> T:
+    """Call ``function`` where no event loop runs; return its result.
+
+    Jupyter's own occupies this thread: it is called in another, or,
+    where there is none, while that loop is set aside.
+    """
+    if not THREADS:
+        with set_aside():
+            return function(*arguments)
+
+    with futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(function, *arguments).result()
+
+
 def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
     """Call ``function`` in this thread, and return what it returns.
 
@@ -132,6 +171,9 @@ def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
     has worked for it for five seconds. What ``run_in_thread`` does for
     it meanwhile is work of another thread. It may not ``time.sleep``.
     """
+    if not THREADS:
+        return _run_bounded_in_place(function, argument)
+
     thread = threading.current_thread()
     returned = threading.Event()
     lines: list[str] = []
@@ -148,10 +190,7 @@ def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
             _interrupt(thread)
 
     watcher = threading.Thread(target=watch, name="watcher", daemon=True)
-    no_sleep = _sleep_unless(
-        lambda: threading.current_thread() is thread,
-        "time.sleep stops everything: leave it out, or await asyncio.sleep.",
-    )
+    no_sleep = _sleep_unless(lambda: threading.current_thread() is thread, NO_SLEEP)
     watcher.start()
     try:
         try:
@@ -161,9 +200,7 @@ def run_bounded(function: Callable[[Any], T], argument: Any) -> T:
             returned.set()
             watcher.join()
     except _Interruption:
-        raise TimeStandsStillError(
-            f"it does not end: {lines.pop()} is run again and again."
-        ) from None
+        raise TimeStandsStillError(DOES_NOT_END.format(lines.pop())) from None
 
 
 class _Thread(Generic[T]):
@@ -292,6 +329,7 @@ class _Run(Generic[T]):
 
         By ``ends`` it has been cancelled, and has had time for that.
         """
+        self.thread.start()
         seen = self.loop.time()
         worked = _worked(self.thread.thread)
         looked = time.perf_counter()
@@ -304,9 +342,11 @@ class _Run(Generic[T]):
 
             work = _worked(self.thread.thread) - worked
             if work > WORK:
-                self._give_up("is run again and again, and never sleeps")
+                self._give_up(NEVER_SLEEPS)
             if work < LOOK and time.perf_counter() - looked > IDLE:
-                self._give_up("waits for what virtual time does not bring")
+                self._give_up(
+                    "no time passes: {} waits for what virtual time does not bring."
+                )
 
         if self.late:
             self.end()
@@ -329,10 +369,7 @@ class _Run(Generic[T]):
             self.thread.interrupt(self._wake)
 
         self._clear()
-        # Else asyncio says at some time that nobody looked.
-        for task in tasks:
-            if task.done() and not task.cancelled():
-                task.exception()
+        _look_at(tasks)
 
     def _clear(self) -> None:
         """End what it had begun: the next cell must not meet it.
@@ -353,7 +390,7 @@ class _Run(Generic[T]):
     def _give_up(self, fault: str) -> None:
         line = self._line()
         self.end()
-        raise TimeStandsStillError(f"no time passes: {line} {fault}.") from None
+        raise TimeStandsStillError(fault.format(line)) from None
 
     def _ended_within(self, seconds: float) -> bool:
         done, _ = futures.wait([self.thread.done], seconds)
@@ -364,6 +401,164 @@ class _Run(Generic[T]):
         frame = sys._current_frames().get(self.thread.thread.ident or 0)
         tasks = sorted(_tasks(self.loop), key=_waits)
         return _line_of([_outwards(frame), *map(_awaited, tasks)])
+
+
+def _look_at(tasks: "set[asyncio.Task[Any]]") -> None:
+    """Else asyncio says at some time that nobody looked."""
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()
+
+
+# Where there are no threads
+
+
+@contextlib.contextmanager
+def set_aside() -> Iterator[None]:
+    """Let another event loop run within a call of the one that runs.
+
+    That one waits meanwhile. It is for where no thread could run the
+    other.
+    """
+    loop = asyncio._get_running_loop()
+    hooks = sys.get_asyncgen_hooks()
+    # Before Python 3.12, each loop has a current task of its own.
+    swap: Any = getattr(asyncio.tasks, "_swap_current_task", None)
+    task = None
+    if loop is not None and swap is not None:
+        task = swap(loop, None)
+
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+        asyncio._set_running_loop(loop)
+        if task is not None:
+            swap(loop, task)
+
+
+class _Jumps:
+    """Counts jumps back, in loops that a learner has written.
+
+    At the last that it allows, and at each one after that, it raises
+    _Interruption. It is entered as a block, which may stand in another.
+    """
+
+    def __init__(self) -> None:
+        self.left = JUMPS
+        self.line = ""  # the one at which it was too much
+
+    def __enter__(self) -> "_Jumps":
+        _watch_jumps()
+        _counting.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _counting.remove(self)
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left > 0:
+            return
+        if not self.line:
+            # This is called by _jumped, and that in place of the line.
+            self.line = _text_of(sys._getframe(2))
+        raise _Interruption
+
+
+TOOL = 4  # one that sys.monitoring leaves to others
+_counting: list[_Jumps] = []
+# Code that a learner has written, by its id: its hash takes long.
+_theirs: dict[int, CodeType] = {}
+
+
+@functools.cache
+def _watch_jumps() -> None:
+    """From now on, and for good: switching it costs more."""
+    monitoring: Any = vars(sys)["monitoring"]
+    monitoring.use_tool_id(TOOL, "patience")
+    monitoring.register_callback(TOOL, monitoring.events.JUMP, _jumped)
+    monitoring.set_events(TOOL, monitoring.events.JUMP)
+
+
+def _jumped(code: CodeType, _from: int, _to: int) -> Any:
+    if id(code) not in _theirs:
+        if not _is_theirs(sys._getframe(1)):
+            return vars(sys)["monitoring"].DISABLE
+        _theirs[id(code)] = code
+    if _counting:
+        _counting[-1].count()
+    return None
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what went wrong in a task; what was ended is known."""
+    if not isinstance(context.get("exception"), _Interruption):
+        loop.default_exception_handler(context)
+
+
+class _RunInPlace(_Run[T]):
+    """The same in this thread, whose event loop is set aside."""
+
+    def __init__(
+        self, loop: VirtualLoop, coroutine: Coroutine[Any, Any, T], ends: float
+    ) -> None:
+        super().__init__(loop, coroutine, ends)
+        loop.set_exception_handler(_tell)
+        self.turns = 0
+        self.jumps = _Jumps()
+
+    def jump(self, seconds: float) -> None:
+        self.turns = 0
+        self.jumps.left = JUMPS
+        super().jump(seconds)
+
+    def turn(self) -> None:
+        """One of the event loop: whatever has ended a task ends it."""
+        self.turns += 1
+        ends = self.turns > LOOP_TURNS or self.jumps.line
+        if ends and not self.task.done():
+            raise _Interruption
+
+    def result(self) -> T:
+        counted = mock.patch.object(self.loop, "turn", self.turn)
+        try:
+            with set_aside(), counted, self.jumps:
+                return self.loop.run_until_complete(self.task)
+        except _Interruption:
+            self._give_up(NEVER_SLEEPS)
+            raise
+        except RuntimeError:
+            if not self.late:
+                raise
+            self.end()
+            raise asyncio.TimeoutError(FOR_EVER) from None
+
+    def end(self) -> None:
+        tasks = _tasks(self.loop)
+        with set_aside(), _Jumps(), contextlib.suppress(_Interruption):
+            self.loop.run_until_complete(_clear(self.before))
+        _look_at(tasks)
+
+    def _line(self) -> str:
+        return self.jumps.line or super()._line()
+
+
+def _run_for_real_in_place(coroutine: Coroutine[Any, Any, T]) -> T:
+    with set_aside(), asyncio.Runner(loop_factory=LoneLoop) as runner:
+        result: T = runner.run(coroutine)
+        return result
+
+
+def _run_bounded_in_place(function: Callable[[Any], T], argument: Any) -> T:
+    no_sleep = _sleep_unless(lambda: True, NO_SLEEP)
+    jumps = _Jumps()
+    try:
+        with mock.patch.object(time, "sleep", no_sleep), jumps:
+            return function(argument)
+    except _Interruption:
+        raise TimeStandsStillError(DOES_NOT_END.format(jumps.line)) from None
 
 
 # Its coroutine would catch what ends it when it is thrown away.
@@ -440,7 +635,7 @@ def _line_of(stacks: Iterable[Iterable[FrameType]]) -> str:
 def _is_theirs(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
     # Of what is frozen into Python there is no text.
-    has_text = bool(linecache.getline(file, frame.f_lineno))
+    has_text = bool(linecache.getline(file, _number(frame)))
     return has_text and not os.path.realpath(file).startswith(NOT_THEIRS)
 
 
@@ -467,8 +662,14 @@ def _waits(task: "asyncio.Task[Any]") -> bool:
 
 def _text_of(frame: FrameType) -> str:
     file = frame.f_code.co_filename
-    text = linecache.getline(file, frame.f_lineno).strip()
-    return f"line {frame.f_lineno}, `{text}`,"
+    number = _number(frame)
+    text = linecache.getline(file, number).strip()
+    return f"line {number}, `{text}`,"
+
+
+def _number(frame: FrameType) -> int:
+    """Of its line; of what the compiler has added, there is none."""
+    return frame.f_lineno or frame.f_code.co_firstlineno
 
 
 def _sleep_beside(loop: VirtualLoop) -> Any:

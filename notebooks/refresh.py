@@ -64,7 +64,8 @@ def normalised(notebook: Any) -> Any:
     notebook.nbformat_minor = 5
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"cell-{number:02}"
-        cell.metadata = nbformat.from_dict({})
+        tags = cell.metadata.get("tags")
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
         if "outputs" in cell:
             cell.outputs = _joined(cell.outputs)
 

@@ -32,6 +32,8 @@ HOW_TO_START = (
     "standard input, set TASKMANAGER_EXECUTOR=thread."
 )
 
+NO_THREADS = "This is work for another process, and a browser has none."
+
 
 def new_executor(settings: Settings) -> Executor:
     """The executor that the settings name, not started yet.
@@ -95,9 +97,16 @@ class ProcessExecutor(ThreadPoolExecutor):
     ) -> "Future[Any]":
         """Hand a call in.
 
-        It fails with RuntimeError where its process is killed.
+        It fails with RuntimeError where its process is killed. Raises
+        TaskFailedError where there are no threads.
         """
-        return super().submit(self._call, partial(fn, *args, **kwargs))
+        call = partial(fn, *args, **kwargs)
+        try:
+            return super().submit(self._call, call)
+        except RuntimeError:
+            if self._ended:
+                raise
+            raise TaskFailedError(NO_THREADS) from None
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes when all work is done.

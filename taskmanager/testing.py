@@ -11,6 +11,7 @@ Nothing of the engine is imported here. Notebook:
 
 import asyncio
 import contextlib
+import inspect
 import math
 import selectors
 import sys
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# A browser has neither threads nor sockets.
+THREADS = sys.platform != "emscripten"
 # Real seconds that a job in an executor may hold time back: it may
 # itself be waiting for the loop.
 PATIENCE = 0.3
@@ -32,6 +35,7 @@ PATIENCE = 0.3
 # 2026-01-01T00:00:00Z.
 EPOCH = 1_767_225_600.0
 DAY = 86_400.0  # seconds
+NOTHING_LEFT = "Nothing is left that could wake this event loop."
 JSON = (b"content-type", b"application/json")
 # Okabe and Ito's palette, made for colour blindness, for plots.
 COLOURS = [
@@ -48,7 +52,46 @@ COLOURS = [
 # Virtual time
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
+class LoneLoop(asyncio.SelectorEventLoop):
+    """An event loop that nobody wakes from outside.
+
+    It needs no socket for that, and what it hands to an executor, it
+    does itself. Where there are threads, only tests need it. It is on
+    real time, unless its ``selector`` says otherwise.
+    """
+
+    _ssock = None
+    _csock = None
+
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        super().__init__(selector or SleepingSelector())
+
+    def _make_self_pipe(self) -> None:
+        pass
+
+    def _close_self_pipe(self) -> None:
+        pass
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> "asyncio.Future[T]":
+        if executor is not None:
+            return super().run_in_executor(executor, func, *args)
+
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+_Loop = asyncio.SelectorEventLoop
+if not (TYPE_CHECKING or THREADS):
+    _Loop = LoneLoop
+
+
+class VirtualLoop(_Loop):
     """An event loop whose ``time()`` starts at 0, and jumps.
 
     It is in seconds, and moves only when all that could run has run.
@@ -67,6 +110,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         # A timer is due that comes within this. After half a year, the
         # usual nanosecond is less than what can be added to a float.
         self._clock_resolution = max(1e-9, 2 * math.ulp(self._now))
+
+    def turn(self) -> None:
+        """Called before each of its turns, without threads."""
 
     def run_in_executor(self, *args: Any) -> Any:  # type: ignore[override]
         future = super().run_in_executor(*args)
@@ -88,8 +134,11 @@ class _JumpingSelector(selectors.DefaultSelector):
     ) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready; where nothing is, jump instead of waiting.
 
-        Without any timer, really wait.
+        Without any timer, really wait: for another thread. Where there
+        is none, raise RuntimeError.
         """
+        if not self.get_map():
+            return self._select_alone(timeout)
         if timeout is None or timeout <= 0:
             return super().select(timeout)
 
@@ -102,6 +151,30 @@ class _JumpingSelector(selectors.DefaultSelector):
         if not ready:
             self._loop.jump(timeout)
         return ready
+
+    def _select_alone(
+        self, timeout: float | None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError(NOTHING_LEFT)
+        self._loop.turn()
+        if timeout > 0:
+            self._loop.jump(timeout)
+        return []
+
+
+class SleepingSelector(selectors.DefaultSelector):
+    """That of a LoneLoop on real time."""
+
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError(NOTHING_LEFT)
+        if timeout > 0:
+            # In a browser, time.sleep would let another event loop run.
+            inspect.unwrap(time.sleep)(timeout)
+        return []
 
 
 @contextlib.contextmanager

@@ -1,0 +1,96 @@
+"""A lesson in a real browser, without a window.
+
+Rule: nothing but this machine's own loopback is asked for anything.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from notebooks.site import server_of
+from tests.live.browser import launched
+
+PATIENCE = 170_000  # ms
+NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
+SHOWN = f"({NOTEBOOK}?.content?.widgets?.length ?? 0) > 3"
+READY = f"{NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'"
+# Since the committed outputs are shown until a cell is run.
+BEGIN = """() => {
+    window.played = null;
+    const commands = window.jupyterapp.commands;
+    commands.execute('notebook:clear-all-cell-outputs')
+        .then(() => commands.execute('notebook:run-all-cells'))
+        .then(() => { window.played = true; });
+}"""
+CODE = f"{NOTEBOOK}.content.widgets.filter(each => each.model.type === 'code')"
+OUTPUTS = f"() => {CODE}.map(each => each.model.outputs.toJSON())"
+FIRST = f"{CODE}.some(each => each.model.outputs.length > 0)"
+COUNTED = f"{CODE}.filter(each => each.model.executionCount).length"
+
+
+@contextlib.contextmanager
+def served(site: Path) -> Iterator[str]:
+    """The address at which the site is served."""
+    server = server_of(site)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Transfer:
+    """What a page asks for: bytes as sent, and other hosts."""
+
+    def __init__(self, context: Any) -> None:
+        self.bytes = 0
+        self.elsewhere: set[str] = set()
+        context.on("request", self._asked)
+        context.on("requestfinished", self._finished)
+
+    def _asked(self, request: Any) -> None:
+        address = urlsplit(request.url)
+        if address.scheme.startswith("http") and address.hostname != "127.0.0.1":
+            self.elsewhere.add(request.url)
+
+    def _finished(self, request: Any) -> None:
+        with contextlib.suppress(Exception):
+            sizes = request.sizes()
+            self.bytes += sizes["responseBodySize"] + sizes["responseHeadersSize"]
+
+
+def played(site: Path, lesson: str) -> list[list[dict[str, Any]]]:
+    """What each code cell of a lesson has shown, after *Run All*."""
+    with served(site) as address, launched() as browser:
+        context = browser.new_context()
+        context.set_default_timeout(PATIENCE)
+        transfer = Transfer(context)
+        page = context.new_page()
+
+        begun = time.perf_counter()
+        page.goto(f"{address}/notebooks/index.html?path=notebooks/{lesson}.ipynb")
+        page.wait_for_function(SHOWN)
+        shown = time.perf_counter() - begun
+        page.wait_for_function(READY)
+        ready = time.perf_counter() - begun
+        page.evaluate(BEGIN)
+        page.wait_for_function(FIRST)
+        first = time.perf_counter() - begun
+        page.wait_for_function("window.played === true")
+        outputs: list[list[dict[str, Any]]] = page.evaluate(OUTPUTS)
+        done = time.perf_counter() - begun
+
+        print(
+            f"shown {shown:.1f} s, kernel {ready:.1f} s, first result {first:.1f} s, "
+            f"all {done:.1f} s; {transfer.bytes / 1e6:.1f} MB"
+        )
+        if transfer.elsewhere:
+            raise AssertionError(f"it asks elsewhere: {sorted(transfer.elsewhere)}")
+        return outputs
