@@ -27,12 +27,14 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from email.parser import HeaderParser
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+from notebooks import landing
 from notebooks.recorded import FILE, MAGIC, NOT_HERE, key_of
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -493,10 +495,18 @@ def _write_interpreter(folder: Path, pyodide: Path, wheels: Path) -> None:
 
 
 def _write_landing(site: Path) -> None:
-    """Put the page before the lessons, where there is one."""
-    landing = NOTEBOOKS / "landing"
-    if landing.exists():
-        shutil.copytree(landing, site, dirs_exist_ok=True)
+    """Put the page before the lessons, with what this is made from."""
+    command = ["git", "log", "-1", "--format=%h %cs"]
+    try:
+        said = subprocess.run(
+            command, cwd=PROJECT, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        # The project was copied, or there is no git.
+        said = f"unknown {datetime.now(timezone.utc):%Y-%m-%d}"
+
+    commit, date = said.split()
+    landing.write(site, commit=commit, date=date, source=os.environ.get("SOURCE", ""))
 
 
 # Serving it
@@ -544,6 +554,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m notebooks.site",
         description="Write the course as a folder of static files.",
+        epilog="SOURCE in the environment is the address of the repository, to which "
+        "the first page leads.",
     )
     parser.add_argument("out", type=Path, help="the folder; it is replaced")
     parser.add_argument(
