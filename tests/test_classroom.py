@@ -578,18 +578,27 @@ def test_a_submission_may_name_its_application_but_none_elsewhere(
 
 def test_a_submission_does_not_mark_itself(tmp_path: Path) -> None:
     written(tmp_path / "main.py", APP)
-    own = 'result = 7\ninvalid = [{ task_type = "none" }]\nbad_parameters = [{}]\n'
+    own = "result = 7\ninvalid = [{ a = 1 }]\nbad_parameters = [{}]\nfailing = {}\n"
     file = written(tmp_path / "solution.toml", own + 'status = "state"')
     solution = solution_in(tmp_path)
-    for key in ("result", "invalid", "bad_parameters"):
+    for key in ("result", "invalid", "bad_parameters", "failing"):
         assert solution.is_default(key)
     assert solution.status == "state"
 
-    # Of its own task types, only it knows what makes no sense.
+    # Other numbers are no other type.
+    quick = 'quick = { task_type = "compute_sum", parameters = { numbers = [1] } }'
+    written(file, own + quick)
+    solution = solution_in(tmp_path)
+    for key in ("invalid", "bad_parameters", "failing"):
+        assert solution.is_default(key)
+    assert solution.result is None
+
+    # Of its own types, only it knows what makes no sense, or fails.
     written(file, own + 'quick = { task_type = "mine" }')
     solution = solution_in(tmp_path)
     assert solution.is_default("invalid")
     assert (solution.result, solution.bad_parameters) == (None, [{}])
+    assert solution.failing == {}
 
 
 # Zips and folders

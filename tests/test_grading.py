@@ -170,6 +170,15 @@ def test_a_toml_file_that_cannot_be_used(tmp_path: Path) -> None:
         with pytest.raises(SolutionError, match=f"{key} is to name at least one"):
             Solution.read(file)
 
+    for twice in ('cancelled = "failed"', 'error = "status"', 'high = "low"'):
+        file.write_text(twice)
+        with pytest.raises(SolutionError, match="are to be called apart, not two"):
+            Solution.read(file)
+
+    file.write_text('no_slow = "none"')
+    with pytest.raises(SolutionError, match="unknown key 'no_slow'"):
+        Solution.read(file)
+
     file.write_text('app = "a:b"')
     assert Solution.read(file, app="c:d").app == "c:d"
 

@@ -46,6 +46,17 @@ NO_NAMES = (
 )
 
 
+# Fields that the preflight alone sets.
+FOUND = {"no_slow"}
+# Of each group, no two are called the same: what asks for one would be
+# answered with the other.
+APART = (
+    ("queued", "processing", "completed", "failed", "cancelled"),
+    ("task_id", "status", "result_field", "error", "progress", "priority"),
+    ("high", "low"),
+)
+
+
 class SolutionError(ValueError):
     """The TOML file cannot be used; the message names the key."""
 
@@ -168,7 +179,7 @@ class Solution:
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SolutionError(f"{path}: {error}") from None
 
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {field.name for field in dataclasses.fields(cls)} - FOUND
         unknown = sorted(set(chosen) - known)
         if unknown:
             raise SolutionError(
@@ -192,6 +203,15 @@ class Solution:
             problem = number_problem(name, chosen[name])
             if problem:
                 raise SolutionError(f"{path}: {problem}")
+
+        for names in APART:
+            called = [chosen.get(name, getattr(default, name)) for name in names]
+            twice = [each for each in called if called.count(each) > 1]
+            if twice:
+                raise SolutionError(
+                    f"{path}: {' and '.join(names)} are to be called apart, "
+                    f"not two of them {twice[0]!r}"
+                )
 
         if not chosen.get("path", "/").startswith("/"):
             raise SolutionError(
@@ -226,14 +246,21 @@ class Solution:
         """What a submission may say of itself when others grade it.
 
         Which bodies are to be refused, and what a sum is, is not among
-        it. Of its own task types only it knows what makes no sense.
+        it. Of its own task types only it knows what makes no sense, and
+        what fails; of the exercise's, that is found by trial.
         """
         default = Solution()
-        asked_for = dataclasses.replace(self, invalid=default.invalid)
-        if not self.is_default("quick"):
-            return dataclasses.replace(asked_for, result=None)
+        asked_for = dataclasses.replace(
+            self,
+            invalid=default.invalid,
+            result=default.result if self.is_default("quick") else None,
+        )
+        if self.quick.get("task_type") != default.quick["task_type"]:
+            return asked_for
         return dataclasses.replace(
-            asked_for, result=default.result, bad_parameters=default.bad_parameters
+            asked_for,
+            bad_parameters=default.bad_parameters,
+            failing=default.failing,
         )
 
     @property
