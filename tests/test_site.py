@@ -200,7 +200,8 @@ def marked() -> list[tuple[str, str]]:
 
 NEEDS_A_COMPUTER = re.compile(
     r"lab\.(server|stopped|Served)\(|served\.|subprocess\.run|ThreadPoolExecutor\("
-    r"|ProcessPoolExecutor\(|measured\((traced|kill_one|cancelled_early)\((?!Inline)|on_a_cluster\((kill_one|poison)"
+    r"|ProcessPoolExecutor\(|on_a_cluster\((kill_one|poison)"
+    r"|measured\((traced|kill_one|cancelled_early)\((?!Inline)"
 )
 
 
