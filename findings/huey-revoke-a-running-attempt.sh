@@ -17,12 +17,10 @@
 #   the first one is running
 #
 # Why: the worker deletes the revocation of a task after each attempt,
-# and only then looks whether a retry is due; what is checked before the
-# retry is gone. It deletes it so that a task revoked too late leaves
-# nothing in the storage (coleifer/huey#713), but does so for an attempt
-# that is to be retried too. The revocation of a whole kind of task has
-# a key of its own, which stays. The guide says that a task can be
-# revoked as long as it has not begun; the second attempt had not.
+# and only then looks whether a retry is due; so what is checked before
+# the retry is gone. The revocation of a whole kind of task has a key of
+# its own, which stays. The guide says that a task can be revoked as
+# long as it has not begun; the second attempt had not.
 #
 # Exits with 0 where that is seen again, else with 1. Needs python3 with
 # venv, and a package index.
