@@ -55,6 +55,7 @@ CONSTRUCTS = [
         r"namedtuple\(",
         {
             "03-queue-and-workers": "`namedtuple` is a tuple",
+            "04-backpressure-and-priorities": "`namedtuple` is a tuple",
             "10-streaming": "a `namedtuple`, a tuple whose",
         },
     ),
@@ -177,7 +178,7 @@ CONSTRUCTS = [
     Construct(
         r"jitter",
         {
-            "04-backpressure-and-priorities": "a **jitter**",
+            "04-backpressure-and-priorities": "(**jitter**: a random",
             "07-they-all-come-back": "**Jitter**: a random part",
             "16-the-incident": "**jitter**: a random part",
         },
