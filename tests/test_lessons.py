@@ -107,7 +107,11 @@ CONSTRUCTS = [
     Construct(r"async with", {"01-event-loop": "| `with`, `async with` |"}),
     Construct(r"async for", {"01-event-loop": "| `async for` |"}),
     Construct(r"QueueFull\b", {"04-backpressure-and-priorities": "raises `QueueFull`"}),
-    Construct(r"TaskGroup", {"08-cancellation-and-failure": "which does nearly that"}),
+    Construct(r"TaskGroup", {"08-cancellation-and-failure": "as `asyncio.TaskGroup`"}),
+    Construct(
+        r"asyncio\.(shield|timeout)\(|uncancel",
+        {"08-cancellation-and-failure": "is `wait_for` as a block"},
+    ),
     Construct(
         r"async generator|AsyncIterator|anext\(",
         {"10-streaming": "**async generator**: what an"},
