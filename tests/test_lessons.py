@@ -59,7 +59,10 @@ CONSTRUCTS = [
             "10-streaming": "a `namedtuple`, a tuple whose",
         },
     ),
-    Construct(r"contextlib\.suppress", {"05-polling": "(`contextlib.suppress` makes"}),
+    Construct(
+        r"contextlib\.suppress",
+        {"07-they-all-come-back": "(`contextlib.suppress` makes"},
+    ),
     Construct(
         r"(?m)^\s*(match|case) ", {"08-cancellation-and-failure": "a **`match`** over"}
     ),
@@ -157,7 +160,7 @@ CONSTRUCTS = [
     Construct(
         r"Idempotency-Key",
         {
-            "05-polling": "called **`Idempotency-Key`**",
+            "07-they-all-come-back": "called **`Idempotency-Key`**",
             "15-outgrowing-one-machine": "(An **`Idempotency-Key`** is",
         },
     ),
