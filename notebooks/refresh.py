@@ -22,6 +22,8 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+# What a widget leaves: nothing that shows without its kernel.
+WIDGET = "application/vnd.jupyter.widget-view+json"
 # A cell that says so shows nothing under an older Python.
 NEWER = "if sys.version_info >= (3, 11):"
 FOLDED = (
@@ -68,7 +70,8 @@ async def executed(name: str) -> Any:
 def normalised(notebook: Any) -> Any:
     """The notebook without what differs from run to run.
 
-    Consecutive pieces of one stream are joined.
+    Consecutive pieces of one stream are joined. Widgets and their state
+    are left out.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat_minor = 5
@@ -127,6 +130,8 @@ def _folded(output: Any) -> Any:
 def _joined(outputs: list[Any]) -> list[Any]:
     joined: list[Any] = []
     for output in outputs:
+        if WIDGET in output.get("data", {}):
+            continue
         last: Any = joined[-1] if joined else {}
         is_text = output.output_type == "stream"
         if is_text and last.get("name") == output.name:

@@ -139,7 +139,8 @@ async def _submissions(answer: Any) -> None:
         f"under another key the work returns 'other', and it returns {other!r:.40}."
     )
 
-    both = await asyncio.gather(submit("c", "first"), submit("c", "second"))
+    both: list[Any] = []
+    both += await asyncio.gather(submit("c", "first"), submit("c", "second"))
     assert calls.count("c") == 1, (
         "the second comes while the work of the first goes on, and it is done twice."
     )
@@ -152,7 +153,8 @@ async def _submissions(answer: Any) -> None:
     assert calls.count("d") == 1, "a result of None is done again: is the key there?"
 
     error = WorkError("the work failed")
-    both = await asyncio.gather(end_of("e", error), end_of("e", error))
+    both = []
+    both += await asyncio.gather(end_of("e", error), end_of("e", error))
     assert both == [error, error], (
         "the work fails, and of two that wait for it not both get its error."
     )
