@@ -72,7 +72,6 @@ CONSTRUCTS = [
     Construct(
         r"ThreadPoolExecutor",
         {
-            "09-cleanup-and-frozen-time": "a `ThreadPoolExecutor` takes a function",
             "14-outgrowing-one-process": "A `ThreadPoolExecutor` is an executor",
         },
     ),
