@@ -15,6 +15,7 @@ the same as well. Nothing of the engine is changed: it is told.
 import asyncio
 import contextlib
 import gc
+import importlib
 import inspect
 import json
 import logging
@@ -422,6 +423,52 @@ def legend(ax: Axes, statuses: Iterable[str]) -> None:
     for status, colour in COLOUR.items():
         if status in shown:
             ax.figure.explain(status, colour, ENDS.get(status, ""))
+
+
+def sliders(draw: Callable[..., Any], **spans: range) -> Any:
+    """Show the picture that ``draw()`` makes, and sliders to change it.
+
+    Each span is that of an argument of ``draw``, whose default value is
+    where its slider begins. Without ipywidgets there is the picture
+    alone; without IPython, it is returned.
+    """
+    picture = draw()
+    try:
+        display = importlib.import_module("IPython.display").display
+    except ImportError:
+        return picture
+    try:
+        widgets = importlib.import_module("ipywidgets")
+    except ImportError:
+        display(picture)
+        return None
+
+    shown = {}
+    made = {}
+    for name, span in spans.items():
+        shown[name] = inspect.signature(draw).parameters[name].default
+        made[name] = widgets.IntSlider(
+            shown[name],
+            span.start,
+            span[-1],
+            span.step,
+            description=name.replace("_", " "),
+            # It draws once the slider is let go.
+            continuous_update=False,
+        )
+
+    def redraw(**chosen: int) -> None:
+        if chosen == shown:
+            return
+        place.update(draw(**chosen))
+        shown.update(chosen)
+
+    # What a redraw prints or raises stands below the sliders.
+    said = widgets.interactive_output(redraw, made)
+    display(widgets.VBox([*made.values(), said]))
+    # An output of its own, which stays when the sliders are gone.
+    place = display(picture, display_id=True)
+    return None
 
 
 # Pictures that move

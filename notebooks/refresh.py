@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import html
 import re
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+# What a widget leaves: nothing that shows without its kernel.
+WIDGET = "application/vnd.jupyter.widget-view+json"
+# A cell that says so shows nothing under an older Python.
+NEWER = "if sys.version_info >= (3, 11):"
 FOLDED = (
     "<details><summary>The outcome: run the cell, or click here</summary>"
     "<pre>{}</pre></details>"
@@ -39,7 +44,8 @@ def read(name: str) -> Any:
 async def executed(name: str) -> Any:
     """The notebook after a run in order, in a new kernel.
 
-    Raises nbclient's CellExecutionError.
+    A cell for which this Python is too old keeps what it showed. Raises
+    nbclient's CellExecutionError.
     """
     notebook = read(name)
     client = NotebookClient(
@@ -52,13 +58,20 @@ async def executed(name: str) -> Any:
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(FOLDER)}},
     )
-    return normalised(await client.async_execute())
+    await client.async_execute()
+
+    if sys.version_info < (3, 11):
+        for cell, before in zip(notebook.cells, read(name).cells, strict=True):
+            if NEWER in cell.source:
+                cell.outputs = before.outputs
+    return normalised(notebook)
 
 
 def normalised(notebook: Any) -> Any:
     """The notebook without what differs from run to run.
 
-    Consecutive pieces of one stream are joined.
+    Consecutive pieces of one stream are joined. Widgets and their state
+    are left out.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat_minor = 5
@@ -117,6 +130,8 @@ def _folded(output: Any) -> Any:
 def _joined(outputs: list[Any]) -> list[Any]:
     joined: list[Any] = []
     for output in outputs:
+        if WIDGET in output.get("data", {}):
+            continue
         last: Any = joined[-1] if joined else {}
         is_text = output.output_type == "stream"
         if is_text and last.get("name") == output.name:

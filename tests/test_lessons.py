@@ -55,10 +55,14 @@ CONSTRUCTS = [
         r"namedtuple\(",
         {
             "03-queue-and-workers": "`namedtuple` is a tuple",
+            "04-backpressure-and-priorities": "`namedtuple` is a tuple",
             "10-streaming": "a `namedtuple`, a tuple whose",
         },
     ),
-    Construct(r"contextlib\.suppress", {"05-polling": "(`contextlib.suppress` makes"}),
+    Construct(
+        r"contextlib\.suppress",
+        {"07-they-all-come-back": "(`contextlib.suppress` makes"},
+    ),
     Construct(
         r"(?m)^\s*(match|case) ", {"08-cancellation-and-failure": "a **`match`** over"}
     ),
@@ -68,7 +72,6 @@ CONSTRUCTS = [
     Construct(
         r"ThreadPoolExecutor",
         {
-            "09-cleanup-and-frozen-time": "a `ThreadPoolExecutor` takes a function",
             "14-outgrowing-one-process": "A `ThreadPoolExecutor` is an executor",
         },
     ),
@@ -106,7 +109,11 @@ CONSTRUCTS = [
     Construct(r"async with", {"01-event-loop": "| `with`, `async with` |"}),
     Construct(r"async for", {"01-event-loop": "| `async for` |"}),
     Construct(r"QueueFull\b", {"04-backpressure-and-priorities": "raises `QueueFull`"}),
-    Construct(r"TaskGroup", {"08-cancellation-and-failure": "which does nearly that"}),
+    Construct(r"TaskGroup", {"08-cancellation-and-failure": "as `asyncio.TaskGroup`"}),
+    Construct(
+        r"asyncio\.(shield|timeout)\(|uncancel",
+        {"08-cancellation-and-failure": "is `wait_for` as a block"},
+    ),
     Construct(
         r"async generator|AsyncIterator|anext\(",
         {"10-streaming": "**async generator**: what an"},
@@ -152,7 +159,7 @@ CONSTRUCTS = [
     Construct(
         r"Idempotency-Key",
         {
-            "05-polling": "called **`Idempotency-Key`**",
+            "07-they-all-come-back": "called **`Idempotency-Key`**",
             "15-outgrowing-one-machine": "(An **`Idempotency-Key`** is",
         },
     ),
@@ -177,7 +184,7 @@ CONSTRUCTS = [
     Construct(
         r"jitter",
         {
-            "04-backpressure-and-priorities": "a **jitter**",
+            "04-backpressure-and-priorities": "(**jitter**: a random",
             "07-they-all-come-back": "**Jitter**: a random part",
             "16-the-incident": "**jitter**: a random part",
         },

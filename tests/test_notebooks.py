@@ -25,6 +25,7 @@ from xml.etree import ElementTree
 import httpx
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from notebooks import checks, lab, patience, refresh
 from tests.helpers import project_root
@@ -169,6 +170,93 @@ def test_each_picture_is_told_in_words(name: str) -> None:
         assert picture.get("role") == "img"
         svg = "{http://www.w3.org/2000/svg}"
         assert picture.findtext(f"{svg}desc") == words
+
+
+SLIDER = """
+def draw(load: int = 80):
+    ax = lab.axes(f"At {load}", "x", "y", alt=f"A chart of {load}")
+    ax.plot([0, 1], [0, lab.run(asyncio.sleep(load, load))])
+    return ax
+
+lab.sliders(draw, load=range(50, 100, 5))
+"""
+# In place of a hand on the slider.
+MOVE = """
+from ipywidgets import IntSlider
+from ipywidgets.widgets.widget import _instances as made
+
+[slider] = [each for each in made.values() if isinstance(each, IntSlider)]
+print(slider.min, slider.max, slider.step, slider.value, slider.continuous_update)
+slider.value = TO
+"""
+WITHOUT = 'sys.modules["ipywidgets"] = None'
+
+
+def after_a_run(*sources: str) -> list[Any]:
+    """The outputs of these cells, as they are committed."""
+    begin = "import asyncio, sys\nimport lab"
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(each) for each in (begin, *sources)]
+    client = NotebookClient(
+        notebook,
+        timeout=60,
+        record_timing=False,
+        kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(FOLDER)}},
+    )
+    asyncio.run(client.async_execute())
+    return [cell.outputs for cell in refresh.normalised(notebook).cells[1:]]
+
+
+def titles(outputs: list[Any]) -> list[str]:
+    """Of the pictures among them."""
+    return [
+        re.findall("<title>(.*)</title>", output.data["image/svg+xml"])[0]
+        for output in outputs
+    ]
+
+
+@pytest.mark.filterwarnings("default")  # Jupyter's own
+@pytest.mark.skipif(not find_spec("ipywidgets"), reason="Jupyter is not installed")
+def test_a_slider_draws_anew_and_leaves_the_picture_alone() -> None:
+    shown, moved = after_a_run(SLIDER, MOVE.replace("TO", "65"))
+    assert titles(shown) == ["At 65"]
+    assert printed({"outputs": moved}) == "50 95 5 80 False\n"
+    (picture,) = shown
+    assert picture.metadata["image/svg+xml"]["alt"] == "A chart of 65"
+
+    (shown,) = after_a_run(SLIDER)
+    _, without = after_a_run(WITHOUT, SLIDER)
+    assert titles(shown) == ["At 80"]
+    assert shown == without
+
+
+def test_without_ipython_the_picture_is_returned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+
+    def draw(load: int = 80) -> Any:
+        return f"At {load}"
+
+    assert lab.sliders(draw, load=range(50, 100)) == "At 80"
+
+
+def test_what_a_widget_leaves_is_not_kept() -> None:
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
+    cell = nbformat.v4.new_code_cell("lab.sliders(draw)")
+    cell.outputs = [
+        nbformat.v4.new_output("display_data", data=view | {"text/plain": "VBox()"}),
+        nbformat.v4.new_output("display_data", data={"image/svg+xml": "<svg/>"}),
+    ]
+    notebook.cells = [cell]
+    normal = refresh.normalised(notebook)
+    (output,) = normal.cells[0].outputs
+    assert output.data == {"image/svg+xml": "<svg/>"}
+    assert "widget" not in nbformat.writes(normal)
 
 
 @pytest.mark.parametrize("name", refresh.names())

@@ -1,8 +1,10 @@
 """Checks for 07-they-all-come-back."""
 
+import asyncio
 import random
 from typing import Any
 
+from notebooks import lab
 from notebooks.checks import exercise, numbers_of
 
 
@@ -91,3 +93,79 @@ def AnyBudget(answer: Any) -> None:  # noqa: N802 - called like the answer
     for _ in range(4):
         other.sent()
     assert other.may_retry(), "where one in 4 may be a retry, 4 requests pay for none."
+
+
+class WorkError(Exception):
+    """What the work of an exercise raises."""
+
+
+@exercise(
+    "Note the key before the first await, and no second submission finds it missing, "
+    "however early it comes."
+)
+def once(answer: Any) -> None:
+    lab.run(_submissions(answer), limit=10_000)
+
+
+async def _submissions(answer: Any) -> None:
+    calls: list[str] = []
+    begun: dict[Any, Any] = {}
+
+    async def submit(key: str, result: Any) -> Any:
+        async def work() -> Any:
+            calls.append(key)
+            await asyncio.sleep(5)
+            if isinstance(result, WorkError):
+                raise result
+            return result
+
+        return await answer(key, work, begun)
+
+    async def end_of(key: str, result: Any) -> Any:
+        try:
+            return await submit(key, result)
+        except WorkError as error:
+            return error
+
+    told = [await submit("a", "first"), await submit("a", "second")]
+    first, again = told
+    assert first == "first", f"the work returns 'first', and it returns {first!r:.40}."
+    assert calls == ["a"], "submitted again under its key, the work is done again."
+    assert again == "first", (
+        f"a second submission gets {again!r:.40}, not the result of the first."
+    )
+    other = await submit("b", "other")
+    assert other == "other", (
+        f"under another key the work returns 'other', and it returns {other!r:.40}."
+    )
+
+    both: list[Any] = []
+    both += await asyncio.gather(submit("c", "first"), submit("c", "second"))
+    assert calls.count("c") == 1, (
+        "the second comes while the work of the first goes on, and it is done twice."
+    )
+    assert both == ["first", "first"], (
+        f"two that come together get {both!r:.60}, and both are to get 'first'."
+    )
+
+    for _ in range(2):
+        await submit("d", None)
+    assert calls.count("d") == 1, "a result of None is done again: is the key there?"
+
+    error = WorkError("the work failed")
+    both = []
+    both += await asyncio.gather(end_of("e", error), end_of("e", error))
+    assert both == [error, error], (
+        "the work fails, and of two that wait for it not both get its error."
+    )
+    assert calls.count("e") == 1, "two wait for work that fails, and it is done twice."
+    later = await end_of("e", "mended")
+    assert later == "mended", "the work has failed, and its key is not free again."
+    assert await submit("e", "once more") == "mended", (
+        "after a failure and a success, the work is done once more."
+    )
+
+    begun = {}
+    assert await submit("a", "anew") == "anew", (
+        "it keeps its keys elsewhere than in begun."
+    )

@@ -1,6 +1,9 @@
 """Solutions for 07-they-all-come-back."""
 
+import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 # 3 · 3 · 3: the first sends three, and each of them becomes three, and
 # those three again. Where the others pass on, it is three.
@@ -29,3 +32,21 @@ class AnyBudget:
             return False
         self.parts -= self.every
         return True
+
+
+async def once(
+    key: str, work: Callable[[], Awaitable[Any]], begun: dict[str, Any]
+) -> Any:
+    # Between this look and the note, there is no await.
+    if key not in begun:
+        begun[key] = asyncio.ensure_future(work())
+    run = begun[key]
+
+    try:
+        # Whoever is cancelled while waiting ends nobody's work.
+        return await asyncio.shield(run)
+    except Exception:
+        # Another may have freed it, and have begun anew.
+        if begun.get(key) is run:
+            del begun[key]
+        raise

@@ -3,6 +3,8 @@
 Each has words of the complaint that it must get.
 """
 
+import asyncio
+
 WRONG: dict[str, list[tuple[object, str]]] = {
     "amplified": [
         ((..., ...), "in place of the dots"),
@@ -140,4 +142,92 @@ WRONG["AnyBudget"] = [
     (TakesNothing, "a fourth"),
     (SavesAll, "it saves up 50"),
     (AlwaysTen, "one in 4"),
+]
+
+
+async def at_least_once(key, work, begun):
+    return await work()
+
+
+async def notes_it_afterwards(key, work, begun):
+    if key not in begun:
+        begun[key] = await work()
+    return begun[key]
+
+
+async def one_key_for_all(key, work, begun):
+    return await begun.setdefault("key", asyncio.ensure_future(work()))
+
+
+async def tells_the_first_only(key, work, begun):
+    if key in begun:
+        return None
+    begun[key] = True
+    return await work()
+
+
+async def has_no_result_yet(key, work, begun):
+    if key in begun:
+        return begun[key]
+    begun[key] = None
+    begun[key] = await work()
+    return begun[key]
+
+
+async def takes_none_for_missing(key, work, begun):
+    lock = begun.setdefault(("lock", key), asyncio.Lock())
+    async with lock:
+        if begun.get(key) is None:
+            begun[key] = await work()
+        return begun[key]
+
+
+async def remembers_failures(key, work, begun):
+    if key not in begun:
+        begun[key] = asyncio.ensure_future(work())
+    return await begun[key]
+
+
+async def fails_one_by_one(key, work, begun):
+    lock = begun.setdefault(("lock", key), asyncio.Lock())
+    async with lock:
+        if key not in begun:
+            begun[key] = await work()
+        return begun[key]
+
+
+async def forgets_at_the_end(key, work, begun):
+    if key not in begun:
+        begun[key] = asyncio.ensure_future(work())
+    try:
+        return await begun[key]
+    finally:
+        begun.pop(key, None)
+
+
+ELSEWHERE = {}
+
+
+async def keeps_it_elsewhere(key, work, begun):
+    if key not in ELSEWHERE:
+        ELSEWHERE[key] = asyncio.ensure_future(work())
+    run = ELSEWHERE[key]
+    try:
+        return await run
+    except Exception:
+        ELSEWHERE.pop(key, None)
+        raise
+
+
+WRONG["once"] = [
+    (at_least_once, "the work is done again"),
+    (notes_it_afterwards, "it is done twice"),
+    (one_key_for_all, "under another key"),
+    (tells_the_first_only, "a second submission gets None"),
+    (has_no_result_yet, "get ['first', None]"),
+    (takes_none_for_missing, "is the key there"),
+    (remembers_failures, "its key is not free again"),
+    (fails_one_by_one, "and it is done twice"),
+    (forgets_at_the_end, "the work is done again"),
+    (keeps_it_elsewhere, "elsewhere than in begun"),
 ]
