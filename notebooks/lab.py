@@ -523,6 +523,23 @@ class Wire(httpx.AsyncBaseTransport):
         await self._pass(str(reply.status_code), to_server=False)
         return reply
 
+    async def read(self, app: FastAPI, path: str, address: str) -> None:
+        """Read a stream to its end, and record each of its pieces.
+
+        ASGITransport would give them all together.
+        """
+        await self._pass("GET", to_server=True)
+        words = ["200"]
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message.get("body"):
+                # The first piece comes with the status.
+                said = words.pop() if words else ""
+                piece = Message(now(), now() + self.seconds, said, to_server=False)
+                self.messages.append(piece)
+
+        await app(scope_of("GET", path, address), _patient_client(), send)
+
     async def _pass(self, words: str, *, to_server: bool, lost: bool = False) -> None:
         sent = now()
         await asyncio.sleep(self.seconds)

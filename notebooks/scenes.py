@@ -316,20 +316,37 @@ class Lifelines:
             movie.draw(f'<path d="{cross}" stroke="{RED}" stroke-width="3"/>')
 
         baseline = CLIENT - 7 if message.to_server else SERVER + 16
-        movie.text(x - 2, top + baseline, message.words, colour=colour)
+        if message.words:
+            movie.text(x - 2, top + baseline, message.words, colour=colour)
 
     def _held(self, movie: Movie, top: float) -> None:
         """Where the server has held a question for a while."""
-        requests = [message for message in self.messages if message.to_server]
-        replies = [message for message in self.messages if not message.to_server]
-        for request, reply in zip(requests, replies, strict=True):
+        for request, replies in self._exchanges():
+            # Of a stream, the last piece is the end of the reply.
+            reply = replies[-1]
             if reply.sent > request.arrived:
                 x = movie.x(request.arrived - self.since)
                 to_x = movie.x(reply.sent - self.since)
                 line = f"M{short(x)} {short(top + SERVER)}H{short(to_x)}"
                 movie.draw(f'<path d="{line}" stroke="{BLACK}" stroke-width="5"/>')
                 middle = (x + to_x) / 2
-                movie.text(middle, top + SERVER - 9, "question held", "middle")
+                if len(replies) == 1:
+                    movie.text(middle, top + SERVER - 9, "question held", "middle")
+                else:
+                    # Above, its pieces are on their way.
+                    below = top + SERVER + 16
+                    movie.text(middle, below, "one answer, in pieces", "middle")
+
+    def _exchanges(self) -> list[tuple[Message, list[Message]]]:
+        """Each request that has an answer, with all pieces of that."""
+        exchanges: list[tuple[Message, list[Message]]] = []
+        for message in self.messages:
+            if message.to_server:
+                exchanges.append((message, []))
+            else:
+                _, replies = exchanges[-1]
+                replies.append(message)
+        return [(request, replies) for request, replies in exchanges if replies]
 
     def _way(
         self, movie: Movie, message: Message, top: float
