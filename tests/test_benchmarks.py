@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ from benchmarks.harness import (
 )
 from tests import syntax
 from tests.helpers import project_root
+
+DRAWS = pytest.mark.skipif(
+    find_spec("matplotlib") is None,
+    reason="the pictures need benchmarks/requirements.txt",
+)
 
 pytestmark = pytest.mark.slow
 quick = functools.cache(functools.partial(run, size="quick"))
@@ -261,7 +267,7 @@ def test_what_json_cannot_say_is_null(tmp_path: Path) -> None:
         (["--readme", "dispatch"], "--readme replaces all results"),
         (["--readme", "--quick"], "--readme replaces all results"),
         (["--json", "{file}/found.json"], "Not a directory"),
-        (["--plots", "{file}"], "File exists"),
+        pytest.param(["--plots", "{file}"], "File exists", marks=DRAWS),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_line_before_anything_runs(
@@ -733,12 +739,10 @@ def test_few_open_files_mean_few_connections_and_it_is_said() -> None:
     )
 
 
+@DRAWS
 def test_the_pictures_are_drawn_the_same_each_time_with_ticks_at_what_was_measured(
     tmp_path: Path,
 ) -> None:
-    pytest.importorskip(
-        "matplotlib", reason="the pictures need benchmarks/requirements.txt"
-    )
     from benchmarks import plots
 
     lines = Chart(

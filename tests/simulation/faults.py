@@ -239,8 +239,8 @@ _ALL = (
         name="deadline-moves",
         breaks="a long poll that wakes without news waits WAIT_TIMEOUT once more",
         where="manager.TaskManager.wait",
-        right="or loop.time() >= deadline",
-        wrong="or not (deadline := loop.time() + self.settings.wait_timeout)",
+        right="timeout=deadline - loop.time(),",
+        wrong="timeout=self.settings.wait_timeout,",
     ),
     Fault(
         name="waiter-leaks",
