@@ -59,7 +59,8 @@ def main() -> None:
     play = PLAYERS[arguments.player]
     for lesson, shown in play(arguments.site, arguments.lessons or everyone):
         cells = code_cells(lesson)
-        wrong = differences(lesson, cells, shown)
+        browser = arguments.player == "chromium"
+        wrong = differences(lesson, cells, shown, browser)
         found += wrong
         print(f"{lesson}: {len(cells) - len(wrong)} of {len(cells)} cells", flush=True)
         for each in wrong:

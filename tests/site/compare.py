@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notebooks.recorded import FOLLOWS, NOT_HERE, NOT_RUN
-from tests.site.differs import DIFFERS, MEASURED
+from tests.site.differs import DIFFERS, IN_A_BROWSER, MEASURED
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,26 @@ def name_of(cell: dict[str, Any]) -> str:
 
 
 def differences(
-    lesson: str, cells: list[dict[str, Any]], shown: list[list[dict[str, Any]]]
+    lesson: str,
+    cells: list[dict[str, Any]],
+    shown: list[list[dict[str, Any]]],
+    browser: bool = True,
 ) -> list[Difference]:
     """What is wrong with a lesson's code cells, in their order."""
     found = []
     for cell, outputs in zip(cells, shown, strict=True):
-        fault = _fault(lesson, cell, outputs)
+        fault = _fault(lesson, cell, outputs, browser)
         if fault:
             found.append(Difference(lesson, name_of(cell), fault))
     return found
 
 
-def _fault(lesson: str, cell: dict[str, Any], outputs: list[dict[str, Any]]) -> str:
+def _fault(
+    lesson: str,
+    cell: dict[str, Any],
+    outputs: list[dict[str, Any]],
+    browser: bool,
+) -> str:
     wanted = shown_by(cell["outputs"])
     got = shown_by(outputs)
     if NOT_HERE in cell["metadata"].get("tags", []):
@@ -68,7 +76,7 @@ def _fault(lesson: str, cell: dict[str, Any], outputs: list[dict[str, Any]]) -> 
     name = (lesson, name_of(cell))
     if any(output["output_type"] == "error" for output in outputs):
         return f"it raises {got[:1000]}"
-    if name in DIFFERS:
+    if name in DIFFERS or (browser and name in IN_A_BROWSER):
         return "it shows the same, and is in differs.py" if got == wanted else ""
     if name in MEASURED:
         wanted = _without_figures(wanted)
