@@ -522,6 +522,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
+    def handle_one_request(self) -> None:
+        # Who left does not want it.
+        self.close_connection = True
+        with contextlib.suppress(ConnectionError):
+            super().handle_one_request()
+
     def do_GET(self) -> None:
         path = Path(self.translate_path(self.path))
         accepts = "gzip" in self.headers.get("Accept-Encoding", "")
@@ -539,9 +545,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Vary", "Accept-Encoding")
         self.end_headers()
-        # Who left does not want it.
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(content)
+        self.wfile.write(content)
 
 
 def server_of(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:

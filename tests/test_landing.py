@@ -1,5 +1,6 @@
 """The page on which the course's site begins."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -98,6 +99,15 @@ def test_a_lesson_without_a_movie_is_named() -> None:
     lesson = landing.lessons()[1]
     with pytest.raises(LookupError, match="no movie in 01-event-loop"):
         landing.first_movie(lesson)
+
+
+def test_the_notebooks_find_their_settings_in_it(tmp_path: Path) -> None:
+    written(tmp_path)
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    found = re.search(r'<script id="jupyter-config-data" [^>]*>(.*?)</script>', text)
+    # Who opens a notebook fetches this page, and fails without it.
+    assert found
+    assert json.loads(found[1]) == {}
 
 
 def test_scripts_and_foreign_styles_are_forbidden(tmp_path: Path) -> None:
