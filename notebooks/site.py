@@ -80,15 +80,32 @@ KERNEL = [
 LEFT_OUT = re.compile(
     r"pygments/lexers/(?!__init__|_css|_lily|_mapping|_scheme|css|data|html"
     r"|javascript|jvm|lilypond|lisp|markup|perl|python|ruby|shell)"
-    r"|IPython/sphinxext/"
+    r"|IPython/(sphinxext|terminal)/(?!__init__|pt_inputhooks)"
+    r"|certifi/cacert\.pem"
+    r"|dateutil/zoneinfo/.*\.gz"
+    r"|anyio/(_backends/_trio|pytest_plugin)\.py"
+    r"|IPython/testing/(plugin/|iptest)"
+    r"|httpcore/_sync/"
+    r"|.*\.dist-info/sboms/"
+    r"|micropip/_vendored/packaging/src/packaging/licenses/_spdx"
+    r"|fastapi/\.agents/"
     r"|pydantic/(mypy\.py|v1/)"
     r"|.*\.dist-info/(RECORD|licenses/|LICENSE)"
     r"|.*/tests/|.*\.pyi$"
     r"|encodings/(?!__init__|aliases|ascii|charmap|cp1252|cp437|idna|iso8859_1\."
     r"|latin_1|punycode|raw_unicode|unicode_escape|utf_)"
-    r"|(ensurepip|idlelib|pydoc_data|tkinter|turtledemo|wsgiref|xmlrpc)/"
-    r"|(ftplib|imaplib|mailbox|poplib|turtle)\.py"
+    r"|(ensurepip|idlelib|pydoc_data|sqlite3|tkinter|turtledemo|wsgiref|xml|xmlrpc)/"
+    r"|(_pydatetime|_pyio|compileall|fileinput|ftplib|imaplib|mailbox|modulefinder"
+    r"|optparse|pickletools|plistlib|poplib|smtplib|symtable"
+    r"|tabnanny|trace|turtle|wave)\.py"
 )
+# In the place of what asks a terminal: all of IPython imports it, and it
+# is the only one to need what edits a line there.
+IN_PLACE = {
+    "IPython/terminal/embed.py": b"def embed(**options): raise NotImplementedError\n"
+}
+# One that reads its own text; all others are compiled.
+NEEDS_TEXT = {"anyio/__init__.py"}
 COURSE = "course"  # the package that has this project in it
 KERNEL_EXTENSION = "@jupyterlite/pyodide-kernel-extension"
 
@@ -244,7 +261,9 @@ def needed_of(archive: Path) -> dict[str, bytes]:
     """The files in an archive, without those that are left out."""
     with zipfile.ZipFile(archive) as packed:
         names = [each for each in packed.namelist() if not each.endswith("/")]
-        return {name: packed.read(name) for name in names if not LEFT_OUT.match(name)}
+        kept = {name: packed.read(name) for name in names if not LEFT_OUT.match(name)}
+    replaced = {name: IN_PLACE[name] for name in names if name in IN_PLACE}
+    return kept | replaced
 
 
 def _wheel(path: Path, files: dict[str, bytes]) -> Path:
@@ -326,8 +345,9 @@ def lock(base: Any, wheels: Iterable[Path]) -> dict[str, Any]:
         needs[name] = needed
 
     for name, needed in needs.items():
-        # These complete names, call a shell, and know time zones.
-        left_out = {"parso", "pexpect", "tzdata"}
+        # These complete names, edit lines, call a shell, and know time
+        # zones.
+        left_out = {"parso", "pexpect", "prompt-toolkit", "tzdata"}
         absent = needed - set(packages) - left_out
         if absent:
             raise MissingError(
@@ -351,8 +371,8 @@ def _locked(wheel: Path) -> tuple[str, dict[str, Any], set[str]]:
     modules = set()
     for file in files:
         top = file.partition("/")[0]
-        if file.endswith((".py", ".so")) and not top.endswith((".data", "-info")):
-            modules.add(top.removesuffix(".py"))
+        if file.endswith((".py", ".pyc", ".so")) and not top.endswith("-info"):
+            modules.add(top.partition(".")[0])
 
     needed = set()
     for text in metadata.get_all("Requires-Dist", []):
@@ -482,9 +502,14 @@ def _write_interpreter(folder: Path, pyodide: Path, wheels: Path) -> None:
     folder.mkdir(parents=True)
     for name in PYODIDE_FILES:
         shutil.copyfile(pyodide / name, folder / name)
-    library = "python_stdlib.zip"
-    for archive in [pyodide / library, *wheels.glob("*.whl"), *_kernel_wheels()]:
-        _wheel(folder / archive.name, needed_of(archive))
+    library = pyodide / "python_stdlib.zip"
+    archives = {
+        each.name: needed_of(each)
+        for each in [library, *wheels.glob("*.whl"), *_kernel_wheels()]
+    }
+    compiled = _compiled(archives, pyodide)
+    for name, files in archives.items():
+        _wheel(folder / name, _with_bytecode(name, files, compiled))
     course_wheel(folder)
     _empty_jedi(folder)
 
@@ -492,6 +517,64 @@ def _write_interpreter(folder: Path, pyodide: Path, wheels: Path) -> None:
     locked = lock(base, sorted(folder.glob("*.whl")))
     text = json.dumps(locked, indent=1)
     (folder / "pyodide-lock.json").write_text(text, encoding="utf-8")
+
+
+def _compiled(archives: dict[str, dict[str, bytes]], pyodide: Path) -> Path:
+    """A zip of these archives' modules, compiled.
+
+    To compile them takes a browser half of the seconds in which the
+    first cell answers. Raises MissingError.
+    """
+    modules = {
+        _installed(archive, name): content
+        for archive, files in archives.items()
+        for name, content in files.items()
+        if name.endswith(".py") and name not in NEEDS_TEXT
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        source = _wheel(Path(scratch, "in.zip"), modules)
+        version = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+        compiled = CACHE / f"compiled-{version}.zip"
+        if compiled.exists():
+            return compiled
+
+        node = shutil.which("node")
+        if node is None:
+            raise MissingError(
+                "node is missing, which compiles the packages: install Node.js "
+                "(https://nodejs.org)."
+            )
+        script = NOTEBOOKS / "compile.mjs"
+        out = Path(scratch, "out.zip")
+        command = [node, *map(os.fspath, (script, pyodide, source, out))]
+        _run(command, "Pyodide could not compile the packages")
+        CACHE.mkdir(exist_ok=True)
+        shutil.move(out, compiled)
+    return compiled
+
+
+def _installed(archive: str, name: str) -> str:
+    """The path of a module in the browser, without its first slash."""
+    version = PYTHON.replace(".", "")
+    if archive.endswith(".whl"):
+        return f"lib/python{PYTHON}/site-packages/{name}"
+    return f"lib/python{version}.zip/{name}"
+
+
+def _with_bytecode(
+    archive: str, files: dict[str, bytes], compiled: Path
+) -> dict[str, bytes]:
+    """These files, with bytecode in the place of the modules' text."""
+    with zipfile.ZipFile(compiled) as packed:
+        modules = set(packed.namelist())
+        found = {}
+        for name, content in files.items():
+            path = _installed(archive, name)
+            if path in modules:
+                found[f"{name}c"] = packed.read(path)
+            else:
+                found[name] = content
+    return found
 
 
 def _write_landing(site: Path) -> None:
