@@ -22,12 +22,12 @@ HEAD = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
 
 
 def tree_of(text, name):
-    """Its syntax; of a package, without what help() would show.
+    """Its syntax, without what help() would show.
 
-    That of the standard library is kept: a learner may ask for it.
+    That of asyncio is kept: a learner may ask for it.
     """
     tree = ast.parse(text, name)
-    if "site-packages" in name:
+    if "/asyncio/" not in name:
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and is_text(body[0]):

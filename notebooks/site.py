@@ -74,30 +74,37 @@ KERNEL = [
     "jedi",
     "ipython",
 ]
-# Files of packages that nobody needs there; they are nearly two
-# megabytes. Of the many languages that Pygments colours, those remain
-# which IPython imports, and of the encodings, the common ones.
+# Files that nobody needs there: what tests or documents a package, what
+# needs a terminal, a socket, another system or another library, and, of
+# the many languages that Pygments colours and the many encodings, all
+# but a few.
 LEFT_OUT = re.compile(
-    r"pygments/lexers/(?!__init__|_css|_lily|_mapping|_scheme|css|data|html"
-    r"|javascript|jvm|lilypond|lisp|markup|perl|python|ruby|shell)"
-    r"|IPython/(sphinxext|terminal)/(?!__init__|pt_inputhooks)"
-    r"|certifi/cacert\.pem"
-    r"|dateutil/zoneinfo/.*\.gz"
-    r"|anyio/(_backends/_trio|pytest_plugin)\.py"
-    r"|IPython/testing/(plugin/|iptest)"
-    r"|httpcore/_sync/"
-    r"|.*\.dist-info/sboms/"
-    r"|micropip/_vendored/packaging/src/packaging/licenses/_spdx"
-    r"|fastapi/\.agents/"
-    r"|pydantic/(mypy\.py|v1/)"
-    r"|.*\.dist-info/(RECORD|licenses/|LICENSE)"
+    r".*\.dist-info/(RECORD|licenses/|LICENSE|sboms/)"
     r"|.*/tests/|.*\.pyi$"
+    r"|IPython/(extensions|sphinxext|terminal)/(?!__init__|pt_inputhooks|storemagic)"
+    r"|IPython/(lib/demo|testing/(plugin/|iptest))"
+    r"|anyio/(_backends/_trio|pytest_plugin)\.py"
+    r"|certifi/cacert\.pem"
+    r"|click/(shell_completion|testing)\.py"
+    r"|dateutil/(rrule\.py|zoneinfo/.*\.gz)"
+    r"|fastapi/\.agents/"
+    r"|httpcore/_(sync/|async/http2)"
+    r"|idna/uts46data\.py"
+    r"|micropip/_vendored/packaging/src/packaging/licenses/_spdx"
+    r"|pydantic/(mypy\.py|v1/|experimental/pipeline)"
+    r"|pygments/(cmdline|formatters/(img|latex|rtf|svg|groff|pangomarkup)|sphinxext)\.?"
+    r"|pygments/lexers/(?!__init__|_mapping|python)"
+    r"|uvicorn/protocols/(http/(httptools|zttp)|websockets/(websockets|wsproto))"
+    r"|_pyrepl/(_module|commands|completing|hist|keymap|main|reader|readline|simple"
+    r"|terminfo|.*console|.*eventqueue)"
+    r"|asyncio/(proactor|windows)_"
     r"|encodings/(?!__init__|aliases|ascii|charmap|cp1252|cp437|idna|iso8859_1\."
     r"|latin_1|punycode|raw_unicode|unicode_escape|utf_)"
+    r"|multiprocessing/(dummy|forkserver|managers|pool|shared_memory|sharedctypes)"
     r"|(ensurepip|idlelib|pydoc_data|sqlite3|tkinter|turtledemo|wsgiref|xml|xmlrpc)/"
-    r"|(_pydatetime|_pyio|compileall|fileinput|ftplib|imaplib|mailbox|modulefinder"
-    r"|optparse|pickletools|plistlib|poplib|smtplib|symtable"
-    r"|tabnanny|trace|turtle|wave)\.py"
+    r"|(_pydatetime|_pyio|compileall|doctest|fileinput|ftplib|imaplib|mailbox"
+    r"|modulefinder|optparse|pickletools|plistlib|poplib|smtplib|symtable|tabnanny"
+    r"|trace|turtle|wave)\.py"
 )
 # In the place of what asks a terminal: all of IPython imports it, and it
 # is the only one to need what edits a line there.
@@ -262,6 +269,10 @@ def needed_of(archive: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(archive) as packed:
         names = [each for each in packed.namelist() if not each.endswith("/")]
         kept = {name: packed.read(name) for name in names if not LEFT_OUT.match(name)}
+    for name in kept:
+        if name.endswith(".dist-info/METADATA"):
+            # Below its headers is a page about the package.
+            kept[name], _, _ = kept[name].partition(b"\n\n")
     replaced = {name: IN_PLACE[name] for name in names if name in IN_PLACE}
     return kept | replaced
 
@@ -620,7 +631,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return
 
         if path not in self.compressed:
-            self.compressed[path] = gzip.compress(path.read_bytes(), 6)
+            self.compressed[path] = gzip.compress(path.read_bytes())
         content = self.compressed[path]
         self.send_response(200)
         self.send_header("Content-Type", self.guess_type(str(path)))
