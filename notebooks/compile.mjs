@@ -33,6 +33,9 @@ def tree_of(text, name):
             if isinstance(body, list) and body and is_text(body[0]):
                 # What is left may be nothing, or begin with __future__.
                 body[0:1] = [] if body[1:] else [ast.Pass(lineno=1, col_offset=0)]
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Doc":
+                # What FastAPI says of a parameter.
+                node.args = [ast.copy_location(ast.Constant(""), node)]
     return tree
 
 

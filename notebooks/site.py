@@ -82,26 +82,33 @@ LEFT_OUT = re.compile(
     r".*\.dist-info/(RECORD|licenses/|LICENSE|sboms/)"
     r"|.*/tests/|.*\.pyi$"
     r"|IPython/(extensions|sphinxext|terminal)/(?!__init__|pt_inputhooks|storemagic)"
-    r"|IPython/(lib/demo|testing/(plugin/|iptest))"
+    r"|IPython/(utils/_process_win32|lib/demo|testing/(plugin/|iptest))"
     r"|anyio/(_backends/_trio|pytest_plugin)\.py"
-    r"|certifi/cacert\.pem"
-    r"|click/(shell_completion|testing)\.py"
+    r"|annotated_types/test_cases|idna/cli|piplite/cli|pyodide/console"
+    r"|click/(_winconsole|shell_completion|testing)\.py"
     r"|dateutil/(rrule\.py|zoneinfo/.*\.gz)"
     r"|fastapi/\.agents/"
-    r"|httpcore/_(sync/|async/http2)"
+    r"|httpx/_main\.py"
     r"|idna/uts46data\.py"
     r"|micropip/_vendored/packaging/src/packaging/licenses/_spdx"
     r"|pydantic/(mypy\.py|v1/|experimental/pipeline)"
     r"|pygments/(cmdline|formatters/(img|latex|rtf|svg|groff|pangomarkup)|sphinxext)\.?"
     r"|pygments/lexers/(?!__init__|_mapping|python)"
-    r"|uvicorn/protocols/(http/(httptools|zttp)|websockets/(websockets|wsproto))"
+    r"|pygments/styles/(?!__init__|_mapping|default|gruvbox|monokai|pastie)"
+    r"|starlette/testclient\.py"
+    r"|uvicorn/protocols/(http|websockets)/(?!__init__|auto)"
     r"|_pyrepl/(_module|commands|completing|hist|keymap|main|reader|readline|simple"
     r"|terminfo|.*console|.*eventqueue)"
-    r"|asyncio/(proactor|windows)_"
+    r"|asyncio/(__main__|proactor_|tools|windows_)"
+    r"|concurrent/interpreters/"
+    r"|ctypes/(_aix|macholib|wintypes)"
+    r"|email/(_header_value_parser|contentmanager|headerregistry|mime|policy)"
+    r"|http/server\.py"
     r"|encodings/(?!__init__|aliases|ascii|charmap|cp1252|cp437|idna|iso8859_1\."
     r"|latin_1|punycode|raw_unicode|unicode_escape|utf_)"
     r"|multiprocessing/(dummy|forkserver|managers|pool|shared_memory|sharedctypes)"
-    r"|(ensurepip|idlelib|pydoc_data|sqlite3|tkinter|turtledemo|wsgiref|xml|xmlrpc)/"
+    r"|(ensurepip|idlelib|pydoc_data|sqlite3|tkinter|tomllib|turtledemo|wsgiref|xml"
+    r"|xmlrpc)/"
     r"|(_pydatetime|_pyio|compileall|doctest|fileinput|ftplib|imaplib|mailbox"
     r"|modulefinder|optparse|pickletools|plistlib|poplib|smtplib|symtable|tabnanny"
     r"|trace|turtle|wave)\.py"
@@ -255,7 +262,10 @@ def _carried() -> Iterable[Path]:
         for path in (PROJECT / package).rglob("*"):
             if path.is_file() and path.suffix not in {".md", ".png", ".pyc", ".txt"}:
                 yield path
-    yield from NOTEBOOKS.glob("*.py")
+    for path in NOTEBOOKS.glob("*.py"):
+        # These make the notebooks, and the site.
+        if path.name not in {"refresh.py", "site.py"}:
+            yield path
 
 
 def _empty_jedi(folder: Path) -> Path:
@@ -272,7 +282,7 @@ def needed_of(archive: Path) -> dict[str, bytes]:
     for name in kept:
         if name.endswith(".dist-info/METADATA"):
             # Below its headers is a page about the package.
-            kept[name], _, _ = kept[name].partition(b"\n\n")
+            kept[name], _, _ = kept[name].replace(b"\r", b"").partition(b"\n\n")
     replaced = {name: IN_PLACE[name] for name in names if name in IN_PLACE}
     return kept | replaced
 
@@ -357,8 +367,9 @@ def lock(base: Any, wheels: Iterable[Path]) -> dict[str, Any]:
 
     for name, needed in needs.items():
         # These complete names, edit lines, call a shell, and know time
-        # zones.
+        # zones; and those of the second line need a socket.
         left_out = {"parso", "pexpect", "prompt-toolkit", "tzdata"}
+        left_out |= {"certifi", "h11", "httpcore"}
         absent = needed - set(packages) - left_out
         if absent:
             raise MissingError(
@@ -626,7 +637,9 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         path = Path(self.translate_path(self.path))
         accepts = "gzip" in self.headers.get("Accept-Encoding", "")
         plain = path.suffix in SMALL_ALREADY or not path.is_file()
-        if plain or not accepts:
+        # Whoever has it is told to keep it.
+        asks_again = "If-Modified-Since" in self.headers
+        if plain or asks_again or not accepts:
             super().do_GET()
             return
 
@@ -638,6 +651,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Vary", "Accept-Encoding")
+        changed = self.date_time_string(path.stat().st_mtime)
+        self.send_header("Last-Modified", changed)
         self.end_headers()
         self.wfile.write(content)
 

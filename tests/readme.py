@@ -4,10 +4,14 @@
 server with default settings and writes the output into it, with the
 table of modules; ``python -m tests.readme tables`` writes the table
 alone. test_readme.py runs the same, and compares.
+
+SITE_URL in the environment is where the course is published: then the
+README leads there. Without it, it does not.
 """
 
 import ast
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -138,6 +142,20 @@ def with_tables(text: str) -> str:
     return before + table + after
 
 
+def with_button(text: str, address: str) -> str:
+    """The README with a line that leads to the site, if there is one.
+
+    ``address`` is empty where the course is published nowhere.
+    """
+    line = ""
+    if address:
+        link = f"[Open the course in your browser]({address})"
+        line = f"\n**{link}**: there is nothing to install.\n"
+    before, rest = text.split("<!-- site -->")
+    _, after = rest.split("<!-- end of site -->")
+    return f"{before}<!-- site -->{line}<!-- end of site -->{after}"
+
+
 def with_session(text: str) -> str:
     """The README with its session as it is now."""
     commands, output = session(text)
@@ -148,6 +166,7 @@ def with_session(text: str) -> str:
 
 if __name__ == "__main__":
     page = with_tables(README.read_text(encoding="utf-8"))
+    page = with_button(page, os.environ.get("SITE_URL", ""))
     if sys.argv[1:] != ["tables"]:
         page = with_session(page)
     README.write_text(page, encoding="utf-8")

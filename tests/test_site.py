@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import threading
+import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -279,6 +280,45 @@ def test_what_nobody_needs_is_left_out(tmp_path: Path) -> None:
     assert set(site.needed_of(wheel)) == {"one/__init__.py", "one-1.dist-info/METADATA"}
 
 
+def test_what_asks_a_terminal_is_replaced_and_a_page_is_cut_off(
+    tmp_path: Path,
+) -> None:
+    wheel = wheel_of(tmp_path, "one", "\n\nA page about it.")
+    name = "IPython/terminal/embed.py"
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr(name, "import prompt_toolkit")
+    kept = site.needed_of(wheel)
+    assert kept[name] == site.IN_PLACE[name]
+    assert kept["one-1.dist-info/METADATA"].endswith(b"Version: 1")
+
+
+@pytest.mark.parametrize(
+    ("archive", "path"),
+    [
+        ("one-1-py3-none-any.whl", "lib/python3.14/site-packages/one/a.py"),
+        ("python_stdlib.zip", "lib/python314.zip/one/a.py"),
+    ],
+)
+def test_bytecode_takes_the_place_of_the_text_that_was_compiled(
+    archive: str, path: str, tmp_path: Path
+) -> None:
+    compiled = tmp_path / "compiled.zip"
+    with zipfile.ZipFile(compiled, "w") as packed:
+        packed.writestr(path, b"bytecode")
+    files = {"one/a.py": b"text", "one/template.py": b"no Python"}
+    found = site._with_bytecode(archive, files, compiled)
+    assert found == {"one/a.pyc": b"bytecode", "one/template.py": b"no Python"}
+
+
+def test_without_node_the_builder_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "CACHE", tmp_path)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(site.MissingError, match=r"node is missing.*nodejs\.org"):
+        site._compiled({"one.whl": {"one.py": b"one = 1"}}, tmp_path)
+
+
 def test_what_is_missing_is_said_and_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +349,11 @@ def test_it_is_served_with_its_types_and_compressed(tmp_path: Path) -> None:
                     assert answer.headers["Content-Type"] == kind
                     assert answer.headers["Content-Encoding"] == "gzip"
                     assert len(answer.read()) < 100
+                    asked.add_header(
+                        "If-Modified-Since", answer.headers["Last-Modified"]
+                    )
+                with pytest.raises(urllib.error.HTTPError, match="304"):
+                    urllib.request.urlopen(asked, timeout=5)
         finally:
             server.shutdown()
             thread.join()
