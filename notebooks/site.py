@@ -113,8 +113,8 @@ LEFT_OUT = re.compile(
     r"|modulefinder|optparse|pickletools|plistlib|poplib|smtplib|symtable|tabnanny"
     r"|trace|turtle|wave)\.py"
 )
-# In the place of what asks a terminal: all of IPython imports it, and it
-# is the only one to need what edits a line there.
+# In the place of what asks a terminal: all of IPython imports it, and
+# it is the only one to need what edits a line there.
 IN_PLACE = {
     "IPython/terminal/embed.py": b"def embed(**options): raise NotImplementedError\n"
 }
@@ -529,9 +529,9 @@ def _write_interpreter(folder: Path, pyodide: Path, wheels: Path) -> None:
         each.name: needed_of(each)
         for each in [library, *wheels.glob("*.whl"), *_kernel_wheels()]
     }
-    compiled = _compiled(archives, pyodide)
+    compiled = compiled_modules(archives, pyodide)
     for name, files in archives.items():
-        _wheel(folder / name, _with_bytecode(name, files, compiled))
+        _wheel(folder / name, with_bytecode(name, files, compiled))
     course_wheel(folder)
     _empty_jedi(folder)
 
@@ -541,7 +541,7 @@ def _write_interpreter(folder: Path, pyodide: Path, wheels: Path) -> None:
     (folder / "pyodide-lock.json").write_text(text, encoding="utf-8")
 
 
-def _compiled(archives: dict[str, dict[str, bytes]], pyodide: Path) -> Path:
+def compiled_modules(archives: dict[str, dict[str, bytes]], pyodide: Path) -> Path:
     """A zip of these archives' modules, compiled.
 
     To compile them takes a browser half of the seconds in which the
@@ -583,7 +583,7 @@ def _installed(archive: str, name: str) -> str:
     return f"lib/python{version}.zip/{name}"
 
 
-def _with_bytecode(
+def with_bytecode(
     archive: str, files: dict[str, bytes], compiled: Path
 ) -> dict[str, bytes]:
     """These files, with bytecode in the place of the modules' text."""

@@ -445,7 +445,6 @@ def test_after_them_ruff_finds_nothing(with_another_type: Path) -> None:
 
 
 def test_the_button_is_there_where_the_site_has_an_address() -> None:
-    text = README.read_text(encoding="utf-8")
-    with_one = with_button(text, "https://example.org/course/")
+    with_one = readme.with_button(TEXT, "https://example.org/course/")
     assert "](https://example.org/course/)" in with_one.partition("## Start")[0]
-    assert with_button(with_one, "") == with_button(text, "")
+    assert readme.with_button(with_one, "") == readme.with_button(TEXT, "")

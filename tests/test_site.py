@@ -306,7 +306,7 @@ def test_bytecode_takes_the_place_of_the_text_that_was_compiled(
     with zipfile.ZipFile(compiled, "w") as packed:
         packed.writestr(path, b"bytecode")
     files = {"one/a.py": b"text", "one/template.py": b"no Python"}
-    found = site._with_bytecode(archive, files, compiled)
+    found = site.with_bytecode(archive, files, compiled)
     assert found == {"one/a.pyc": b"bytecode", "one/template.py": b"no Python"}
 
 
@@ -316,7 +316,7 @@ def test_without_node_the_builder_says_how_to_get_it(
     monkeypatch.setattr(site, "CACHE", tmp_path)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(site.MissingError, match=r"node is missing.*nodejs\.org"):
-        site._compiled({"one.whl": {"one.py": b"one = 1"}}, tmp_path)
+        site.compiled_modules({"one.whl": {"one.py": b"one = 1"}}, tmp_path)
 
 
 def test_what_is_missing_is_said_and_how_to_get_it(
