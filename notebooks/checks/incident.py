@@ -96,14 +96,10 @@ def most(answer: Any) -> None:
 
 
 def _praise(answer: dict[str, Any]) -> str:
-    """How many points it has, and why a few slots are best."""
-    score = incident.score(incident.play(**answer))
+    points = incident.score(incident.play(**answer)).points
     return (
-        f"{_told(score)}. So a flood is held at the door, what is let in can be done "
-        "in time, and one worker can be spared. Five slots are best: in the flood, "
-        "most of what stands in front are its sums of 5 s, of which six workers take "
-        "one every 0.8 s. With two slots, more orders are refused, and lose their "
-        "place; with ten they wait longer."
+        f"That is {points} points: the flood is held at the door, what is let in is "
+        "done in time, and one worker can be spared."
     )
 
 
