@@ -172,11 +172,12 @@ class _Client:
         self._http = client_of(app, address)
 
     async def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        came = _hour()
         answer = await self._http.request(method, path, json=body)
         location = answer.headers.get("location", path.partition("?")[0])
         self.day.access.append(
             {
-                "hour": _hour(),
+                "hour": came,
                 "client": self.address,
                 "method": method,
                 "path": location,

@@ -45,12 +45,13 @@ NO_COROUTINE = [
 
 
 def exercise(
-    more: str, *, plain: bool = False
+    more: str | Callable[[Any], str], *, plain: bool = False
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Turn a function that asserts into one that prints.
 
     It prints "Right." and ``more``, a sentence that says why or what to
-    try next, or "Not yet: ...". ``plain``: the answer is a plain def.
+    try next, or "Not yet: ...". ``more`` may be a function that says it
+    of the answer. ``plain``: the answer is a plain def.
     """
 
     def printing(check: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -63,10 +64,12 @@ def exercise(
         def printed(answer: Any) -> None:
             wrong = complaint(answer)
             SAID[name] = wrong
-            if wrong is None:
-                print(f"Right. {more}")
-            else:
+            if wrong is not None:
                 print(f"Not yet: {wrong}")
+            elif callable(more):
+                print(f"Right. {more(answer)}")
+            else:
+                print(f"Right. {more}")
 
         return printed
 

@@ -61,7 +61,7 @@ def _told(answer: Any, lines: list[Line], argument: Any) -> Any:
         return answer(lines, argument)
     except KeyError as error:
         raise AssertionError(
-            f"it raises KeyError: {error}. Not each line is about a task."
+            f"it raises KeyError: {error}. Not every line is about a task."
         ) from None
 
 

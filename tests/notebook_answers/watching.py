@@ -52,7 +52,7 @@ WRONG["queue_age"] = [
     (of_the_newest, "the oldest counts"),
     (never_leaves, "the oldest counts"),
     (knows_no_cancelling, "the oldest is cancelled"),
-    (all_have_an_id, "Not each line is about a task"),
+    (all_have_an_id, "Not every line is about a task"),
     (says_nothing, "not a number of seconds"),
 ]
 
@@ -87,7 +87,7 @@ WRONG["trace_of"] = [
     (since_midnight, "since midnight"),
     (with_what_was_dropped, "was cancelled already"),
     (without_the_submission, "had these statuses"),
-    (raises_for_a_death, "Not each line is about a task"),
+    (raises_for_a_death, "Not every line is about a task"),
     (no_pairs, "not with a pair"),
     (lambda lines, task_id: [], "an empty list"),
 ]
