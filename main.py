@@ -9,6 +9,7 @@ looks there, is for the program to decide.
 import argparse
 import contextlib
 import logging.config
+import re
 import socket
 import sys
 from typing import Any, NoReturn
@@ -75,9 +76,13 @@ def address() -> tuple[str, int]:
     )
 
     arguments = parser.parse_args()
-    host = arguments.bare_host or arguments.host
+    host = arguments.host
+    if arguments.bare_host is not None:
+        host = arguments.bare_host
     if host.isdecimal():
         parser.error(f"{host} is no host; give a port as --port {host}")
+    if not host or "[" in host or re.fullmatch("[^:]*:[0-9]+", host):
+        parser.error(f"'{host}' is no host; give host and port apart, as in ::1 8000")
     if arguments.bare_port is None:
         return host, arguments.port
     return host, arguments.bare_port
@@ -113,7 +118,8 @@ def configure_logging() -> None:
 
     ours = logging.StreamHandler()
     ours.setFormatter(JsonFormatter())
-    if sys.stderr.isatty():
+    # Where stderr was closed there is none, and the log goes nowhere.
+    if sys.stderr is not None and sys.stderr.isatty():
         line = "%(asctime)s %(levelname)-8s %(message)s"
         ours.setFormatter(logging.Formatter(line, "%H:%M:%S"))
     engine.addHandler(ours)
@@ -128,7 +134,7 @@ def configure_logging() -> None:
         for handler in logging.getLogger(name).handlers
         if isinstance(handler, logging.StreamHandler)
     ]
-    for stream in (sys.stderr, sys.stdout):
+    for stream in filter(None, (sys.stderr, sys.stdout)):
         # Pyodide has no threads, and what stands for stderr in a
         # notebook has no file descriptor.
         with contextlib.suppress(OSError, RuntimeError):

@@ -149,7 +149,11 @@ class TaskManager:
         # None, for no key, is never in there.
         known = self._store.by_key.get(idempotency_key)
         if known is not None:
-            return _same(known, submission)
+            if known.is_of(submission):
+                return known
+            raise errors.KeyReusedError(
+                "This Idempotency-Key came with another submission before."
+            )
         if self._queue.full() or not self._store.has_room:
             detail = "No slot is free; try again later."
             free = estimate.seconds_until_free(self._ends(), self.settings.workers)
@@ -376,13 +380,3 @@ class TaskManager:
 
 def _seconds_left(task: Task, now: float) -> float:
     return task.status_since + task.expected_seconds - now
-
-
-def _same(known: Task, submission: Submission) -> Task:
-    """The task that a key stands for already. Raises KeyReusedError."""
-    same_parameters = known.parameters == submission.parameters
-    if not same_parameters or known.priority != submission.priority:
-        raise errors.KeyReusedError(
-            "This Idempotency-Key came with another submission before."
-        )
-    return known

@@ -19,7 +19,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from taskmanager.errors import IllegalTransitionError, TaskError
-from taskmanager.task_types import Parameters, Priority, Result
+from taskmanager.task_types import Parameters, Priority, Result, Submission
 
 Time: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
@@ -132,6 +132,12 @@ class Task:
     def finished(self) -> bool:
         """Whether the status is a terminal one."""
         return self.finished_at is not None
+
+    def is_of(self, submission: Submission) -> bool:
+        """Whether this is the task that such a submission makes."""
+        # To Python, 1 equals 1.0; their sums do not look the same.
+        same_parameters = repr(self.parameters) == repr(submission.parameters)
+        return same_parameters and self.priority == submission.priority
 
     def change_status(
         self,

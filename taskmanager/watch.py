@@ -164,6 +164,7 @@ async def watch_task(request: Request, task_id: UUID) -> Response:
 @live_router.get("/events")
 async def watch_board(request: Request) -> Response:
     """Stream what the page shows: the latest, ten times a second."""
+    request.app.state.manager.check_running()
     return EventStream(request.app.state.streams.of_board())
 
 

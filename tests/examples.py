@@ -195,8 +195,7 @@ def examples() -> dict[str, Any]:
     """The headers and content of each response, by operation and
     status.
 
-    Where a response has several examples, its headers are those of the
-    first.
+    Where a response has several examples, it has the headers of each.
     """
     found: dict[str, Any] = {}
     for scene in SCENES:
@@ -209,6 +208,8 @@ def examples() -> dict[str, Any]:
         operation = found.setdefault(scene.request.operation, {})
         new: dict[str, Any] = {"headers": headers, "content": {}}
         response = operation.setdefault(str(answer.status_code), new)
+        for header, value in headers.items():
+            response["headers"].setdefault(header, value)
         for media_type, body in content.items():
             shown = response["content"].setdefault(media_type, {"examples": {}})
             shown["examples"][name] = {"value": body}

@@ -84,6 +84,9 @@ def test_the_command_line_names_an_address(
     [
         ("8080", "8080 is no host; give a port as --port 8080"),
         ("--host 8080", "8080 is no host; give a port as --port 8080"),
+        ("a:80", "'a:80' is no host; give host and port apart, as in ::1 8000"),
+        ("[::1]", "'[::1]' is no host; give host and port apart, as in ::1 8000"),
+        ("--host=", "'' is no host; give host and port apart, as in ::1 8000"),
         (
             "--port 99999",
             "argument --port: 99999 is no port, which is 0 to 65535",
@@ -193,7 +196,7 @@ def unconfigured() -> Iterator[pytest.MonkeyPatch]:
     ENGINE.setLevel(level)
 
 
-def fresh(patch: pytest.MonkeyPatch, stderr: TextIO) -> None:
+def fresh(patch: pytest.MonkeyPatch, stderr: TextIO | None) -> None:
     """Have stderr be this, and no handlers on the root logger.
 
     pytest adds its own for a test only, so this cannot be a fixture.
@@ -217,6 +220,14 @@ def test_the_log_goes_to_stderr_where_nothing_else_was_set_up(
 
     logging.getLogger("taskmanager.manager").info("hello")
     assert json.loads(stderr.getvalue())["message"] == "hello"
+
+
+def test_where_stderr_is_closed_the_log_goes_nowhere(
+    unconfigured: pytest.MonkeyPatch,
+) -> None:
+    fresh(unconfigured, None)
+    configure_logging()
+    logging.getLogger("taskmanager.manager").info("hello")
 
 
 def test_what_others_warn_of_has_the_same_form(

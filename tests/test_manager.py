@@ -296,6 +296,20 @@ async def test_when_a_task_can_be_expected_to_finish(
             assert manager.retry_after(manager.submit(SUM)) == seconds
 
 
+@pytest.mark.parametrize(("first", "second"), [(1, 1.0), (0.0, -0.0)])
+async def test_numbers_that_are_written_otherwise_are_another_submission(
+    gate: Gate, first: float, second: float
+) -> None:
+    def of(number: float) -> dict[str, Any]:
+        return SUM | {"parameters": {"numbers": [number, 2]}}
+
+    async with managing() as manager:
+        task = manager.submit(of(first), "a key")
+        assert manager.submit(of(first), "a key") is task
+        with pytest.raises(KeyReusedError):
+            manager.submit(of(second), "a key")
+
+
 async def test_refusals_say_what_to_do(gate: Gate) -> None:
     async with managing(workers=1, queue_size=1) as manager:
         manager.submit(SUM, "a key")
