@@ -252,3 +252,23 @@ def uvicorn(*options: str, **settings: str) -> Iterator[Server]:
             # What a fault has left would hold its stderr open.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+# What a learner may write, and never ends
+
+
+async def gives_way() -> None:
+    while True:
+        await asyncio.sleep(0)  # gives way
+
+
+async def never_awaits() -> None:
+    turns = 0
+    while True:
+        turns += 1  # works
+
+
+async def catches_all() -> None:
+    while True:
+        with contextlib.suppress(BaseException):
+            await asyncio.sleep(0)  # catches all

@@ -19,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from notebooks import checks, lab, patience
+from tests.helpers import catches_all, gives_way, never_awaits
 
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
 
@@ -35,27 +36,10 @@ def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "IDLE", 60)
 
 
-async def gives_way() -> None:
-    while True:
-        await asyncio.sleep(0)  # gives way
-
-
-async def never_awaits() -> None:
-    turns = 0
-    while True:
-        turns += 1  # works
-
-
 async def catches_everything() -> None:
     while True:
         with contextlib.suppress(Exception):
             await asyncio.sleep(0)  # catches
-
-
-async def catches_all() -> None:
-    while True:
-        with contextlib.suppress(BaseException):
-            await asyncio.sleep(0)  # catches all
 
 
 async def lets_time_pass_for_ever() -> None:

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import contextlib
 import json
 import re
 import sys
@@ -21,7 +20,7 @@ from notebooks import patience, recorded, site
 from taskmanager.errors import TaskFailedError
 from taskmanager.executors import NO_THREADS, ProcessExecutor
 from taskmanager.testing import LoneLoop, VirtualLoop, clocks_of
-from tests.helpers import project_root
+from tests.helpers import catches_all, gives_way, never_awaits, project_root
 
 
 class LoneVirtualLoop(VirtualLoop, LoneLoop):
@@ -79,23 +78,6 @@ def test_without_threads_work_for_a_process_fails_in_words(
     executor.shutdown(cancel_futures=True)
     with pytest.raises(RuntimeError, match="after shutdown"):
         executor.submit(int)
-
-
-async def gives_way() -> None:
-    while True:
-        await asyncio.sleep(0)  # gives way
-
-
-async def never_awaits() -> None:
-    turns = 0
-    while True:
-        turns += 1  # works
-
-
-async def catches_all() -> None:
-    while True:
-        with contextlib.suppress(BaseException):
-            await asyncio.sleep(0)  # catches all
 
 
 async def leaves_one_behind() -> None:

@@ -80,7 +80,7 @@ def lessons() -> list[Lesson]:
     table = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
     found = []
     for file, question, minutes in ROW.findall(table):
-        heading = _source(_cells(file)[0]).partition("\n")[0]
+        heading = "".join(_cells(file)[0]["source"]).partition("\n")[0]
         title, _, _ = heading.removeprefix("# ").partition(":")
         found.append(Lesson(file, title, question, int(minutes)))
     return found
@@ -90,7 +90,7 @@ def first_movie(lesson: Lesson) -> str:
     """The first picture that moves, as the lesson's run has left it."""
     for cell in _cells(lesson.file):
         for output in cell.get("outputs", []):
-            picture = _joined(output.get("data", {}).get("image/svg+xml", ""))
+            picture = "".join(output.get("data", {}).get("image/svg+xml", ""))
             if "@keyframes" in picture:
                 return picture
     raise LookupError(f"no movie in {lesson.file}")
@@ -112,11 +112,3 @@ def _cells(file: str) -> list[dict[str, Any]]:
     text = (NOTEBOOKS / file).read_text(encoding="utf-8")
     cells: list[dict[str, Any]] = json.loads(text)["cells"]
     return cells
-
-
-def _source(cell: dict[str, Any]) -> str:
-    return _joined(cell["source"])
-
-
-def _joined(text: str | list[str]) -> str:
-    return text if isinstance(text, str) else "".join(text)
