@@ -272,6 +272,7 @@ def test_who_polls_a_hundred_times_at_one_instant_is_told(
         lab.run(poll_without_a_pause(lab.client(app)))
 
 
+@pytest.mark.slow
 def test_what_polls_on_all_the_same_is_ended(app: Any) -> None:
     client = lab.client(app)
 
