@@ -212,7 +212,8 @@ def test_a_stop_is_quick_on_a_busy_machine(executor: str) -> None:
         begin_five(server, "running")
         took = server.stop()
         assert took < 2, took
-        assert not processes_of(server)
+        # multiprocessing's tracker of resources ends a little after it.
+        until(lambda: not processes_of(server), 5)
 
 
 def answer_from(connection: socket.socket) -> tuple[int, bytes]:
