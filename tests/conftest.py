@@ -4,6 +4,7 @@ Rule: it imports what a fixture needs where it needs it. The grading in
 conformance/ is loaded below this, and needs none of that.
 """
 
+import logging
 import multiprocessing
 import signal
 import threading
@@ -29,6 +30,19 @@ def ready_to_freeze() -> None:
 
     freezegun.configure(extend_ignore_list=["_pytest.timing"])
     create_app(Settings())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_word_of_slow_turns() -> None:
+    """asyncio's debug mode logs each turn of the loop that took long.
+
+    On a busy machine that may be any, and tests read what is logged.
+    """
+
+    def is_of_a_fault(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Executing ")
+
+    logging.getLogger("asyncio").addFilter(is_of_a_fault)
 
 
 @pytest.fixture(autouse=True)

@@ -58,6 +58,12 @@ NOT_COPIED = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def not_in_debug_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a program says, too, when the machine was slow."""
+    monkeypatch.delenv("PYTHONASYNCIODEBUG", raising=False)
+
+
 def same_on_every_run(text: str) -> str:
     for pattern, name in VARYING:
         text = re.sub(pattern, name, text)
