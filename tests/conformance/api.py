@@ -29,6 +29,8 @@ CANCELLATION = re.compile("cancel|abort", re.IGNORECASE)
 LINES = re.compile("ndjson|jsonl|json-seq|event-stream")
 # A submission that takes so many seconds waits for something.
 PATIENCE = 1.0
+# After so many seconds, all that could run has run.
+SOON = 0.001
 
 
 class UnmetError(Exception):
@@ -266,6 +268,7 @@ class Api:
             ],
             port=port or 1024 + number % 60_000,
         )
+        scope["state"] = dict(self.lifespan.state)
         answer = Answer(asked)
         await self._exchange(scope, content, answer, hang_up, reads_on)
         return answer
@@ -316,6 +319,9 @@ class Api:
 
         try:
             await complete.wait()
+            if answer.status == 500:
+                # The error that led to it comes out after the answer.
+                await asyncio.wait({serving}, timeout=SOON)
         except asyncio.CancelledError:
             serving.cancel()
             raise
@@ -331,7 +337,7 @@ class Api:
             await self.app(scope, receive, send)
         except Exception as error:
             # A server would log it, and answer 500.
-            answer.raised = f"{type(error).__name__}: {error}"
+            answer.raised = self.solution.summary_of(error)
             answer.status = answer.status or 500
 
     async def post(

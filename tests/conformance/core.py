@@ -17,6 +17,7 @@ from tests.conformance.api import (
     NotGradedError,
     UnmetError,
     expect,
+    hint,
     texts_in,
 )
 from tests.conformance.endpoints import (
@@ -217,7 +218,13 @@ async def failure_is_shown(api: Api) -> None:
     task_id = await failed_task(api)
     task = await api.get(task_id)
 
-    error = task.get(api.solution.error)
+    name = api.solution.error
+    expect(
+        name in task,
+        f"a field {name!r} of a failed task {hint('error')}",
+        f"there are {', '.join(map(str, task))}",
+    )
+    error = task[name]
     expect(any(texts_in(error)), "an error that says something", f"it was {error!r}")
 
     result = task.get(api.solution.result_field)

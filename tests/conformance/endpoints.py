@@ -596,11 +596,18 @@ async def completed_shows_result(api: Api) -> None:
     await api.until(task_id, api.solution.completed)
     task = await api.get(task_id)
 
-    result = task.get(api.solution.result_field)
+    name = api.solution.result_field
+    expect(
+        name in task,
+        f"a field {name!r} of a completed task {hint('result_field')}",
+        f"there are {', '.join(map(str, task))}",
+        needs=("get_shows_fields",),
+    )
+    result = task[name]
     value = api.solution.result
     happened = f"it was {result!r:.100}"
     if value is None:
-        expect(result is not None, f"a result {hint('result_field')}", happened)
+        expect(result is not None, "a result", happened)
     else:
         wanted = f"a result with {value!r} {hint('result')}"
         expect(holds(result, value), wanted, happened)

@@ -17,6 +17,9 @@ from tests.conformance.api import Api
 
 # So long the solution is watched while it has nothing to do.
 IDLE = 61.0  # seconds
+# And so long while it works: not to a moment at which a step of some
+# work is likely to end and the next has not begun.
+AT_WORK = 1.3717  # seconds
 # The files and lines that led to a sleep, the last one first.
 Place = tuple[tuple[str, int], ...]
 
@@ -47,6 +50,9 @@ class Work:
         process.
         """
         work = cls(api)
+        # What runs in the background may start with the first task.
+        task_id = await api.submit(api.solution.quick)
+        await api.until_over(task_id, within=120)
         api.loop.call_later = work._see
         await api.sleep(IDLE)
         idle = set(work._seen)
@@ -54,7 +60,7 @@ class Work:
         work._seen.clear()
         task_id = await api.submit(api.solution.slow)
         await api.until(task_id, api.solution.processing)
-        await api.sleep(1.5)
+        await api.sleep(AT_WORK)
         work.places = set(work._seen) - idle
         return work, task_id
 
