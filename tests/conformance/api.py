@@ -470,12 +470,9 @@ class Api:
         tasks = answer.value()
         if isinstance(tasks, dict):
             tasks = self._list_inside(tasks)
-        expect(
-            isinstance(tasks, list),
-            f"a list of tasks from {answer.asked} {hint('tasks_key')}",
-            str(answer),
-            needs=listed,
-        )
+        if not isinstance(tasks, list):
+            wanted = f"a list of tasks from {answer.asked} {hint('tasks_key')}"
+            raise UnmetError(wanted, str(answer), needs=listed)
         return tasks
 
     def _list_inside(self, body: dict[str, Any]) -> Any:

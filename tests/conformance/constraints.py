@@ -237,7 +237,7 @@ def is_exception(name: str, own: set[str]) -> bool:
 
 @tool("Type hints on every function", "taskmanager/")
 def has_type_hints(source: Source) -> None:
-    functions = source.nodes(ast.FunctionDef, ast.AsyncFunctionDef)
+    functions: list[Any] = source.nodes(ast.FunctionDef, ast.AsyncFunctionDef)
     bare = [function.name for function in functions if not is_hinted(function)]
     expect(
         len(bare) <= len(functions) // 10,

@@ -388,7 +388,8 @@ async def odd_bodies_are_no_crash(api: Api) -> None:
         is_no_crash(answer, f"400 for the body {raw!r}")
 
     # A known type, with parameters of another kind, or none.
-    for parameters in (None, [], "text", 5):
+    others: list[Any] = [None, [], "text", 5]
+    for parameters in others:
         body = {**api.solution.quick, "parameters": parameters}
         answer = await api.request("POST", "/tasks", body=body)
         is_no_crash(answer, f"400 or 202 for {body}")
@@ -578,7 +579,8 @@ async def get_shows_fields(api: Api) -> None:
 )
 async def get_does_not_wait(api: Api) -> None:
     task_id = await processing_for(api, 1)
-    for query in ({}, {"wait": "false"}):
+    queries: list[dict[str, Any]] = [{}, {"wait": "false"}]
+    for query in queries:
         answer = await api.request("GET", f"/tasks/{task_id}", **query)
         api.task_of(answer)
         expect(

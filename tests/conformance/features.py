@@ -372,7 +372,8 @@ async def odd_priority_is_no_crash(api: Api) -> None:
     if task_id not in listed:
         raise NotGradedError("a task is not in the list", cause="list_has_all")
 
-    for priority in ("no-such-priority", [], {}):
+    others: list[Any] = ["no-such-priority", [], {}]
+    for priority in others:
         before = len(await api.everything())
         answer = await api.post(api.solution.quick, priority=priority)
         is_no_crash(answer, f"400 for the priority {priority!r}")

@@ -38,8 +38,12 @@ MEANINGS = {
     "cancelled": CANCELLATION.pattern,
 }
 # What a field is called that shows how a task has ended.
-RESULT = re.compile("result|outp|outcome|return|answer|response|value|data", re.IGNORECASE)
-ERROR = re.compile("err|fail|reason|problem|exception|message|detail|cause", re.IGNORECASE)
+RESULT = re.compile(
+    "result|outp|outcome|return|answer|response|value|data", re.IGNORECASE
+)
+ERROR = re.compile(
+    "err|fail|reason|problem|exception|message|detail|cause", re.IGNORECASE
+)
 MOMENT = re.compile("_(at|on|time|date)$|[a-z]At$")
 REFUSED = (400, 422)
 ELSEWHERE = (404, 405)
@@ -377,7 +381,7 @@ async def _choose(api: Api, possible: list[Any]) -> None:
             continue
 
         seen = await _states_of(api, answer)
-        end = seen[-1] if seen else None
+        end = seen[-1] if seen else ""
         # What completed tasks are called is known by now.
         if _is_odd(api, end):
             _adopt_state(api, "failed", end)
@@ -456,7 +460,8 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
 def _is_odd(api: Api, state: Any) -> bool:
     """Whether it is a word that says nothing, such as EXHAUSTED."""
     names = {getattr(api.solution, each) for each in MEANINGS}
-    return isinstance(state, str) and state not in names and not _meaning_of(api, state)
+    is_word = isinstance(state, str) and state != ""
+    return is_word and state not in names and not _meaning_of(api, state)
 
 
 def _shows_an_error(api: Api, answer: Answer) -> bool:

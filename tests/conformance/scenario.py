@@ -18,7 +18,7 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tests.conformance import clock
 from tests.conformance.api import Api, LeftOpenError, NotGradedError, UnmetError
@@ -64,9 +64,17 @@ def read(solution: Solution, requirements: list[Requirement]) -> list[Verdict]:
 
 
 def _listen_to_warnings(heard: list[str]) -> None:
-    def hear(message: Any, category: Any, file: str, line: int, *more: Any) -> None:
+    def hear(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         first_line, _, _ = str(message).strip().partition("\n")
-        heard.append(f"{Path(file).name}:{line}: {category.__name__}: {first_line}")
+        place = f"{Path(filename).name}:{lineno}"
+        heard.append(f"{place}: {category.__name__}: {first_line}")
 
     warnings.simplefilter("default")
     warnings.showwarning = hear

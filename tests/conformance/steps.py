@@ -244,7 +244,7 @@ class Built(NamedTuple):
 
     # So many steps are done, of so many.
     done: int
-    count: int
+    total: int
     # What to do next, as a sentence; empty when all is done.
     next: str
 

@@ -53,7 +53,8 @@ class Work:
         # What runs in the background may start with the first task.
         task_id = await api.submit(api.solution.quick)
         await api.until_over(task_id, within=120)
-        api.loop.call_later = work._see
+        loop: Any = api.loop
+        loop.call_later = work._see
         await api.sleep(IDLE)
         idle = set(work._seen)
 
