@@ -29,6 +29,8 @@ CANCELLATION = re.compile("cancel|abort", re.IGNORECASE)
 LINES = re.compile("ndjson|jsonl|json-seq|event-stream")
 # A submission that takes so many seconds waits for something.
 PATIENCE = 1.0
+# A loop that stood still for so many seconds in all was blocked.
+BLOCKS = 0.3
 # After so many seconds, all that could run has run.
 SOON = 0.001
 

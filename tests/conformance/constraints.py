@@ -45,8 +45,10 @@ QUEUES = {
 }
 
 
-def tool(text: str, learn: str, *, open: bool = False) -> Callable[[Play], Play]:
-    return requirement("constraints", text, learn, open=open, source=True)
+def tool(
+    text: str, learn: str, *, open: bool = False, needs: tuple[str, ...] = ()
+) -> Callable[[Play], Play]:
+    return requirement("constraints", text, learn, open=open, source=True, needs=needs)
 
 
 @tool("No database", "README, on limits")
@@ -121,7 +123,11 @@ def uses_lock(source: Source) -> None:
     )
 
 
-@tool("Work is simulated with asyncio.sleep", "taskmanager/task_types.py")
+@tool(
+    "Work is simulated with asyncio.sleep",
+    "taskmanager/task_types.py",
+    needs=("nothing_blocks",),
+)
 def uses_sleep(source: Source) -> None:
     awaited = [
         node

@@ -318,15 +318,15 @@ async def equal_priorities_keep_their_order(api: Api) -> None:
 async def default_priority_is_between(api: Api) -> None:
     seen = []
     for low, high in await levels(api):
-        order = await order_of(api, [None, low, high])
-        if order == [[3], [1], [2]]:
+        order = await order_of(api, [low, None, high])
+        if order == [[3], [2], [1]]:
             return
         seen.append(_shown(order))
         await api.sleep(120)
 
     raise UnmetError(
-        "of a task without a priority, a low and a high one: "
-        "the third begun first, then the first",
+        "of a low task, one without a priority and a high one: "
+        "the third begun first, then the second",
         f"they were begun in this order: {'; '.join(seen)}",
     )
 

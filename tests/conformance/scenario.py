@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tests.conformance import clock
-from tests.conformance.api import Api, LeftOpenError, NotGradedError, UnmetError
+from tests.conformance.api import (
+    BLOCKS,
+    Api,
+    LeftOpenError,
+    NotGradedError,
+    UnmetError,
+)
 from tests.conformance.chance import Chance
 from tests.conformance.lifespan import Lifespan
 from tests.conformance.pythons import advice
@@ -172,7 +178,15 @@ def _play_live(
     seeds = 1
     if api.failures:
         seeds = SEEDS if chance.was_drawn else SEEDS_UNSEEN
-    return dataclasses.replace(verdict, happened=happened, seeds=seeds)
+    verdict = dataclasses.replace(verdict, happened=happened, seeds=seeds)
+    if api.loop.threads.blocked < BLOCKS:
+        return verdict
+
+    # Whatever else went wrong, nothing could go on meanwhile.
+    blocks = "nothing_blocks"
+    if verdict.mark == "not graded":
+        return dataclasses.replace(verdict, cause=blocks)
+    return dataclasses.replace(verdict, needs=[*verdict.needs, blocks])
 
 
 async def _scenario(api: Api, requirement: Requirement) -> Any:

@@ -24,6 +24,9 @@ AT_WORK = 1.3717  # seconds
 Place = tuple[tuple[str, int], ...]
 
 
+UNFORESEEN = "an error that nobody expected"
+
+
 class UnforeseenError(Exception):
     """Put into the work by the grading: nobody can have expected it."""
 
@@ -110,4 +113,4 @@ class Work:
 
 def _fail(future: "asyncio.Future[None]") -> None:
     if not future.done():
-        future.set_exception(UnforeseenError("an error that nobody expected"))
+        future.set_exception(UnforeseenError(UNFORESEEN))
