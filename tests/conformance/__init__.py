@@ -1,7 +1,7 @@
 """Grades any solution of the exercise: one command, one score card.
 
 solution      what is graded, and what its author chose where the
-              exercise leaves it open
+              exercise leaves it open; toml reads it
 virtual_time  taskmanager/testing.py, without importing ``taskmanager``
 clock         virtual time for anybody's code; threads lets theirs
               follow it, chance fixes what is random

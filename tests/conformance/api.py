@@ -29,6 +29,10 @@ CANCELLATION = re.compile("cancel|abort", re.IGNORECASE)
 LINES = re.compile("ndjson|jsonl|json-seq|event-stream")
 # A submission that takes so many seconds waits for something.
 PATIENCE = 1.0
+# A loop that stood still for so many seconds in all was blocked.
+BLOCKS = 0.3
+# After so many seconds, all that could run has run.
+SOON = 0.001
 
 
 class UnmetError(Exception):
@@ -266,6 +270,7 @@ class Api:
             ],
             port=port or 1024 + number % 60_000,
         )
+        scope["state"] = dict(self.lifespan.state)
         answer = Answer(asked)
         await self._exchange(scope, content, answer, hang_up, reads_on)
         return answer
@@ -316,6 +321,9 @@ class Api:
 
         try:
             await complete.wait()
+            if answer.status == 500:
+                # The error that led to it comes out after the answer.
+                await asyncio.wait({serving}, timeout=SOON)
         except asyncio.CancelledError:
             serving.cancel()
             raise
@@ -331,7 +339,7 @@ class Api:
             await self.app(scope, receive, send)
         except Exception as error:
             # A server would log it, and answer 500.
-            answer.raised = f"{type(error).__name__}: {error}"
+            answer.raised = self.solution.summary_of(error)
             answer.status = answer.status or 500
 
     async def post(
@@ -464,12 +472,9 @@ class Api:
         tasks = answer.value()
         if isinstance(tasks, dict):
             tasks = self._list_inside(tasks)
-        expect(
-            isinstance(tasks, list),
-            f"a list of tasks from {answer.asked} {hint('tasks_key')}",
-            str(answer),
-            needs=listed,
-        )
+        if not isinstance(tasks, list):
+            wanted = f"a list of tasks from {answer.asked} {hint('tasks_key')}"
+            raise UnmetError(wanted, str(answer), needs=listed)
         return tasks
 
     def _list_inside(self, body: dict[str, Any]) -> Any:

@@ -154,7 +154,7 @@ def progress(graded: Graded, solution: Solution) -> list[str]:
     built = steps.built(graded)
     if built is None:
         return []
-    counted = f"Steps done: {built.done} of {built.count}"
+    counted = f"Steps done: {built.done} of {built.total}"
     if not built.next:
         return [f"{counted}."]
     return [f"{counted}: next: {spoken(built.next, solution)}"]

@@ -90,7 +90,9 @@ class Loop(asyncio.SelectorEventLoop):
         # This is no turn of the solution's.
         self._was_poked = True
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> Any:
         """Time waits for what other executors than threads do, too."""
         future = super().run_in_executor(executor, func, *args)
         if executor is not None and not isinstance(executor, ThreadPoolExecutor):

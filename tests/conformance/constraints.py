@@ -45,8 +45,10 @@ QUEUES = {
 }
 
 
-def tool(text: str, learn: str, *, open: bool = False) -> Callable[[Play], Play]:
-    return requirement("constraints", text, learn, open=open, source=True)
+def tool(
+    text: str, learn: str, *, open: bool = False, needs: tuple[str, ...] = ()
+) -> Callable[[Play], Play]:
+    return requirement("constraints", text, learn, open=open, source=True, needs=needs)
 
 
 @tool("No database", "README, on limits")
@@ -121,7 +123,11 @@ def uses_lock(source: Source) -> None:
     )
 
 
-@tool("Work is simulated with asyncio.sleep", "taskmanager/task_types.py")
+@tool(
+    "Work is simulated with asyncio.sleep",
+    "taskmanager/task_types.py",
+    needs=("nothing_blocks",),
+)
 def uses_sleep(source: Source) -> None:
     awaited = [
         node
@@ -237,7 +243,7 @@ def is_exception(name: str, own: set[str]) -> bool:
 
 @tool("Type hints on every function", "taskmanager/")
 def has_type_hints(source: Source) -> None:
-    functions = source.nodes(ast.FunctionDef, ast.AsyncFunctionDef)
+    functions: list[Any] = source.nodes(ast.FunctionDef, ast.AsyncFunctionDef)
     bare = [function.name for function in functions if not is_hinted(function)]
     expect(
         len(bare) <= len(functions) // 10,

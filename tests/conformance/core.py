@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.conformance.api import (
+    BLOCKS,
     Answer,
     Api,
     NotGradedError,
     UnmetError,
     expect,
+    hint,
     texts_in,
 )
 from tests.conformance.endpoints import (
@@ -27,7 +29,7 @@ from tests.conformance.endpoints import (
     workers_before,
 )
 from tests.conformance.requirement import Play, requirement
-from tests.conformance.work import Work
+from tests.conformance.work import UNFORESEEN, Work
 
 
 def core(
@@ -206,6 +208,35 @@ async def nothing_is_lost(api: Api) -> None:
     )
 
 
+@core(
+    "Nothing blocks the event loop while tasks are in process",
+    "notebook 01-event-loop",
+    needs=("submit_answers_202",),
+)
+async def nothing_blocks(api: Api) -> None:
+    ended = 0
+    for body in (api.solution.quick, api.solution.slow):
+        task_id = await api.submit(body)
+        with contextlib.suppress(UnmetError):
+            await api.until_over(task_id, within=31)
+            ended += 1
+    if not ended:
+        raise NotGradedError("no task was ever in process", cause="works_unasked")
+
+    threads = api.loop.threads
+    places = [
+        f"{os.path.basename(file)}:{line}"
+        for file, line in threads.blocked_at
+        if api.solution.owns(file)
+    ]
+    expect(
+        threads.blocked < BLOCKS,
+        "an event loop that goes on, as with await asyncio.sleep",
+        f"it stood still for {threads.blocked:.1f} s"
+        + "".join(f", first at {place}" for place in places[:1]),
+    )
+
+
 # Failures
 
 
@@ -217,7 +248,13 @@ async def failure_is_shown(api: Api) -> None:
     task_id = await failed_task(api)
     task = await api.get(task_id)
 
-    error = task.get(api.solution.error)
+    name = api.solution.error
+    expect(
+        name in task,
+        f"a field {name!r} of a failed task {hint('error')}",
+        f"there are {', '.join(map(str, task))}",
+    )
+    error = task[name]
     expect(any(texts_in(error)), "an error that says something", f"it was {error!r}")
 
     result = task.get(api.solution.result_field)
@@ -270,6 +307,32 @@ async def workers_survive_unexpected_errors(api: Api) -> None:
         api.done(status),
         "a task to end whose work raised an error of another kind",
         f"a minute later it is still {status!r}",
+    )
+
+
+@core(
+    "What an unexpected error says stands in the log, and is shown to no client",
+    "notebook 08-cancellation-and-failure",
+    open=True,
+    needs=("workers_survive_unexpected_errors", "failure_is_shown"),
+)
+async def unexpected_error_is_not_shown(api: Api) -> None:
+    work, task_id = await Work.watched(api)
+    await api.cancel(task_id)
+    work.fail_next()
+    task_id = await api.submit(api.solution.slow)
+    await api.sleep(60)
+    if not work.failed:
+        raise NotGradedError(
+            "no error could be put into the work: no asyncio.sleep was seen in it"
+        )
+
+    error = (await api.get(task_id)).get(api.solution.error)
+    shown = [text for text in texts_in(error) if UNFORESEEN in text]
+    expect(
+        not shown,
+        "an error that says nothing of an exception that nobody expected",
+        f"it was {error!r:.160}",
     )
 
 
@@ -741,7 +804,7 @@ async def failed_is_removed(api: Api) -> None:
     "A cancelled task is removed as well",
     "README, on assumptions",
     open=True,
-    needs=("removed_after_ten_minutes", "store_forgets"),
+    needs=("removed_after_ten_minutes", "store_forgets", "failed_is_removed"),
 )
 async def cancelled_is_removed(api: Api) -> None:
     running = await processing_for(api, 1)
@@ -774,6 +837,13 @@ async def unfinished_is_not_removed(api: Api) -> None:
     # By id, when each was last known to be unfinished.
     unfinished: dict[str, float] = {}
     begun = api.now()
+
+    for _ in range(api.solution.workers):
+        unfinished[await api.submit(api.solution.slow)] = api.now()
+    # One that others overtake for as long as that goes.
+    answer = await api.post(api.solution.slow, priority=api.solution.low)
+    if answer.accepted:
+        unfinished[api.id_of(answer)] = api.now()
 
     while api.now() - begun < 1000:
         while accepted < 500:

@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.solution import tomllib
 from tests.conformance.submissions import SubmissionError
+from tests.conformance.toml import loads
 
 OWN = Path(__file__).with_name("requirements.txt")
 # What the exercise asks for, and the newest there may be.
@@ -189,7 +189,7 @@ def _pyproject_of(project: Path) -> dict[str, Any]:
     """The table [project] of its pyproject.toml; may be empty."""
     try:
         text = (project / "pyproject.toml").read_text(encoding="utf-8")
-        found = tomllib.loads(text).get("project", {})
+        found = loads(text).get("project", {})
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -318,15 +318,15 @@ async def equal_priorities_keep_their_order(api: Api) -> None:
 async def default_priority_is_between(api: Api) -> None:
     seen = []
     for low, high in await levels(api):
-        order = await order_of(api, [None, low, high])
-        if order == [[3], [1], [2]]:
+        order = await order_of(api, [low, None, high])
+        if order == [[3], [2], [1]]:
             return
         seen.append(_shown(order))
         await api.sleep(120)
 
     raise UnmetError(
-        "of a task without a priority, a low and a high one: "
-        "the third begun first, then the first",
+        "of a low task, one without a priority and a high one: "
+        "the third begun first, then the second",
         f"they were begun in this order: {'; '.join(seen)}",
     )
 
@@ -372,7 +372,8 @@ async def odd_priority_is_no_crash(api: Api) -> None:
     if task_id not in listed:
         raise NotGradedError("a task is not in the list", cause="list_has_all")
 
-    for priority in ("no-such-priority", [], {}):
+    others: list[Any] = ["no-such-priority", [], {}]
+    for priority in others:
         before = len(await api.everything())
         answer = await api.post(api.solution.quick, priority=priority)
         is_no_crash(answer, f"400 for the priority {priority!r}")

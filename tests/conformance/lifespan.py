@@ -15,12 +15,18 @@ class Lifespan:
     def __init__(self, app: Any, solution: Solution) -> None:
         self._app = app
         self._solution = solution
+        # What its lifespan yields; each request gets a copy.
+        self.state: dict[str, Any] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
 
     async def start(self) -> None:
-        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0"},
+            "state": self.state,
+        }
         serving = self._app(scope, self._told.get, self._said.put)
         self._run = asyncio.create_task(serving)
 

@@ -8,6 +8,7 @@ killed, when the solution blocks or spins: that fails one requirement
 and hangs nobody. What it says is a verdict only as answer.py tells.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import dataclasses
@@ -36,6 +37,7 @@ from tests.conformance.preflight import PREFLIGHT
 from tests.conformance.requirement import REQUIREMENTS, Requirement, Verdict, load_all
 from tests.conformance.scenario import play, read
 from tests.conformance.solution import ROOT, Solution
+from tests.conformance.virtual_time import receive_from, scope_of
 from tests.conformance.watchdog import (
     AT_MOST,
     BLOCKED,
@@ -200,17 +202,40 @@ def main() -> None:
 
 
 def _prepare() -> None:
-    """Import what most solutions do, with what that imports later."""
+    """Import what most solutions do, with what that imports later.
+
+    What is imported, compiled or cached with the first request is so
+    for all.
+    """
     for module in SHARED:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
 
     with contextlib.suppress(Exception):
-        fastapi = importlib.import_module("fastapi")
-        pydantic = importlib.import_module("pydantic")
-        body = pydantic.create_model("Body", text=(str, ...))
-        app = fastapi.FastAPI()
-        app.post("/", response_model=body)(lambda: None)
+        asyncio.run(_serve_once())
+
+
+async def _serve_once() -> None:
+    """Let an application of no account answer one request."""
+    fastapi = importlib.import_module("fastapi")
+    pydantic = importlib.import_module("pydantic")
+    app = fastapi.FastAPI()
+    body = pydantic.create_model("Body", text=(str, ...))
+
+    async def answer(given: Any) -> Any:
+        return given
+
+    async def limit(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    async def send(message: Any) -> None:
+        pass
+
+    answer.__annotations__["given"] = body
+    app.middleware("http")(limit)
+    app.post("/", response_model=body)(answer)
+    receive = receive_from(b'{"text": ""}', asyncio.Event())
+    await app(scope_of("POST", "/"), receive, send)
 
 
 def _play_all(jobs: list[Job], setting: Setting) -> Iterator[tuple[int, Verdict]]:

@@ -37,6 +37,14 @@ MEANINGS = {
     "failed": FAILURE.pattern,
     "cancelled": CANCELLATION.pattern,
 }
+# What a field is called that shows how a task has ended.
+RESULT = re.compile(
+    "result|outp|outcome|return|answer|response|value|data", re.IGNORECASE
+)
+ERROR = re.compile(
+    "err|fail|reason|problem|exception|message|detail|cause", re.IGNORECASE
+)
+MOMENT = re.compile("_(at|on|time|date)$|[a-z]At$")
 REFUSED = (400, 422)
 ELSEWHERE = (404, 405)
 REDIRECTED = (307, 308)
@@ -81,6 +89,7 @@ async def look(api: Api) -> dict[str, Any]:
 
     await _find_cancelled(api, seen)
     await _find_failed(api, seen)
+    await _find_fields(api)
     if api.solution.is_default("invalid") and not api.solution.is_default("quick"):
         _adopt(api, invalid=invalid(api.solution.quick))
     if (await api.post(api.solution.invalid[-1])).accepted:
@@ -195,6 +204,57 @@ def _adopt_field(api: Api, key: str, answer: Answer, like: str) -> None:
         f"a field {name!r} {hint(key)}",
         str(answer),
     )
+
+
+async def _find_fields(api: Api) -> None:
+    """Adopt other names of the result and of the error.
+
+    Each is told by what it shows at the end of a task, and had not
+    shown before.
+    """
+    solution = api.solution
+    # That it can be read, and ends, are other lines' business.
+    with contextlib.suppress(UnmetError):
+        shown = await _shown_at(api, solution.quick, solution.completed)
+        _adopt_end(api, "result_field", shown, RESULT)
+    if solution.failing is not None:
+        with contextlib.suppress(UnmetError):
+            shown = await _shown_at(api, solution.failing, solution.failed)
+            _adopt_end(api, "error", shown, ERROR)
+
+
+async def _shown_at(api: Api, body: Any, end: str) -> dict[str, Any]:
+    """What such a task shows once it has ended so.
+
+    Of each field, the value at the end, or None where it was the same
+    at the beginning. Empty where none of eight ends so.
+    """
+    for _ in range(8):
+        task_id = api.id_of(await api.post(body))
+        before = await api.get(task_id)
+        await api.until_over(task_id, within=120)
+        after = await api.get(task_id)
+        if after.get(api.solution.status) == end:
+            return {
+                name: None if before.get(name) == value else value
+                for name, value in after.items()
+            }
+    return {}
+
+
+def _adopt_end(
+    api: Api, key: str, shown: dict[str, Any], like: "re.Pattern[str]"
+) -> None:
+    """Where no field is called so, and only one other can be meant."""
+    if not api.solution.is_default(key) or getattr(api.solution, key) in shown:
+        return
+    alike = [
+        name
+        for name, value in shown.items()
+        if like.search(name) and not MOMENT.search(name) and value
+    ]
+    if len(alike) == 1:
+        _adopt(api, **{key: alike[0]})
 
 
 # Routes and tasks
@@ -321,7 +381,7 @@ async def _choose(api: Api, possible: list[Any]) -> None:
             continue
 
         seen = await _states_of(api, answer)
-        end = seen[-1] if seen else None
+        end = seen[-1] if seen else ""
         # What completed tasks are called is known by now.
         if _is_odd(api, end):
             _adopt_state(api, "failed", end)
@@ -400,7 +460,8 @@ async def _states_of(api: Api, submitted: Answer) -> list[str]:
 def _is_odd(api: Api, state: Any) -> bool:
     """Whether it is a word that says nothing, such as EXHAUSTED."""
     names = {getattr(api.solution, each) for each in MEANINGS}
-    return isinstance(state, str) and state not in names and not _meaning_of(api, state)
+    is_word = isinstance(state, str) and state != ""
+    return is_word and state not in names and not _meaning_of(api, state)
 
 
 def _shows_an_error(api: Api, answer: Answer) -> bool:

@@ -18,10 +18,16 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tests.conformance import clock
-from tests.conformance.api import Api, LeftOpenError, NotGradedError, UnmetError
+from tests.conformance.api import (
+    BLOCKS,
+    Api,
+    LeftOpenError,
+    NotGradedError,
+    UnmetError,
+)
 from tests.conformance.chance import Chance
 from tests.conformance.lifespan import Lifespan
 from tests.conformance.pythons import advice
@@ -64,9 +70,17 @@ def read(solution: Solution, requirements: list[Requirement]) -> list[Verdict]:
 
 
 def _listen_to_warnings(heard: list[str]) -> None:
-    def hear(message: Any, category: Any, file: str, line: int, *more: Any) -> None:
+    def hear(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         first_line, _, _ = str(message).strip().partition("\n")
-        heard.append(f"{Path(file).name}:{line}: {category.__name__}: {first_line}")
+        place = f"{Path(filename).name}:{lineno}"
+        heard.append(f"{place}: {category.__name__}: {first_line}")
 
     warnings.simplefilter("default")
     warnings.showwarning = hear
@@ -164,7 +178,15 @@ def _play_live(
     seeds = 1
     if api.failures:
         seeds = SEEDS if chance.was_drawn else SEEDS_UNSEEN
-    return dataclasses.replace(verdict, happened=happened, seeds=seeds)
+    verdict = dataclasses.replace(verdict, happened=happened, seeds=seeds)
+    if api.loop.threads.blocked < BLOCKS:
+        return verdict
+
+    # Whatever else went wrong, nothing could go on meanwhile.
+    blocks = "nothing_blocks"
+    if verdict.mark == "not graded":
+        return dataclasses.replace(verdict, cause=blocks)
+    return dataclasses.replace(verdict, needs=[*verdict.needs, blocks])
 
 
 async def _scenario(api: Api, requirement: Requirement) -> Any:

@@ -11,12 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-try:
-    import tomllib
-except ImportError:
-    # Python 3.10, where pytest brings it.
-    import tomli as tomllib
-
+from tests.conformance.toml import TOMLDecodeError, loads
 
 ROOT = Path(__file__).parent.parent.parent
 KINDS: dict[type, str] = {
@@ -175,8 +170,8 @@ class Solution:
     def _chosen_in(cls, path: Path) -> dict[str, Any]:
         """What a TOML file sets. Raises SolutionError."""
         try:
-            chosen = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            chosen = loads(path.read_text(encoding="utf-8"))
+        except (OSError, TOMLDecodeError) as error:
             raise SolutionError(f"{path}: {error}") from None
 
         known = {field.name for field in dataclasses.fields(cls)} - FOUND

@@ -43,6 +43,7 @@ STEPS = [
             "uses_create_task",
             "works_unasked",
             "uses_sleep",
+            "nothing_blocks",
             "work_takes_its_time",
             "uses_match",
             "completed_shows_result",
@@ -71,6 +72,7 @@ STEPS = [
             "failure_is_shown",
             "workers_survive_failures",
             "workers_survive_unexpected_errors",
+            "unexpected_error_is_not_shown",
         ],
     ),
     Step(
@@ -90,6 +92,7 @@ STEPS = [
             "invalid_leaves_nothing",
             "list_by_status",
             "list_with_limit",
+            "list_keeps_the_order",
             "limit_of_zero_lists_nothing",
             "bad_query_is_400",
             "answers_are_json",
@@ -135,6 +138,7 @@ STEPS = [
             "wait_ends_at_failure",
             "every_waiter_wakes",
             "waiters_do_not_disturb_each_other",
+            "wait_is_for_its_own_task",
             "wait_holds_up_nobody",
             "wait_ends_at_any_change",
             "wait_is_not_busy",
@@ -244,7 +248,7 @@ class Built(NamedTuple):
 
     # So many steps are done, of so many.
     done: int
-    count: int
+    total: int
     # What to do next, as a sentence; empty when all is done.
     next: str
 

@@ -14,6 +14,7 @@ import heapq
 import itertools
 import queue
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -36,6 +37,7 @@ class Clock(Protocol):
     def time(self) -> float: ...
     def jump(self, seconds: float) -> None: ...
     def poke(self) -> None: ...
+    def is_running(self) -> bool: ...
 
 
 class Waiter:
@@ -71,6 +73,10 @@ class Threads:
         self._looked_for = 0.0
         # What virtual time does not reach.
         self._beyond: set[Any] = set()
+        # For how many seconds the loop stood still in all, and the
+        # files and lines that led to the first of it, the last first.
+        self.blocked = 0.0
+        self.blocked_at: list[tuple[str, int]] = []
 
     # What the loop asks
 
@@ -195,7 +201,20 @@ class Threads:
                 # Nothing will come: the watchdog ends it.
                 pause = LONG
             else:
-                self._clock.jump(max(when - self._clock.time(), 0.0))
+                seconds = max(when - self._clock.time(), 0.0)
+                self._note_blocking(seconds)
+                self._clock.jump(seconds)
+
+    def _note_blocking(self, seconds: float) -> None:
+        """The loop stands still for so long, and here."""
+        if not self._clock.is_running():
+            return
+        self.blocked += seconds
+        if not self.blocked_at:
+            summary = traceback.extract_stack()
+            self.blocked_at = [
+                (frame.filename, frame.lineno or 0) for frame in reversed(summary)
+            ]
 
 
 def _name_of(worker: Any) -> str:

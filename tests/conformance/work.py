@@ -17,8 +17,14 @@ from tests.conformance.api import Api
 
 # So long the solution is watched while it has nothing to do.
 IDLE = 61.0  # seconds
+# And so long while it works: not to a moment at which a step of some
+# work is likely to end and the next has not begun.
+AT_WORK = 1.3717  # seconds
 # The files and lines that led to a sleep, the last one first.
 Place = tuple[tuple[str, int], ...]
+
+
+UNFORESEEN = "an error that nobody expected"
 
 
 class UnforeseenError(Exception):
@@ -47,14 +53,18 @@ class Work:
         process.
         """
         work = cls(api)
-        api.loop.call_later = work._see
+        # What runs in the background may start with the first task.
+        task_id = await api.submit(api.solution.quick)
+        await api.until_over(task_id, within=120)
+        loop: Any = api.loop
+        loop.call_later = work._see
         await api.sleep(IDLE)
         idle = set(work._seen)
 
         work._seen.clear()
         task_id = await api.submit(api.solution.slow)
         await api.until(task_id, api.solution.processing)
-        await api.sleep(1.5)
+        await api.sleep(AT_WORK)
         work.places = set(work._seen) - idle
         return work, task_id
 
@@ -103,4 +113,4 @@ class Work:
 
 def _fail(future: "asyncio.Future[None]") -> None:
     if not future.done():
-        future.set_exception(UnforeseenError("an error that nobody expected"))
+        future.set_exception(UnforeseenError(UNFORESEEN))

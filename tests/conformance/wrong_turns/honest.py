@@ -54,7 +54,7 @@ class Honest:
         self.clients: dict[str, deque[float]] = {}
         self.submitted = 0
 
-        self.app = FastAPI(title="Tasks", lifespan=self.lifespan)
+        self.app: FastAPI = FastAPI(title="Tasks", lifespan=self.lifespan)
         self.app.add_exception_handler(RequestValidationError, self.invalid)
         self.app.post("/tasks", status_code=202)(self.submit)
         self.app.get("/tasks/{task_id}")(self.read)
@@ -109,7 +109,8 @@ class Honest:
         }
 
     def full(self) -> bool:
-        return sum(task["status"] == "queued" for task in self.tasks.values()) >= 100
+        statuses = [task["status"] for task in self.tasks.values()]
+        return statuses.count("queued") >= 100
 
     def put(self, task: dict[str, Any]) -> None:
         self.queue.put_nowait((RANK[task["priority"]], task["number"], task["task_id"]))

@@ -30,7 +30,7 @@ class Wrong(Honest):
                 self.app.add_api_route(
                     route.path,
                     counted,
-                    methods=list(route.methods),
+                    methods=list(route.methods or []),
                     status_code=route.status_code,
                 )
 
