@@ -52,8 +52,17 @@ LONGEST_BACKOFF = 20.0  # seconds
 COUNTED_AFTER = 2.0
 
 # After the scheme come, perhaps, a user, then a host and, perhaps, a
-# port and a path.
-BASE_URL = r"(?i)https?://([^/@]*@)?(\[[^]]+\]|[^]\[/:?#\s]+)(:[1-6]?\d{1,4})?(/|\Z)"
+# port of at most 65535 and a path. httpx would send a query before the
+# rest of the path; it takes no control characters, and in brackets an
+# IPv6 address alone.
+BASE_URL = r"""(?isx)
+    https?://
+    (?!.*[\0-\x1f\x7f\ud800-\udfff])
+    ([^/@]*@)?
+    (\[[\da-f:.]+(%[^]]+)?\] | [^]\[/:?#\s]+)
+    (:(\d{1,4} | [1-5]\d{4} | 6[0-4]\d{3} | 65[0-4]\d\d | 655[0-2]\d | 6553[0-5]))?
+    (/[^?#]*)?\Z
+    """
 
 # A structured header field has no other strings (RFC 9651, section
 # 3.3.3), and the API takes none that is longer.

@@ -125,7 +125,12 @@ class ProcessExecutor(ThreadPoolExecutor):
         thread = threading.get_ident()
         child = self._children.get(thread)
         if child is None or not child.is_alive():
-            child = Child()
+            try:
+                child = Child()
+            except RuntimeError:
+                # Python starts none while it imports the main program
+                # again, as where that has no such `if`.
+                raise TaskFailedError(HOW_TO_START) from None
             self._children[thread] = child
             if self._ended:
                 # The shutdown came too early to see this one.

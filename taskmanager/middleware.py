@@ -139,11 +139,8 @@ class TasksMiddleware:
 
 def address_of(scope: Scope) -> str | None:
     """The peer's address as the server reports it, if it does."""
-    client = scope.get("client")
-    if client is None:
-        return None
-    host, _ = client
-    return str(host)
+    host, _ = scope.get("client") or (None, None)
+    return host
 
 
 def _is_over(scope: Scope, manager: TaskManager) -> bool:

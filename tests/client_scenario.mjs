@@ -10,6 +10,8 @@ import {
   TaskFailedError,
 } from "./client.mjs";
 
+const TASK = { task_id: "a", status: "completed", version: 3, finished_at: "" };
+
 function check(holds, what) {
   if (!holds) throw new Error(`it does not hold: ${what}`);
 }
@@ -79,17 +81,19 @@ export async function play(url) {
   check(sums.join() === "0,1,2,3,4,5,6,7", `many at once: ${sums}`);
   check(refused === 0, `slows down before it is refused: ${refused} times 429`);
   await withoutAServer();
+  await whileAnotherWaits();
+  await longRetryAfter();
+  await oddArguments();
 }
 
 // With answers that no server here would give.
 async function withoutAServer() {
-  const task = { task_id: "a", status: "completed", version: 3, finished_at: "" };
   const requests = [];
   const answers = [
     () => Promise.reject(new TypeError("lost")),
     () => new Response("", { status: 502 }),
     () => new Response("{}", { status: 429, headers: { "Retry-After": "1" } }),
-    () => Response.json(task),
+    () => Response.json(TASK),
   ];
   const scripted = async (url, options) => {
     requests.push({ at: performance.now(), key: options.headers?.["Idempotency-Key"] });
@@ -109,4 +113,75 @@ async function withoutAServer() {
   const internal = await errorOf(client.get("a"));
   check(internal.code === "internal_error", "a fault of the server is not tried again");
   check(answers.length === 0, "as often as needed");
+}
+
+// A call gives up at its own deadline, whatever another of the client
+// waits for, and nothing is sent for it.
+async function whileAnotherWaits() {
+  let released;
+  const slow = new Promise((resolve) => {
+    released = resolve;
+    setTimeout(released, 5000);
+  });
+  let sent = 0;
+  const scripted = async () => {
+    sent += 1;
+    await slow;
+    return Response.json(TASK);
+  };
+  const client = new TaskClient("http://localhost:1", { fetch: scripted });
+  const first = client.get("a");
+  const begun = performance.now();
+  const second = await errorOf(client.get("a", { timeout: 0.2 }));
+  check(second instanceof DeadlineExceededError && sent === 1, "nothing sent");
+  check(performance.now() - begun < 4000, "its own deadline");
+
+  const third = client.get("a");
+  released();
+  await first;
+  await third;
+  check(sent === 2, "the next has its turn");
+}
+
+// A timer that is set for more than 2 ** 31 - 1 milliseconds goes off at
+// once: the longest Retry-After is waited for all the same.
+async function longRetryAfter() {
+  const headers = { "Retry-After": "99999999999" };
+  const scripted = async () => new Response("", { status: 503, headers });
+  const client = new TaskClient("http://localhost:1", { fetch: scripted });
+
+  const delays = [];
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = (_, milliseconds) => delays.push(milliseconds);
+  client.get("a", { timeout: Infinity });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  globalThis.setTimeout = setTimeout;
+  check(Math.max(...delays) === 2 ** 31 - 1, `timers: ${delays}`);
+}
+
+// What no server could understand is not sent.
+async function oddArguments() {
+  let sent = 0;
+  const scripted = async () => {
+    sent += 1;
+    return Response.json(TASK);
+  };
+  const client = new TaskClient("http://localhost:1", { fetch: scripted });
+  for (const id of ["", ".", "..", undefined, null, 5]) {
+    for (const call of [client.get(id), client.cancel(id), client.wait(id)]) {
+      check((await errorOf(call)) instanceof TypeError, `an id: ${id}`);
+    }
+  }
+  for (const timeout of ["5", NaN, null]) {
+    for (const call of [client.get("a", { timeout }), client.submit("x", {}, { timeout })]) {
+      check((await errorOf(call)) instanceof TypeError, `a timeout: ${timeout}`);
+    }
+  }
+  check((await errorOf(client.submit("x", {}, { key: 5 }))) instanceof TypeError, "a key");
+  check(sent === 0, `nothing is sent: ${sent}`);
+
+  for (const url of ["localhost:8000", "ftp://localhost", "http://localhost:99999"]) {
+    const made = errorOf((async () => new TaskClient(url))());
+    check((await made) instanceof TypeError, `a URL: ${url}`);
+  }
 }

@@ -990,7 +990,7 @@ def test_a_stop_with_a_task_on_a_cluster_of_its_own(
             process.kill()
 
 
-FROM_STDIN = """
+UNGUARDED = """
 import asyncio
 from taskmanager import Settings, TaskManager
 
@@ -1002,7 +1002,7 @@ async def main():
         )
         while not task.finished:
             await manager.wait(task.task_id, task.version)
-        print(task.error["code"], task.error["message"])
+        print(task.error)
 
 
 asyncio.run(main())
@@ -1013,11 +1013,31 @@ asyncio.run(main())
 def test_a_program_from_standard_input_is_told_that_no_process_can_start() -> None:
     done = subprocess.run(
         [sys.executable, "-"],
-        input=FROM_STDIN,
+        input=UNGUARDED,
         cwd=project_root(),
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.stdout.startswith("task_failed No process could be started")
+    assert "'task_failed', 'message': 'No process could be started" in done.stdout
     assert "TASKMANAGER_EXECUTOR=thread" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_program_that_its_processes_run_again_is_told_how_to_prevent_it(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(UNGUARDED, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, program],
+        env=environment() | {"PYTHONPATH": str(project_root())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    told, ours = done.stdout.splitlines()
+    assert "'task_failed', 'message': 'No process could be started" in told
+    assert '`if __name__ == "__main__":`' in told
+    # The program itself goes on as it should.
+    assert ours == "None"

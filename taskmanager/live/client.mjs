@@ -25,6 +25,8 @@ const PROCESSING_VERSION = 2;
 const TRANSIENT = [408, 425, 429];
 // From here on, JSON writes a number with an exponent, as a float.
 const EXPONENT = 1e21;
+// A timer that is set for longer than this goes off at once.
+const LONGEST_TIMER = 2 ** 31 - 1; // milliseconds
 
 // The base of all errors here. Where nobody knows whether a submission
 // arrived, `key` is its Idempotency-Key: submit the same again with it.
@@ -80,14 +82,18 @@ export class TaskClient {
 
   // In a page, baseUrl may be relative: it is resolved as a link is.
   constructor(baseUrl, { fetch = globalThis.fetch, random = Math.random } = {}) {
-    this.#baseUrl = new URL(baseUrl, globalThis.location?.href).href.replace(/\/$/, "");
+    const { href, protocol } = new URL(baseUrl, globalThis.location?.href);
+    if (!/^https?:$/.test(protocol)) {
+      throw new TypeError(`baseUrl is like http://host:80, not ${baseUrl}`);
+    }
+    this.#baseUrl = href.replace(/\/$/, "");
     this.#fetch = fetch.bind(globalThis);
     this.#random = random;
   }
 
   // Submit a task, wait for it, and return its result.
   async run(taskType, parameters = {}, { timeout = TIMEOUT, ...options } = {}) {
-    const deadline = now() + timeout;
+    const deadline = deadlineOf(timeout);
     const task = await this.submit(taskType, parameters, { timeout, ...options });
     const { progress } = options;
     const last = await this.wait(task, { timeout: deadline - now(), progress });
@@ -101,7 +107,7 @@ export class TaskClient {
     parameters = {},
     { priority = "normal", key = newKey(), timeout = TIMEOUT } = {},
   ) {
-    if (!/^[ -~]{1,255}$/.test(key)) {
+    if (typeof key !== "string" || !/^[ -~]{1,255}$/.test(key)) {
       throw new TypeError("key is 1 to 255 ASCII characters");
     }
     checkIntegers(parameters);
@@ -121,21 +127,23 @@ export class TaskClient {
   }
 
   // The task as it is now.
-  get(taskId, { timeout = TIMEOUT } = {}) {
+  async get(taskId, { timeout = TIMEOUT } = {}) {
+    checkId(taskId);
     return this.#task("GET", taskId, "", timeout);
   }
 
   // The task, cancelled now or before.
-  cancel(taskId, { timeout = TIMEOUT } = {}) {
+  async cancel(taskId, { timeout = TIMEOUT } = {}) {
+    checkId(taskId);
     return this.#task("DELETE", taskId, "", timeout);
   }
 
   // The task, or that with this id, once it is completed. `progress` is
   // called with each state that is seen, the first too.
   async wait(taskOrId, { progress, timeout = TIMEOUT } = {}) {
-    const deadline = now() + timeout;
+    const deadline = deadlineOf(timeout);
     let task = taskOrId;
-    if (typeof task === "string") task = await this.get(task, { timeout });
+    if (!task?.status) task = await this.get(task, { timeout });
     const expectedAt = expected.get(task) ?? 0;
 
     for (;;) {
@@ -196,7 +204,7 @@ export class TaskClient {
   // Send a request again and again, until it succeeds. A stream's answer
   // is not read here.
   async #request(method, taskId, query, timeout, content = {}, stream = false) {
-    const deadline = now() + timeout;
+    const deadline = deadlineOf(timeout);
     const path = `/tasks${taskId && "/"}${encodeURIComponent(taskId)}`;
     let failure;
     for (let attempt = 0; now() < deadline; attempt += 1) {
@@ -233,7 +241,7 @@ export class TaskClient {
 
       if (failure instanceof ProblemError && !maySucceedLater(failure)) throw failure;
       const pause = retryAfter + this.#jitter(attempt);
-      await sleep(Math.min(pause, Math.max(0, deadline - now())));
+      await sleep(Math.min(pause, deadline - now()));
     }
     throw new DeadlineExceededError(method, taskId, failure);
   }
@@ -247,7 +255,11 @@ export class TaskClient {
     this.#leaving = new Promise((resolve) => {
       next = resolve;
     });
-    await before;
+    await sleep(deadline - now(), before);
+    if (now() >= deadline) {
+      before.then(next);
+      return undefined;
+    }
 
     if (this.#left >= 1) {
       this.#left -= 1;
@@ -256,7 +268,7 @@ export class TaskClient {
     }
     const pause = this.#resetAt - now();
     if (pause > 0) {
-      await sleep(Math.min(pause + this.#jitter(), Math.max(0, deadline - now())));
+      await sleep(Math.min(pause + this.#jitter(), deadline - now()));
     }
     return next;
   }
@@ -304,8 +316,36 @@ function now() {
   return performance.now() / 1000;
 }
 
-function sleep(seconds) {
-  return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+function deadlineOf(timeout) {
+  if (typeof timeout !== "number" || Number.isNaN(timeout)) {
+    throw new TypeError(`timeout is a number of seconds, not ${timeout}`);
+  }
+  return now() + timeout;
+}
+
+// Wait so long, or until the promise is kept where that comes first. A
+// timer may go off a little early.
+async function sleep(seconds, promise = new Promise(() => {})) {
+  const end = now() + seconds;
+  let kept = false;
+  promise.then(() => {
+    kept = true;
+  });
+  while (!kept && now() < end) {
+    let timer;
+    const over = new Promise((resolve) => {
+      timer = setTimeout(resolve, Math.min(1000 * (end - now()), LONGEST_TIMER));
+    });
+    await Promise.race([promise, over]);
+    clearTimeout(timer);
+  }
+}
+
+// A URL takes dots for a step up or down the path.
+function checkId(taskId) {
+  if (typeof taskId !== "string" || /^\.{0,2}$/.test(taskId)) {
+    throw new TypeError(`taskId is the id of a task, not ${taskId}`);
+  }
 }
 
 // crypto.randomUUID is only there in pages of https and of localhost.
