@@ -15,6 +15,7 @@ Notebooks: 05-polling, 06-rate-limiting.
 
 import asyncio
 import calendar
+import inspect
 import itertools
 import json
 import math
@@ -767,14 +768,14 @@ def _check_call(
             for name, value in {**parameters, **keywords}.items()
         )
 
-        defaults: Any = TaskClient.run.__kwdefaults__
+        known = inspect.signature(TaskClient.run).parameters
         for value in others:
             name = "priority" if isinstance(value, str) else "timeout"
             options[name] = value
         given = "".join(
             f", {name}={_literal(value)}"
             for name, value in options.items()
-            if value != defaults[name]
+            if value != known[name].default
         )
 
         unknown = ", ".join([*map(_literal, others), *keywords])

@@ -27,6 +27,8 @@ HEADERS = [
     "allow",
     "cache-control",
     "idempotency-key",
+    "content-type",
+    "date",
 ]
 ANY_HEADER = "|".join(HEADERS)
 
@@ -82,7 +84,7 @@ REASONS = [
     ),
     Reason(
         place="_limited|answer",
-        fault=r"scope, None, \w+\)",
+        fault=r"scope, None, [\w.]+\)",
         why="a problem document needs nothing of the request's body",
     ),
     Reason(
@@ -119,8 +121,11 @@ REASONS = [
         why="looks at pages that are not there",
     ),
     Reason(
-        place="_time_out|_exchange|wait",
-        fault=r"end < now|>= sent_at|pause > deadline|left >= RESERVE",
+        place="_time_out|_exchange|wait|encode|board_events",
+        fault=(
+            r"end < now|>= sent_at|pause > deadline|left >= RESERVE"
+            r"|monotonic\(\) >= end|told > SILENCE"
+        ),
         why="the same but for one instant, or one request",
     ),
     Reason(
@@ -147,6 +152,86 @@ REASONS = [
         place="_task_record",
         fault="81",
         why="one character more of what nobody can read",
+    ),
+    Reason(
+        place=r"TaskClient\.wait",
+        fault="streamed = (?:None|True)",
+        why="a stream that has ended goes on saying so",
+    ),
+    Reason(
+        place=r"TaskClient\._events",
+        fault=r"deadline \+ current_time",
+        why="whoever reads the stream stops at the deadline",
+    ),
+    Reason(
+        place=r"TaskClient\._note_limits",
+        fault=r"seconds = 1\.0",
+        why="without a limit nobody waits for its reset",
+    ),
+    Reason(
+        place="_retry_after",
+        fault=r'"Date", (?:None)?\)',
+        why="None is as little a date as the empty text",
+    ),
+    Reason(
+        place=r"PlainRoute\._plain_app",
+        fault='"(?:XXParametersXX|parameters|PARAMETERS)"',
+        why="nobody reads the name of this model",
+    ),
+    Reason(
+        place="_json_of",
+        fault=r"XX\\nXX",
+        why="what has a line break within is no type of JSON",
+    ),
+    Reason(
+        place="_json_of",
+        fault=r'_fault\(detail, (?:None|"XXbodyXX"|"BODY")?\)',
+        why="a pointer into the body begins after this step",
+    ),
+    Reason(
+        place=r"routing\._fault",
+        fault='"(?:XXtypeXX|TYPE)"',
+        why="the type of these faults is none that counts",
+    ),
+    Reason(
+        place=r"TasksMiddleware\.__call__",
+        fault='sees_first = ""',
+        why="the empty text is as false as None",
+    ),
+    Reason(
+        place=r"EventStream\.__call__",
+        fault=r"\[ENDS_ITSELF\] = (?:None|False)",
+        why="only whether it is there counts",
+    ),
+    Reason(
+        place="_hypercorn_stops",
+        fault='= None|"__name__", None',
+        why="an empty list is as false as None, and no name is None",
+    ),
+    Reason(
+        place=r"_KeptAlive\.stop",
+        fault=r"at_end\(None\)",
+        why="at the stop, nobody asks how a loop has ended",
+    ),
+    Reason(
+        place=r"Feed\._news",
+        fault="_waiting -= 1",
+        why="the multiples of PORTION are the same below nothing",
+    ),
+    Reason(
+        place=r"openapi\.document",
+        fault='encoding=(?:None|"UTF-8")',
+        why="what is read is ASCII, and the names of encodings have no case",
+    ),
+    Reason(
+        place=r"openapi\._mend",
+        fault=r'"content", (?:None)?\)',
+        why="what has no content has no example of it",
+    ),
+    Reason(
+        place="create_app",
+        fault='"XX/XX"',
+        why="each document that is sent names its own server",
     ),
     Reason(
         place="_literal",

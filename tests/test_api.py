@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from freezegun import freeze_time
 from pydantic import TypeAdapter
 
-from taskmanager import listing
+from taskmanager import api, listing
 from taskmanager.api import create_app
 from taskmanager.cleanup import sweep
 from taskmanager.task import TaskDict
@@ -37,6 +37,21 @@ from tests.helpers import (
 )
 
 valid_task = TypeAdapter(TaskDict).validate_python
+
+
+@pytest.mark.parametrize(("setting", "is_on"), [("on", True), ("off", False)])
+def test_fastapi_measures_nothing_that_nobody_asked_for(
+    setting: str, is_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def make(**options: Any) -> FastAPI:
+        given.update(options)
+        return FastAPI(**options)
+
+    monkeypatch.setattr(api, "FastAPIOffline", make)
+    create_app(settings(telemetry=setting))
+    assert given["telemetry"] == {"tracing": is_on, "metrics": is_on, "logs": is_on}
 
 
 async def test_a_submission_answers_the_task_and_where_and_when_to_poll_it() -> None:

@@ -465,6 +465,20 @@ async def test_answers_out_of_order(
 
 
 @on(VirtualLoop)
+async def test_a_429_is_believed_whatever_it_has_overtaken() -> None:
+    script = Script(
+        limited(9, 60),
+        limited(8, 60, seconds=5),
+        (429, {}, left(0, 30), 1),
+        limited(9, 60),
+    )
+    async with script.client() as tasks:
+        await tasks.get("a1")
+        await asyncio.gather(tasks.get("a1"), tasks.get("a1"))
+    assert script.times == [0, 0, 0, 31]
+
+
+@on(VirtualLoop)
 async def test_a_request_alone_counts_those_that_may_arrive_after_it() -> None:
     script = Script(
         limited(1, 5),
@@ -1121,8 +1135,13 @@ async def test_the_old_way_of_calling_says_what_to_write(call: Any, line: str) -
 @on(VirtualLoop)
 async def test_the_old_way_of_calling_names_what_is_no_option() -> None:
     async with Script(TASK).client() as tasks:
-        with pytest.raises(TypeError, match=r"^no option of client\.run: a, timout\. "):
+        with pytest.raises(TypeError) as caught:
             await tasks.run("x", a=1, timout=60)
+        assert str(caught.value) == (
+            "no option of client.run: a, timout. Parameters are one mapping, and "
+            'options have names: write client.run("x", {"a": 1, "timout": 60})'
+        )
+
         with pytest.raises(TypeError, match=r"^no option of client\.run: 60, a\. "):
             await tasks.run("x", {}, 60, a=1)
 
@@ -1639,6 +1658,21 @@ async def test_where_there_is_no_stream_or_it_breaks_off_there_are_polls(
     paths = [request.url.path for request in script.requests]
     assert paths == ["/tasks", "/tasks/a1/events", "/tasks/a1", "/tasks/a1"]
     assert seen == ["queued", "queued", "completed"]
+    # Each waits for any change.
+    *_, poll, last_poll = script.requests
+    assert poll.url.query == last_poll.url.query == b"wait=true&since=1"
+
+
+@on(VirtualLoop)
+async def test_a_stream_that_begins_with_what_is_known_says_nothing_twice() -> None:
+    seen: list[int] = []
+    half = TASK | {"status": "processing", "version": 2, "progress": 50}
+    script = Script(events(half, half | {"progress": 60}, DONE | {"progress": 100}))
+    async with script.client() as tasks:
+        await tasks.wait(
+            TaskRecord(**half), progress=lambda task: seen.append(task.progress)
+        )
+    assert seen == [50, 60, 100]
 
 
 @on(VirtualLoop)
@@ -1816,6 +1850,18 @@ async def test_a_list_that_cannot_begin_is_repeated() -> None:
     assert script.times == [0, 0, 5]
     for request in script.requests:
         assert request.headers["Accept"] == "application/x-ndjson"
+
+
+@on(VirtualLoop)
+async def test_a_list_that_never_begins_is_of_no_one_task() -> None:
+    script = Script(problem(503, "shutting_down", **{"Retry-After": "5"}))
+    async with script.client() as tasks:
+        with pytest.raises(client.DeadlineExceededError) as caught:
+            await anext(tasks.list(timeout=9))
+    assert caught.value.task_id == ""
+    assert str(caught.value) == (
+        "no answer in time: GET /tasks (the last: 503 shutting_down: Why.)"
+    )
 
 
 class EndlessList(httpx.AsyncBaseTransport, httpx.AsyncByteStream):
@@ -2187,6 +2233,38 @@ async def test_who_leaves_a_list_early_hangs_up() -> None:
         async with contextlib.aclosing(tasks.list()) as listing:
             await anext(listing)
         await asyncio.wait_for(hung_up.wait(), 60)
+
+
+@on(HurriedLoop)
+async def test_more_than_a_hundred_long_polls_are_under_way_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A busy machine may take its time.
+    monkeypatch.setattr(client, "NETWORK_TIMEOUT", httpx.Timeout(600, pool=None))
+    most = 101
+    under_way = 0
+    all_here = asyncio.Event()
+
+    async def handle(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal under_way
+        if b"wait" in await read_request(reader):
+            under_way += 1
+            if under_way == most:
+                all_here.set()
+            await all_here.wait()
+
+        body = json.dumps(DONE).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(body))
+        writer.write(b"Connection: close\r\n\r\n" + body)
+
+    async with listening(handle) as address, TaskClient(address) as tasks:
+        # The first answer says that there is no limit.
+        await tasks.get("a1")
+        queued = TaskRecord(**TASK)
+        await asyncio.gather(*(tasks.wait(queued, timeout=600) for _ in range(most)))
+    assert under_way == most
 
 
 # The file

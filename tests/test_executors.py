@@ -24,16 +24,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import PicklingError
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import pytest
 
 from benchmarks.load import environment
-from taskmanager import api, manager, sieve
+from taskmanager import api, errors, executors, manager, sieve
 from taskmanager.executors import (
     Child,
     ProcessExecutor,
@@ -108,6 +110,22 @@ async def test_threads_do_the_work() -> None:
             task = manager.submit(PRIMES)
             await manager.wait(task.task_id, since=2)
             assert task.result == {"count": 25}
+
+
+def test_of_threads_there_is_one_for_each_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    let_go = threading.Event()
+
+    def name_of_the_thread() -> str:
+        assert let_go.wait(20)
+        return threading.current_thread().name
+
+    with from_env({"TASKMANAGER_EXECUTOR": "thread"}) as executor:
+        futures = [executor.submit(name_of_the_thread) for _ in range(20)]
+        let_go.set()
+        names = {future.result(20) for future in futures}
+
+    assert names <= {"work_0", "work_1"}
 
 
 def test_another_executor_is_refused_in_one_line() -> None:
@@ -351,6 +369,73 @@ def test_own_processes_answer_with_results_and_errors(two: ProcessExecutor) -> N
             two.submit(function).result(20)
     assert two.submit(int, "7").result(20) == 7
 
+    # Those who look at the threads see what they are for.
+    names = {thread.name for thread in threading.enumerate()}
+    assert names & {"process_0", "process_1"}
+    # The interpreter's end is theirs, should nobody shut this down.
+    assert all(child.daemon for child in multiprocessing.active_children())
+
+
+class ChildInThisProcess(Child):
+    """Does what its process would do here, until a call ends it."""
+
+    def start(self) -> None:
+        with pytest.raises(SystemExit):
+            self.run()
+
+
+def test_what_a_process_of_the_executor_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    orphaned: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(executors, "when_orphaned", lambda *call: orphaned.append(call))
+    # The calls stand in the pipe before it begins.
+    ours, its = multiprocessing.Pipe()
+    monkeypatch.setattr(multiprocessing, "Pipe", lambda: (ours, its))
+    for call in (
+        partial(int, "7", base=8),
+        partial(divmod, 1, 0),
+        partial(signal.getsignal, signal.SIGINT),
+        sys.exit,
+    ):
+        ours.send(call)
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        ChildInThisProcess()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert ours.recv() == (7, "")
+    error, trace = ours.recv()
+    assert type(error) is ZeroDivisionError
+    assert "ZeroDivisionError" in trace
+    assert ours.recv() == (signal.SIG_IGN, "")
+    # Of the call that ends the process there is no answer.
+    with pytest.raises(EOFError):
+        ours.recv()
+    # It ends with the process that has started it.
+    assert orphaned == [(os._exit, 1)]
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "error", "message"),
+    [
+        (1, errors.TaskFailedError, r"^No process could be started .*=thread\.$"),
+        (-9, RuntimeError, "^the process that did this ended with code -9$"),
+    ],
+)
+def test_a_process_that_ends_says_why(
+    two: ProcessExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+    exitcode: int,
+    error: type[Exception],
+    message: str,
+) -> None:
+    pipe = Mock()
+    pipe.recv.side_effect = EOFError
+    monkeypatch.setattr(executors, "Child", lambda: Mock(pipe=pipe, exitcode=exitcode))
+    with pytest.raises(error, match=message):
+        two.submit(int).result(20)
+
 
 @posix
 async def test_what_waits_for_a_process_is_not_handed_out(
@@ -539,12 +624,17 @@ def test_the_end_of_the_parent_is_noticed(monkeypatch: pytest.MonkeyPatch) -> No
     ended = threading.Event()
     parent = SimpleNamespace(join=ended.wait)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
-    called: queue.SimpleQueue[str] = queue.SimpleQueue()
+    called: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
 
-    when_orphaned(called.put, "called")
+    def call(text: str) -> None:
+        called.put((text, threading.current_thread().daemon))
+
+    when_orphaned(call, "called")
     assert called.empty()
     ended.set()
-    assert called.get(timeout=20) == "called"
+    # Who ends before the parent does not wait for its end.
+    is_daemon = True
+    assert called.get(timeout=20) == ("called", is_daemon)
 
 
 # Dask

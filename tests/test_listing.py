@@ -15,6 +15,7 @@ import pytest
 from taskmanager import listing
 from taskmanager.manager import TaskManager
 from taskmanager.task import TaskStatus
+from taskmanager.testing import run_in_virtual_time
 from tests.helpers import SUM, Gate, managing, settle
 
 MS = 0.001
@@ -144,6 +145,18 @@ async def test_small_records_cost_one_turn_a_page(gate: Gate, encoder: Encoder) 
             await Listings(manager).read()
 
     assert encoder.log.count("tick") == 5
+
+
+def test_many_pages_take_no_time() -> None:
+    async def read_all() -> float:
+        async with managing(queue_size=1000) as manager:
+            submit(manager, 600)
+            clock = asyncio.get_running_loop().time
+            begun = clock()
+            assert len(await Listings(manager).read()) == 600
+            return clock() - begun
+
+    assert run_in_virtual_time(read_all()) < 1
 
 
 async def test_pages_without_a_match_cost_a_turn_each(

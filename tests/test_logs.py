@@ -158,16 +158,37 @@ def test_lines_that_nobody_reads_are_dropped_and_counted(pipe: Pipe) -> None:
 def test_after_that_lines_arrive_again(pipe: Pipe) -> None:
     lines = pipe.lines()
     with logging_to(pipe) as engine:
-        pipe.background.write("x" * (logs.ROOM - 1) + "\n")
-        for _ in range(3):
-            pipe.background.write("dropped\n")
+        for time_around in (1, 2):
+            pipe.background.write("x" * (logs.ROOM - 1) + "\n")
+            for _ in range(3):
+                pipe.background.write("dropped\n")
 
-        assert len(next(lines)) == logs.ROOM - 1
-        told = json.loads(next(lines))
-        assert told["message"] == "3 lines of the log were dropped"
+            assert len(next(lines)) == logs.ROOM - 1
+            told = json.loads(next(lines))
+            assert told["message"] == "3 lines of the log were dropped"
 
-        engine.warning("%(a)s", {"a": 1})
-        assert json.loads(next(lines))["a"] == 1
+            engine.warning("%(a)s", {"a": time_around})
+            assert json.loads(next(lines))["a"] == time_around
+
+
+def test_what_no_encoding_has_is_written_as_an_escape(pipe: Pipe) -> None:
+    pipe.background.write("a\ud800b\n")
+    assert next(pipe.lines()) == r"a\ud800b"
+
+
+def test_what_comes_while_a_write_fails_is_written_later(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def fail_once(descriptor: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", write)
+        pipe.background.write("later\n")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, "write", fail_once)
+    pipe.background.write("lost\n")
+    assert next(pipe.lines()) == "later"
 
 
 def test_a_line_is_made_when_it_is_logged(pipe: Pipe) -> None:

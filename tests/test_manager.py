@@ -23,7 +23,7 @@ from taskmanager.errors import (
     TaskNotFoundError,
 )
 from taskmanager.manager import TaskManager
-from taskmanager.task import Task
+from taskmanager.task import Task, TaskStatus
 from taskmanager.testing import run_in_virtual_time
 from tests.helpers import FAILURE, PRIMES, REPORT, SUM, Gate, managing, settings, settle
 
@@ -37,6 +37,31 @@ async def test_a_submission_is_checked() -> None:
         with pytest.raises(ValidationError):
             manager.submit(SUM | {"parameters": {"numbers": ["1"]}})
         assert manager.stats()["tasks"] == 0
+
+
+async def test_tasks_are_listed_by_their_status(gate: Gate) -> None:
+    async with managing(workers=1) as manager:
+        processing = manager.submit(SUM)
+        queued = [manager.submit(SUM) for _ in range(2)]
+        await settle()
+
+        def listed(status: TaskStatus | None) -> list[Task]:
+            return [task for page in manager.list_tasks(status) for task in page]
+
+        assert listed(None) == [processing, *queued]
+        assert listed(TaskStatus.QUEUED) == queued
+        assert listed(TaskStatus.FAILED) == []
+
+
+async def test_an_overview_has_the_first_in_line_and_the_last_to_finish(
+    gate: Gate,
+) -> None:
+    async with managing(workers=3, queue_size=10) as manager:
+        tasks = [manager.submit(SUM) for _ in range(10)]
+        await settle()
+        for task in tasks[5:]:
+            manager.cancel(task.task_id)
+        assert manager.overview(2) == (tasks[:2], tasks[3:5], [tasks[9], tasks[8]])
 
 
 async def test_a_full_queue_refuses_and_keeps_nothing(gate: Gate) -> None:

@@ -367,6 +367,11 @@ def test_there_is_an_example_for_each_task_type() -> None:
     assert set(body["schema"]["discriminator"]["mapping"]) == set(EXAMPLES)
 
 
+def test_the_document_is_made_once() -> None:
+    app = create_app(settings())
+    assert app.openapi() is app.openapi()
+
+
 async def test_the_document_is_served_as_it_is_made() -> None:
     async with serving(rate_limit=10) as client:
         assert (await client.get("/openapi.json")).json() == DOCUMENT
@@ -433,4 +438,5 @@ def test_without_a_rate_limit_the_document_promises_none() -> None:
     text = json.dumps(document["paths"])
     assert '"429"' not in text
     assert "RateLimit" not in text
+    assert document["info"]["description"].endswith(". There is no rate limit.")
     assert '"429"' in json.dumps(create_app(settings(rate_limit=7)).openapi())

@@ -343,6 +343,21 @@ async def test_a_hundred_faults_are_listed_and_all_are_counted(
     assert len(await faults(content, count=count)) == 100
 
 
+async def test_without_a_task_type_each_fault_is_said_in_words() -> None:
+    content = body(task_type="juggle", parameters={"balls": 3}, priority="urgent")
+    assert await faults(content) == [
+        {"detail": ONE_OF, "pointer": "#/task_type"},
+        {
+            "detail": "Extra inputs are not permitted",
+            "pointer": "#/parameters/balls",
+        },
+        {
+            "detail": "Input should be 'high', 'normal' or 'low'",
+            "pointer": "#/priority",
+        },
+    ]
+
+
 async def test_of_ten_thousand_faults_nothing_is_written_that_nobody_reads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

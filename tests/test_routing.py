@@ -78,6 +78,16 @@ async def test_all_faults_of_a_request_are_named_together(app: FastAPI) -> None:
     ]
 
 
+async def test_what_is_given_twice_is_refused_in_words(app: FastAPI) -> None:
+    problem = await asked(app, "GET", f"/things/{A_UUID}?limit=1&limit=1")
+    assert problem["errors"] == [
+        {
+            "detail": "Give one value: a word, or a number in decimal digits alone",
+            "parameter": "limit",
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     "content_type",
     [

@@ -56,9 +56,14 @@ def test_settings_never_change() -> None:
         ("RETENTION", "0", 0.0),
         ("QUEUE_SIZE", "", 100),
         ("QUEUE_SIZE", "  ", 100),
+        ("EXECUTOR", "Thread", "thread"),
+        ("TELEMETRY", "On", "on"),
+        ("LIVE", " ON", "on"),
     ],
 )
-def test_a_variable_sets_its_field(name: str, text: str, value: float | None) -> None:
+def test_a_variable_sets_its_field(
+    name: str, text: str, value: float | str | None
+) -> None:
     settings = Settings.from_env({f"TASKMANAGER_{name}": text})
     assert getattr(settings, name.lower()) == value
 

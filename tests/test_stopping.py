@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -87,6 +87,9 @@ async def test_only_what_is_marked_is_cut_off(server: uvicorn.Server) -> None:
 
     log = []
     listing.transport.abort.side_effect = lambda: log.append("cut off")
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: log.append(str(context))
+    )
     async with at_server_stop(lambda: log.append("stopped")):
         signal.raise_signal(signal.SIGTERM)
         await asyncio.sleep(0)
@@ -197,6 +200,20 @@ async def test_in_a_thread_nothing_is_replaced(server: uvicorn.Server) -> None:
 # Other servers
 
 
+class Nameless(Coroutine[Any, Any, None]):
+    """A coroutine without a ``__name__``, which goes on for ever."""
+
+    def send(self, value: Any) -> None: ...
+
+    def throw(self, *exc_info: Any) -> None:
+        raise asyncio.CancelledError
+
+    def close(self) -> None: ...
+
+    def __await__(self) -> Any:
+        return self
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_ours_goes_in_front_of_another_servers_handler(
     server: uvicorn.Server, number: int
@@ -275,6 +292,36 @@ async def test_hypercorn_gets_no_signal_and_is_watched(
         await asyncio.wait_for(stopped.wait(), 5)
         assert isinstance(waits.exception(), RuntimeError)
     assert logs.ENDING.is_set()
+    logs.ENDING.clear()
+
+
+async def test_of_several_that_wait_the_first_to_end_tells_the_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "hypercorn", Mock())
+    monkeypatch.setattr(stopping, "LOOK_INTERVAL", 0)
+    told = asyncio.Event()
+    stopped = asyncio.Event()
+
+    async def raise_shutdown(wait: Any) -> None:
+        await wait()
+
+    async with at_server_stop(stopped.set):
+        # A task may also run what has no name, as Cython's do.
+        nameless = asyncio.create_task(Nameless())
+        one = asyncio.create_task(raise_shutdown(told.wait))
+        other = asyncio.create_task(raise_shutdown(asyncio.Event().wait))
+        await settle()
+
+        told.set()
+        await asyncio.wait_for(stopped.wait(), 5)
+        assert one.done()
+        assert not nameless.done()
+        assert not other.done()
+
+        nameless.cancel()
+        other.cancel()
+        await asyncio.wait([nameless, other])
     logs.ENDING.clear()
 
 

@@ -193,7 +193,7 @@ async def test_errors_are_those_of_the_task_itself() -> None:
             ("/tasks/27/events", 400, "invalid_request"),
             (f"/tasks/{UNKNOWN}/events/", 404, "not_found"),
         ):
-            answer = await client.get(path)
+            answer = await client.get(path, headers={"Last-Event-ID": "3-100"})
             assert (answer.status_code, answer.json()["code"]) == (status, code)
 
         answer = await client.post(f"/tasks/{UNKNOWN}/events")

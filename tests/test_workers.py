@@ -8,6 +8,7 @@ import contextlib
 import gc
 import logging
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -238,6 +239,27 @@ async def test_a_task_that_takes_too_long_fails_and_frees_its_worker(
 
         await manager.wait(second.task_id, since=1)
         assert second.status.value in ("processing", "failed")
+
+
+@pytest.mark.parametrize("last", ["worker-1", "worker-2", "timeouts"])
+async def test_the_pool_ends_with_the_last_of_its_loops(last: str) -> None:
+    ends: dict[str, asyncio.Future[None]] = {}
+
+    def keep_alive(name: str, run: Any) -> "asyncio.Future[None]":
+        ends[name] = asyncio.get_running_loop().create_future()
+        return ends[name]
+
+    supervisor = Mock(keep_alive=keep_alive)
+    pool = WorkerPool(Mock(), Mock(), Mock(), settings(workers=2))
+    running = pool.run(supervisor)
+    for name in set(ends) - {last}:
+        ends[name].set_result(None)
+    await settle()
+    assert not running.done()
+
+    ends[last].set_result(None)
+    await settle()
+    assert running.done()
 
 
 async def test_each_loop_has_a_name(
