@@ -84,6 +84,7 @@ class Holding:
         # What the engine keeps of them, without the engine.
         self.accepted: OrderedDict[str, deque[float]] = OrderedDict()
         self.line: list[Task] = []
+        self.records: dict[str, Task] = {}
 
     async def hold(self, ids: list[str]) -> None:
         """Take what the engine has by now as what it holds."""
@@ -93,6 +94,7 @@ class Holding:
 
         self.ids = [_copy(task_id) for task_id in ids]
         self.size = len(self.store.by_id)
+        self.records = {**self.store.by_id}
         for task_id in ids:
             task = self.store.by_id[task_id]
             if task.status is TaskStatus.QUEUED:
@@ -442,6 +444,7 @@ async def cancel_any_queued(engine: Holding) -> float:
         engine.line.pop(engine.index_in_line(task))
     for place, task in zip(places, engine.submit(held.ENDLESS), strict=True):
         engine.ids[place] = _copy(task.task_id)
+        engine.records[task.task_id] = task
         engine.line.append(task)
     return cost
 
@@ -539,12 +542,19 @@ async def put_in_front(engine: Holding) -> float:
     return cost
 
 
-async def take_from_front(engine: Holding) -> float:
-    """A list whose first is taken."""
+async def read_and_take(engine: Holding) -> float:
+    """A dict's look-up and reading, and a list whose first is taken."""
+    ids = engine.any_ids()
     begun = time.perf_counter()
-    taken = [engine.line.pop(0) for _ in range(BATCH)]
+    found = []
+    taken = []
+    for task_id in ids:
+        task = engine.records[task_id]
+        found.append((FIELDS(task), vars(task.parameters)))
+        taken.append(engine.line.pop(0))
     cost = _since(begun)
 
+    engine.check_batch(found)
     engine.line[:0] = taken
     return cost
 
@@ -597,7 +607,7 @@ QUEUED: dict[str, tuple[Operation, Operation]] = {
     # It comes last, since what is queued changes.
     "cancel a processing task, whose worker takes the next": (
         take_next,
-        take_from_front,
+        read_and_take,
     ),
 }
 BESIDE: dict[str, Operation] = {
