@@ -392,8 +392,8 @@ def lock(base: Any, wheels: Iterable[Path]) -> dict[str, Any]:
         needs[name] = needed
 
     for name, needed in needs.items():
-        # These complete names, edit lines, call a shell, know time zones
-        # and draw; and those of the second line need a socket.
+        # These complete names, edit lines, call a shell, know time
+        # zones, and draw; and those of the second line need a socket.
         left_out = {"parso", "pexpect", "prompt-toolkit", "tzdata", "matplotlib-inline"}
         left_out |= {"certifi", "h11", "httpcore"}
         absent = needed - set(packages) - left_out
