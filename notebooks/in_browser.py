@@ -5,6 +5,8 @@ it there.
 """
 
 import asyncio
+import sys
+from typing import Any
 
 from IPython.core.getipython import get_ipython
 
@@ -16,6 +18,10 @@ from taskmanager.testing import LoneLoop
 # And a new one of Pyodide's takes the place of the one that runs.
 asyncio.SelectorEventLoop = LoneLoop
 asyncio.new_event_loop = LoneLoop
+# httpx asks at each request whether it runs in trio, by this import.
+# What is missing would be looked for each time, in every folder.
+missing: dict[str, Any] = {"sniffio": None}
+sys.modules.update(missing)
 
 shell = get_ipython()
 if shell is not None:

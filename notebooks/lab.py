@@ -30,6 +30,7 @@ import threading
 import time
 import tracemalloc
 import uuid
+import weakref
 from collections import Counter
 from collections.abc import (
     Awaitable,
@@ -254,14 +255,35 @@ class Span:
     worker: int | None  # from 1; None while queued
 
 
-class Trace(logging.Handler):
+class _Listener(logging.Handler):
+    """Gives a trace what the engine logs, as long as it is in use.
+
+    Else each line of a later run would go to all traces before it.
+    """
+
+    def __init__(self, trace: "Trace") -> None:
+        super().__init__()
+        self._trace = weakref.ref(trace, self._leave)
+        LOG.setLevel(logging.INFO)
+        LOG.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        trace = self._trace()
+        if trace is not None:
+            trace.note(record)
+
+    def _leave(self, _: object) -> None:
+        # A new list, as this one may be gone through at the moment.
+        LOG.handlers = [each for each in LOG.handlers if each is not self]
+
+
+class Trace:
     """Records what the engine logs from now on.
 
     That is a Span for each status that a task has left.
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.begun = now()
         self._spans: list[Span] = []
         # The number of each worker: its loop is an asyncio task, and
@@ -269,11 +291,10 @@ class Trace(logging.Handler):
         self._workers: dict[Any, int] = {}
         # The number of the worker that took a task, by the task's id.
         self._taken: dict[str, int] = {}
+        _Listener(self)
 
-        LOG.setLevel(logging.INFO)
-        LOG.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
+    def note(self, record: logging.LogRecord) -> None:
+        """Add the span that ends with what is logged here."""
         change: Any = record.args
         if not isinstance(change, dict) or "from" not in change:
             return

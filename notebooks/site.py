@@ -65,53 +65,79 @@ ENVIRONMENT = {
     "sys_platform": "emscripten",
 }
 
-# What the kernel loads before it runs the first cell. It asks for jedi,
-# too; an empty package of that name takes the place of five megabytes.
+# What the kernel loads before it runs the first cell.
 KERNEL = [
     "ipykernel",
     "comm",
     "pyodide-kernel",
     "jedi",
     "ipython",
+    "micropip",
+    "piplite",
 ]
+# It asks for these as well, and the course does not need them: jedi
+# completes names, the others install packages of another host.
+NO_PIP = """async def get_transformed_code(argv):
+    return "print('Nothing can be installed here: the course brings what it needs.')"
+"""
+STAND_INS: dict[str, dict[str, bytes]] = {
+    "jedi": {},
+    "micropip": {},
+    "piplite": {
+        "piplite/__init__.py": b"",
+        "piplite/cli.py": NO_PIP.encode(),
+        "piplite/piplite.py": b"",
+    },
+}
 # Files that nobody needs there: what tests or documents a package, what
-# needs a terminal, a socket, another system or another library, and, of
-# the many languages that Pygments colours and the many encodings, all
-# but a few.
+# needs a terminal, a socket, a process, another system or another
+# library, and, of the many languages that Pygments colours and the many
+# encodings, all but a few. The last lines are what the interpreter
+# itself has frozen in it: it never looks for them here.
 LEFT_OUT = re.compile(
     r".*\.dist-info/(RECORD|licenses/|LICENSE|sboms/)"
     r"|.*/tests/|.*\.pyi$"
-    r"|IPython/(extensions|sphinxext|terminal)/(?!__init__|pt_inputhooks|storemagic)"
-    r"|IPython/(utils/_process_win32|lib/demo|testing/(plugin/|iptest))"
-    r"|anyio/(_backends/_trio|pytest_plugin)\.py"
-    r"|annotated_types/test_cases|idna/cli|piplite/cli|pyodide/console"
-    r"|click/(_winconsole|shell_completion|testing)\.py"
-    r"|dateutil/(rrule\.py|zoneinfo/.*\.gz)"
+    r"|IPython/(extensions|sphinxext|terminal)/(?!__init__|pt_inputhooks/__init__"
+    r"|storemagic)"
+    r"|IPython/(utils/_process_(win32|posix)|external/qt|testing/(?!__init__|skip))"
+    r"|IPython/(core/(history|profile)app|lib/(backgroundjobs|clipboard|deepreload"
+    r"|demo|latextools))"
+    r"|anyio/(_backends/_trio|functools|itertools|pytest_plugin|to_interpreter"
+    r"|to_process)\.py"
+    r"|annotated_types/test_cases|idna/cli|pyodide/(console|_nodesock|http/pyxhr)"
+    r"|click/(_termui_impl|_winconsole|shell_completion|testing)\.py"
+    r"|dateutil/(rrule\.py|tz/win\.py|zoneinfo/.*\.gz)"
     r"|fastapi/\.agents/"
     r"|httpx/_main\.py"
     r"|idna/uts46data\.py"
-    r"|micropip/_vendored/packaging/src/packaging/licenses/_spdx"
-    r"|pydantic/(mypy\.py|v1/|experimental/pipeline)"
-    r"|pygments/(cmdline|formatters/(img|latex|rtf|svg|groff|pangomarkup)|sphinxext)\.?"
+    r"|pydantic/(mypy\.py|v1/|deprecated/decorator|experimental/pipeline)"
+    r"|pygments/(cmdline|sphinxext)\.?"
+    r"|pygments/formatters/(img|irc|latex|other|rtf|svg|groff|pangomarkup)"
     r"|pygments/lexers/(?!__init__|_mapping|python)"
     r"|pygments/styles/(?!__init__|_mapping|default|gruvbox|monokai|pastie)"
-    r"|starlette/testclient\.py"
-    r"|uvicorn/protocols/(http|websockets)/(?!__init__|auto)"
-    r"|_pyrepl/(_module|commands|completing|hist|keymap|main|reader|readline|simple"
-    r"|terminfo|.*console|.*eventqueue)"
+    r"|starlette/(config|schemas|templating|testclient)\.py"
+    r"|starlette/middleware/(opentelemetry|sessions|wsgi)"
+    r"|traitlets/config/(argcomplete|sphinxdoc)"
+    r"|uvicorn/(protocols/(http|websockets)/(?!__init__|auto\.)|workers|.*/watchfiles)"
+    r"|_pyrepl/(_module|commands|completing|fancy|hist|input|keymap|main|reader|readline"
+    r"|simple|terminfo|.*console|.*eventqueue)"
     r"|asyncio/(__main__|proactor_|tools|windows_)"
     r"|concurrent/interpreters/"
     r"|ctypes/(_aix|macholib|wintypes)"
     r"|email/(_header_value_parser|contentmanager|headerregistry|mime|policy)"
-    r"|http/server\.py"
+    r"|(http/server|json/tool|sysconfig/__main__|urllib/robotparser)\.py"
     r"|encodings/(?!__init__|aliases|ascii|charmap|cp1252|cp437|idna|iso8859_1\."
     r"|latin_1|punycode|raw_unicode|unicode_escape|utf_)"
-    r"|multiprocessing/(dummy|forkserver|managers|pool|shared_memory|sharedctypes)"
+    r"|multiprocessing/(dummy|forkserver|heap|managers|pool|popen_|resource_sharer"
+    r"|shared_memory|sharedctypes|spawn)"
     r"|(ensurepip|idlelib|pydoc_data|sqlite3|tkinter|tomllib|turtledemo|wsgiref|xml"
     r"|xmlrpc)/"
-    r"|(_pydatetime|_pyio|compileall|doctest|fileinput|ftplib|imaplib|mailbox"
-    r"|modulefinder|optparse|pickletools|plistlib|poplib|smtplib|symtable|tabnanny"
-    r"|trace|turtle|wave)\.py"
+    r"|(_pydatetime|_pyio|compileall|doctest|filecmp|fileinput|ftplib|imaplib|mailbox"
+    r"|modulefinder|netrc|optparse|pickletools|plistlib|poplib|pty|py_compile|pyclbr"
+    r"|rlcompleter|shelve|smtplib|symtable|tabnanny|trace|turtle|wave|webbrowser"
+    r"|zipapp)\.py"
+    r"|(_collections_abc|_sitebuiltins|abc|codecs|genericpath|io|ntpath|os|posixpath"
+    r"|runpy|site|stat|zipimport|importlib/(_bootstrap|util|machinery).*)\.py"
 )
 # In the place of what asks a terminal: all of IPython imports it, and
 # it is the only one to need what edits a line there.
@@ -268,10 +294,10 @@ def _carried() -> Iterable[Path]:
             yield path
 
 
-def _empty_jedi(folder: Path) -> Path:
-    metadata = b"Metadata-Version: 2.1\nName: jedi\nVersion: 0\n"
-    files = {"jedi-0.dist-info/METADATA": metadata}
-    return _wheel(folder / "jedi-0-py3-none-any.whl", files)
+def _stand_in(folder: Path, name: str) -> Path:
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n".encode()
+    files = {f"{name}-0.dist-info/METADATA": metadata} | STAND_INS[name]
+    return _wheel(folder / f"{name}-0-py3-none-any.whl", files)
 
 
 def needed_of(archive: Path) -> dict[str, bytes]:
@@ -366,9 +392,9 @@ def lock(base: Any, wheels: Iterable[Path]) -> dict[str, Any]:
         needs[name] = needed
 
     for name, needed in needs.items():
-        # These complete names, edit lines, call a shell, and know time
-        # zones; and those of the second line need a socket.
-        left_out = {"parso", "pexpect", "prompt-toolkit", "tzdata"}
+        # These complete names, edit lines, call a shell, know time
+        # zones, and draw; and those of the second line need a socket.
+        left_out = {"parso", "pexpect", "prompt-toolkit", "tzdata", "matplotlib-inline"}
         left_out |= {"certifi", "h11", "httpcore"}
         absent = needed - set(packages) - left_out
         if absent:
@@ -421,7 +447,8 @@ def _kernel_wheels() -> list[Path]:
     """The kernel's own packages, as its extension brings them."""
     extension = Path(sys.prefix, "share/jupyter/labextensions", KERNEL_EXTENSION)
     wheels = sorted(extension.glob("static/pypi/*.whl"))
-    return [each for each in wheels if "widgetsnbextension" not in each.name]
+    needless = {"widgetsnbextension", *STAND_INS}
+    return [each for each in wheels if each.name.partition("-")[0] not in needless]
 
 
 def configuration() -> dict[str, Any]:
@@ -533,7 +560,8 @@ def _write_interpreter(folder: Path, pyodide: Path, wheels: Path) -> None:
     for name, files in archives.items():
         _wheel(folder / name, with_bytecode(name, files, compiled))
     course_wheel(folder)
-    _empty_jedi(folder)
+    for name in STAND_INS:
+        _stand_in(folder, name)
 
     base = _read(pyodide / "pyodide-lock.json")
     locked = lock(base, sorted(folder.glob("*.whl")))

@@ -22,8 +22,18 @@ def points(**changes: Any) -> int:
 
 
 def test_the_day_is_the_same_each_time(before: incident.Day) -> None:
+    incident.as_it_was.cache_clear()
     again = incident.play()
     assert again.access == before.access
+    assert again.health == before.health
+    assert again.orders == before.orders
+
+
+def test_what_a_reader_changes_is_not_in_the_next_copy(before: incident.Day) -> None:
+    mine = incident.play()
+    mine.health[0]["hour"] = -1
+    mine.orders.clear()
+    again = incident.play()
     assert again.health == before.health
     assert again.orders == before.orders
 
