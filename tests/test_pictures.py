@@ -4,13 +4,15 @@ A picture is read back from its file. Where its texts are is estimated,
 with letters as wide as they get in any usual font.
 """
 
+import contextlib
+import io
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 from xml.etree import ElementTree
 
@@ -137,6 +139,124 @@ def test_no_text_of_a_committed_picture_hides_a_mark(root: ElementTree.Element) 
     for mark in marks(root):
         for label in labels(root):
             assert not label.touches(mark), (label, mark)
+
+
+def lines(root: ElementTree.Element) -> Iterator[tuple[float, ...]]:
+    """Each straight piece of what is drawn between the axes."""
+    for path in root.iterfind(f"{SVG}svg/{SVG}path"):
+        if path.get("stroke-linecap") or path.get("fill", "none") != "none":
+            continue
+        x = y = 0.0
+        for letter, given in re.findall(r"([MLHV])([^MLHV]*)", path.get("d", "")):
+            numbers = [float(each) for each in re.findall(r"-?[\d.]+", given)]
+            if letter == "H":
+                points = [(each, y) for each in numbers]
+            elif letter == "V":
+                points = [(x, each) for each in numbers]
+            else:
+                points = list(zip(numbers[::2], numbers[1::2], strict=True))
+            if letter == "M":
+                x, y = points.pop(0)
+            for right, down in points:
+                yield x, y, right, down
+                x, y = right, down
+
+
+def goes_through(line: tuple[float, ...], label: Label) -> bool:
+    """Whether a piece of this line lies in the box of the label."""
+    x, y, right, down = line
+    begins = 0.0
+    ends = 1.0
+    # At which share of the line it passes each side of the box.
+    for step, room in (
+        (x - right, x - label.left),
+        (right - x, label.right - x),
+        (y - down, y - label.top),
+        (down - y, label.bottom - y),
+    ):
+        if step == 0:
+            if room < 0:
+                return False
+        elif step < 0:
+            begins = max(begins, room / step)
+        else:
+            ends = min(ends, room / step)
+    return begins <= ends
+
+
+@pytest.mark.parametrize("root", COMMITTED)
+def test_no_line_of_a_committed_picture_goes_through_a_text(
+    root: ElementTree.Element,
+) -> None:
+    for line in lines(root):
+        for label in labels(root):
+            assert not goes_through(line, label), (label, line)
+
+
+# Pictures with sliders
+
+
+def slid(name: str, instead: dict[str, Any]) -> tuple[Any, dict[str, range]]:
+    """What the slider of a lesson draws, and over which values."""
+    found = []
+
+    def sliders(draw: Any, **spans: range) -> None:
+        found.append((draw, spans))
+
+    given: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lab, "sliders", sliders)
+        for cell in refresh.read(name).cells:
+            if cell.cell_type != "code" or "lab.movie" in cell.source:
+                continue
+            source = cell.source
+            if "lab.sliders" in source:
+                # What takes long to measure is made up.
+                given |= instead
+                _, begin, rest = source.partition("LOADS = ")
+                source = begin + rest if begin else source
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(source, name, "exec"), given)  # noqa: S102
+            if found:
+                return found[0]
+    raise AssertionError(f"{name} has no slider")
+
+
+async def made_up_wait(load: float) -> float:
+    """A curve much like that of the waits over the load."""
+    return 0.12 * load**3 / (1.01 - load)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("03-queue-and-workers", {"wait_at": made_up_wait}),
+        ("04-backpressure-and-priorities", {}),
+        ("06-rate-limiting", {}),
+    ],
+)
+def test_no_value_of_a_slider_puts_a_text_on_anything(
+    name: str, instead: dict[str, Any]
+) -> None:
+    draw, spans = slid(name, instead)
+    # Every value of the first one, and some of the second.
+    values = [list(span) for span in spans.values()]
+    values[1:] = [each[::7] + each[-1:] for each in values[1:]]
+    for chosen in product(*values):
+        settings = dict(zip(spans, chosen, strict=True))
+        root = root_of(draw(**settings))
+        found = labels(root)
+        for label, other in combinations(found, 2):
+            assert not label.touches(other), (settings, label, other)
+        for label in found:
+            assert label.left >= 0, (settings, label)
+            assert label.right <= WIDTH, (settings, label)
+        for mark in marks(root):
+            assert not any(each.touches(mark) for each in found), (settings, mark)
+        for line in lines(root):
+            for label in found:
+                assert not goes_through(line, label), (settings, label)
 
 
 # One picture

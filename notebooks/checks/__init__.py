@@ -42,6 +42,13 @@ NO_COROUTINE = [
     "a coroutine was expected",
     "awaitable is required",
 ]
+# What Python says where there is nothing to be taken.
+EMPTY = [
+    "deque index out of range",
+    "list index out of range",
+    "pop from an empty deque",
+    "pop from empty list",
+]
 
 
 def exercise(
@@ -99,6 +106,14 @@ def numbers_of(answer: Any, count: int) -> tuple[float, ...]:
     return tuple(given)
 
 
+def plain_methods(answer: Any, *names: str) -> None:
+    """Assert that these methods of a class are no async def."""
+    for name in names:
+        assert not inspect.iscoroutinefunction(getattr(answer, name, None)), (
+            f"{name} is an async def, so a call of it runs nothing: write a plain def."
+        )
+
+
 def _complaint(check: Callable[[Any], None], plain: bool, answer: Any) -> str | None:
     if plain and inspect.iscoroutinefunction(answer):
         return "it is an async def, so a call of it runs nothing: write a plain def."
@@ -139,6 +154,12 @@ def _hint(error: BaseException) -> str:
         return ". Is it a plain def, or has it a yield? Write async def, and return."
     if "object is not callable" in text:
         return ". Give the function or the class itself, by its name."
+    if "instances of 'str' and 'int'" in text:
+        return ". A header is text: int(...) makes a number of it."
+    if text in EMPTY:
+        return ". It is empty then: ask for that first."
+    if isinstance(error, KeyError) and error.args[0] == "location":
+        return ". Only the answer to a submission has it."
     if isinstance(error, KeyError) and error.args[0] in TaskDict.__annotations__:
         return ". A refusal (429, 503) is no task: look at response.status_code first."
     return ""

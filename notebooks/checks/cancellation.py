@@ -44,6 +44,7 @@ async def _end_of(
 )
 def with_clean_up(answer: Any) -> None:
     log: list[str] = []
+    ended: list[str] = []
 
     async def clean_up() -> None:
         log.append("begun")
@@ -52,6 +53,7 @@ def with_clean_up(answer: Any) -> None:
 
     async def succeed() -> str:
         await asyncio.sleep(5)
+        ended.append("result")
         return "result"
 
     async def fail() -> None:
@@ -67,9 +69,13 @@ def with_clean_up(answer: Any) -> None:
         (succeed, 2.0, "is cancelled", asyncio.CancelledError),
     ):
         log.clear()
+        ended.clear()
         end = lab.run(_end_of(answer(work, clean_up), cancel_at))
+        by_then = list(log)
+        # What is left behind ends.
+        lab.run(asyncio.sleep(10))
         assert log, f"the work {what}, and nothing is cleaned up."
-        assert log != ["begun"], (
+        assert by_then == log, (
             f"the work {what}, and clean_up has not ended when it does: await it."
         )
         calls = log.count("begun")
@@ -80,6 +86,7 @@ def with_clean_up(answer: Any) -> None:
             f"the work {what}, and it {_how(end)} after the clean-up, where "
             f"{expected.__name__} should come out."
         )
+        assert not ended, f"it {what}, and the work runs on behind it."
 
 
 @dataclass
@@ -138,7 +145,7 @@ def all_or_nothing(answer: Any) -> None:
     seconds = {"a": 1, "b": 5, "c": 5}
     clean_up = {"a": 0, "b": 1, "c": 2}
     for names, cancel_at, what, expected in (
-        ("abc", None, "a fails after 1 s", WorkError),
+        ("bac", None, "a fails after 1 s", WorkError),
         ("bc", 1.0, "it is cancelled after 1 s", asyncio.CancelledError),
     ):
         parts = [part(name, seconds[name], clean_up[name]) for name in names]

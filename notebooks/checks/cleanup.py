@@ -113,12 +113,18 @@ def select(answer: Any) -> None:
 
         def poll(seconds: float | None) -> list[str]:
             polls.append(seconds)
+            if timeout is None and seconds == 0:
+                return []
             assert len(polls) < 100, (
                 "it polls again and again: nothing will come, so jump."
             )
             return ready
 
         returned: Any = answer(poll, timeout, jumps.append)
+        assert timeout is not None or None in polls + jumps, (
+            "without a timer only the network can bring news: wait for it, with "
+            "poll(None)."
+        )
         assert returned == ready, (
             f"what is ready is {ready}; it returns {returned!r:.60}."
         )
@@ -147,6 +153,7 @@ def select(answer: Any) -> None:
 
     jumped, polls = turn(["socket"], None)
     assert jumped == 0, "without a timer there is nowhere to jump to."
-    assert polls == [None], (
-        "without a timer only the network can bring news: wait for it, with poll(None)."
+    # One that does not wait may come first.
+    assert polls in ([None], [0, None]), (
+        f"without a timer, one poll(None) is enough; it polls {len(polls)} times."
     )

@@ -72,7 +72,7 @@ def gather(answer: Any) -> None:
     assert not asyncio.isfuture(results), (
         f"it returns a {type(results).__name__}, not a list: await it."
     )
-    assert isinstance(results, list | tuple), (
+    assert isinstance(results, list), (
         f"it returns a {type(results).__name__}, not a list."
     )
 
@@ -88,5 +88,10 @@ def gather(answer: Any) -> None:
     )
     assert seconds < 3.01, f"jobs of 3, 1 and 2 s take {seconds:.3g} s, not 3."
 
-    nothing = lab.run(answer())
+    try:
+        nothing = lab.run(answer())
+    except ValueError as error:
+        raise AssertionError(
+            f"of no coroutines it makes no [], but raises ValueError: {error}"
+        ) from None
     assert nothing == [], f"of no coroutines it makes {nothing!r:.60}, not []."

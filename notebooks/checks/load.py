@@ -47,6 +47,12 @@ def ratio(answer: Any) -> None:
         f"one disturbed measurement of five turns a ratio of 2 into {disturbed:g}."
     )
 
+    varied = found([900.0, 19.0, 21.0, 20.0, 22.0], [10.0] * 5)
+    assert 1.9 <= varied <= 2.2, (
+        f"of ratios of 90, 1.9, 2.1, 2 and 2.2 it makes {varied:g}: one of five rounds "
+        "was disturbed."
+    )
+
     lucky = found([20.0, 10.0, 20.0, 20.0, 20.0], [10.0] * 5)
     assert isclose(lucky, 2), (
         f"one measurement in a fast moment turns a ratio of 2 into {lucky:g}."

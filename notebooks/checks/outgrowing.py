@@ -1,9 +1,11 @@
 """Checks for 15-outgrowing-one-machine."""
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from itertools import pairwise
 from math import isclose
 from typing import Any
 from unittest import mock
@@ -78,6 +80,15 @@ def shard_of(answer: Any) -> None:
             "hash() of a str differs from process to process, so two proxies disagree; "
             "see zlib.crc32 or hashlib."
         )
+
+    # None of them has been asked for yet.
+    new = [f"172.16.0.{n}" for n in range(200)]
+    random.Random(1).shuffle(new)
+    steps = {(after - before) % 4 for before, after in pairwise(map(found, new))}
+    assert steps != {1}, (
+        "a shard goes to whoever comes first, and to another proxy somebody else does: "
+        "only the address may decide."
+    )
 
     for n in range(50):
         network = f"2001:db8:0:{n:x}:"

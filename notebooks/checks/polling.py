@@ -7,7 +7,7 @@ from typing import Any
 from unittest import mock
 
 from notebooks import lab
-from notebooks.checks import exercise
+from notebooks.checks import exercise, plain_methods
 
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
 LONG = {
@@ -22,17 +22,14 @@ _checked: ContextVar[bool] = ContextVar("checked", default=False)
 
 
 def _counted(
-    function: Callable[..., Coroutine[Any, Any, Any]],
+    function: Callable[..., Coroutine[Any, Any, Any]], why: str
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     calls = 0
 
     async def counted(*args: Any) -> Any:
         nonlocal calls
         calls += _checked.get()
-        assert calls <= 100, (
-            "it looks again and again while nothing changes. An Event that stays set "
-            "makes wait() return at once."
-        )
+        assert calls <= 100, f"it looks again and again while nothing changes. {why}"
         return await function(*args)
 
     return counted
@@ -43,10 +40,15 @@ def _counted(
     "change is missed."
 )
 def versioned(answer: Any) -> None:
+    plain_methods(answer, "change")
     # Event.wait and sleep are counted, since a loop around an Event
     # that is set would never come to an end.
-    waits = mock.patch.object(asyncio.Event, "wait", _counted(asyncio.Event.wait))
-    sleeps = mock.patch.object(asyncio, "sleep", _counted(asyncio.sleep))
+    wait = _counted(
+        asyncio.Event.wait, "An Event that stays set makes wait() return at once."
+    )
+    sleep = _counted(asyncio.sleep, "Let an Event wake it, in place of a sleep.")
+    waits = mock.patch.object(asyncio.Event, "wait", wait)
+    sleeps = mock.patch.object(asyncio, "sleep", sleep)
     with waits, sleeps:
         lab.run(_changes(answer()), limit=10_000)
 

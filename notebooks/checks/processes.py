@@ -1,6 +1,7 @@
 """Checks for 14-outgrowing-one-process."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
@@ -99,12 +100,14 @@ def in_pieces(answer: Any) -> None:
 
 async def _all_pieces(answer: Any) -> None:
     executor = _OneByOne(asyncio.get_running_loop())
+    loop = threading.get_ident()
     counted: list[int] = []
     reports: list[Any] = []
 
     def count(index: int) -> int:
+        where = "in the event loop" if threading.get_ident() == loop else "elsewhere"
         assert executor.computing, (
-            "it counts in the event loop: hand count to the executor, and await that."
+            f"it counts {where}: hand count to the executor, and await that."
         )
         counted.append(index)
         return (index + 1) ** 2

@@ -193,7 +193,7 @@ def _decision(
     assert given is not None, (
         "it returns nothing: return whether it is accepted, and tat."
     )
-    assert isinstance(given, tuple), (
+    assert isinstance(given, tuple | list), (
         f"return two things, like (True, 6.0), not {given!r:.40}."
     )
     assert len(given) == 2, f"return two things, like (True, 6.0), not {len(given)}."

@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 from notebooks import lab
-from notebooks.checks import exercise, numbers_of
+from notebooks.checks import exercise, numbers_of, plain_methods
 
 
 @exercise(
@@ -35,29 +35,40 @@ def amplified(answer: Any) -> None:
 def pause(answer: Any) -> None:
     chance = random.Random(7)
     for refusals, bound in ((1, 0.5), (2, 1.0), (4, 4.0), (6, 16.0), (7, 20.0)):
+        after = f"after {refusals} refusal{'s' if refusals > 1 else ''}"
         pauses = [answer(refusals, chance) for _ in range(400)]
         assert all(isinstance(each, int | float) for each in pauses), (
             f"it returns {pauses[0]!r:.40}, not a number of seconds."
         )
         assert min(pauses) >= 0, f"it returns {min(pauses):.2f}: that lies in the past."
         assert max(pauses) <= bound, (
-            f"after {refusals} refusals the bound is {bound:g} s, and it returns "
-            f"{max(pauses):.2f}."
+            f"{after} the bound is {bound:g} s, and it returns {max(pauses):.2f}."
         )
         assert len(set(pauses)) > 300, (
-            f"after {refusals} refusals, 400 clients wait for only {len(set(pauses))} "
-            "different times: they come back together."
+            f"{after}, 400 clients share a few pauses (different ones: "
+            f"{len(set(pauses))}): they come back together."
         )
         assert min(pauses) < bound / 10, (
-            f"after {refusals} refusals, nobody waits for less than "
-            f"{min(pauses):.2f} s: jitter that is full begins at 0."
+            f"{after}, nobody waits for less than {min(pauses):.2f} s: jitter that is "
+            "full begins at 0."
         )
         assert max(pauses) > bound * 0.9, (
-            f"after {refusals} refusals the bound is {bound:g} s, and nobody waits for "
-            f"more than {max(pauses):.2f} s."
+            f"{after} the bound is {bound:g} s, and nobody waits for more than "
+            f"{max(pauses):.2f} s."
         )
 
-    late = answer(2000, chance)
+    again = [answer(7, random.Random(1)) for _ in range(2)]
+    assert again == [again[0]] * 2, (
+        "its chance comes from elsewhere: take it from the argument, so that a test "
+        "can repeat it."
+    )
+    try:
+        late = answer(2000, chance)
+    except OverflowError:
+        raise AssertionError(
+            "after 2,000 refusals it raises OverflowError, since 2**2000 is too large "
+            "for a float: double no more once the bound is reached."
+        ) from None
     assert 0 <= late <= 20, f"after 2,000 refusals it returns {late!r:.40}."
 
 
@@ -66,6 +77,7 @@ def pause(answer: Any) -> None:
     "their share to the load."
 )
 def AnyBudget(answer: Any) -> None:  # noqa: N802 - called like the answer
+    plain_methods(answer, "sent", "may_retry")
     budget = answer(10, 3)
     first = [budget.may_retry() for _ in range(4)]
     assert None not in first, "may_retry returns nothing: return True or False."
@@ -80,7 +92,13 @@ def AnyBudget(answer: Any) -> None:  # noqa: N802 - called like the answer
         "where one in 10 may be a retry, it allows one after 9 requests."
     )
     budget.sent()
-    assert budget.may_retry(), "after 10 requests it allows no retry."
+    if not budget.may_retry():
+        budget.sent()
+        assert not budget.may_retry(), (
+            "it allows a retry after 11 requests, not after 10. Are they floats? Ten "
+            "times 0.1, added up, is less than 1: count in whole numbers."
+        )
+        raise AssertionError("after 10 requests it allows no retry.")
     assert not budget.may_retry(), "10 requests pay for one retry, not for two."
 
     for _ in range(1000):

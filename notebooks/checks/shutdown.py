@@ -58,7 +58,7 @@ def keep_alive(answer: Any) -> None:
     if not task.done():
         _NOT_TO_BE_GOT_RID_OF.append(task)
 
-    if not starts and task.done() and not task.cancelled():
+    if task.done() and not task.cancelled() and task.exception() is not dies:
         # What it raised says more.
         task.result()
     assert starts, "it never runs the loop."
@@ -73,10 +73,11 @@ def keep_alive(answer: Any) -> None:
     assert all(map(isclose, pauses[:5], [1, 2, 4, 8, 16])), (
         f"its pauses are {shown} s, not 1, 2, 4, 8, 16 and 30 s."
     )
-    assert all(pause <= 30 for pause in pauses), (
+    # The clock may be between two seconds, and floats a hair off.
+    assert all(pause < 30.001 for pause in pauses), (
         f"its pauses are {shown} s; 30 s is to be the longest."
     )
-    assert pauses[5:] == [30] * 3, (
+    assert all(map(isclose, pauses[5:], [30] * 3)), (
         f"its pauses are {shown} s; from the sixth on they should be 30 s."
     )
     assert task.done(), "it cannot be got rid of: CancelledError has to pass."

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import httpx
+
 from notebooks import lab
 from notebooks.checks import exercise, numbers_of
 
@@ -31,8 +33,15 @@ def requests(answer: Any) -> None:
 )
 def run_task(answer: Any) -> None:
     app = lab.start()
+    client = lab.client(app)
+    asked: list[httpx.QueryParams] = []
+
+    async def note(request: httpx.Request) -> None:
+        asked.append(request.url.params)
+
+    client.event_hooks["request"].append(note)
     try:
-        task: Any = lab.run(answer(lab.client(app), SUBMISSION))
+        task: Any = lab.run(answer(client, SUBMISSION))
         tasks = app.state.manager.stats()["tasks"]
         last = lab.run(lab.client(app).get("/tasks"))
     finally:
@@ -49,4 +58,10 @@ def run_task(answer: Any) -> None:
     used = 10 - int(remaining.removeprefix("r=")) - 1
     assert used <= 4, (
         f"it takes {used} requests; let the server wait with wait=true and since."
+    )
+    waits = [each for each in asked if "wait" in each]
+    assert waits, "it never lets the server wait: ask with wait=true and since."
+    assert all("since" in each for each in waits), (
+        "a change between two of its questions would get lost: say with since which "
+        "version it has seen."
     )

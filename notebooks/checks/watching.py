@@ -9,14 +9,18 @@ from taskmanager.testing import EPOCH
 Line = dict[str, Any]
 
 
-def _line(at: float, task_id: str, before: str, after: str) -> Line:
-    """A line of the log, ``at`` so many seconds."""
-    change = {"from": before} if before else {}
+def _line(at: float, task_id: str, before: str, after: str, since: float = 0) -> Line:
+    """A line of the log, ``at`` so many seconds.
+
+    The task has been in the status before ``since`` then.
+    """
+    change: Line = {"from": before, "seconds": float(at - since)} if before else {}
+    said = f"{before} -> {after}" if before else "submitted"
     return {
         "time": timestamp(EPOCH + at + 0.0005),
         "level": "info",
         "logger": "taskmanager.manager",
-        "message": f"task {task_id}",
+        "message": f"task {task_id}: {said}",
         "task_id": task_id,
         "task_type": "compute_sum",
         **change,
@@ -38,20 +42,20 @@ def _death(at: float) -> Line:
 # result comes too late.
 LINES = [
     _line(0, "a", "", "queued"),
-    _line(0, "a", "queued", "processing"),
+    _line(0, "a", "queued", "processing", 0),
     _line(1, "b", "", "queued"),
     _line(2, "c", "", "queued"),
     _line(4, "d", "", "queued"),
-    _line(6, "b", "queued", "cancelled"),
+    _line(6, "b", "queued", "cancelled", 1),
     _death(7),
-    _line(8, "a", "processing", "failed"),
-    _line(9, "c", "queued", "processing"),
-    _line(12, "d", "queued", "processing"),
-    _line(14, "c", "processing", "completed"),
+    _line(8, "a", "processing", "failed", 0),
+    _line(9, "c", "queued", "processing", 2),
+    _line(12, "d", "queued", "processing", 4),
+    _line(14, "c", "processing", "completed", 9),
     _line(15, "e", "", "queued"),
-    _line(16, "e", "queued", "processing"),
-    _line(17, "d", "processing", "cancelled"),
-    _line(18, "d", "cancelled", "completed")
+    _line(16, "e", "queued", "processing", 15),
+    _line(17, "d", "processing", "cancelled", 12),
+    _line(18, "d", "cancelled", "completed", 17)
     | {"message": "task d is cancelled already: completed is dropped"},
 ]
 

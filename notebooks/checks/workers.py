@@ -10,6 +10,8 @@ from notebooks import lab
 from notebooks.checks import exercise, numbers_of
 
 SECONDS = [30, 5, 5, 5, 5, 5, 30, 5, 5, 5]
+# Where each second one, or each half, is a worker's own, one has 21 s.
+UNEVEN = [10, 1, 10, 1, 1, 1]
 # Those below zero raise.
 FAILING = [1, -1, 1, -1, 1]
 
@@ -55,6 +57,12 @@ def run_all(answer: Any) -> None:
         "next."
     )
     assert seconds < 35.1, f"ten jobs take {seconds:.0f} s on 5 workers, not 35."
+
+    found = _run(answer, UNEVEN, 2)
+    assert found.seconds < 12.1, (
+        f"jobs of 10, 1, 10, 1, 1 and 1 s take {found.seconds:.0f} s on 2 workers, not "
+        "12: a job is for the worker that is free first."
+    )
 
     found = _run(answer, FAILING, 2)
     assert found.done == 5, f"a job raises, and only {found.done} of five jobs are run."

@@ -98,6 +98,43 @@ async def submits_twice(client, submissions):
     return [task["task_id"] for task in tasks]
 
 
+async def twice_as_told(refusal):
+    await asyncio.sleep(2 * int(refusal.headers["retry-after"]))
+
+
+async def waits_twice_as_long(client, submissions):
+    return await insist(client, submissions, twice_as_told)
+
+
+async def a_bit_less(refusal):
+    await asyncio.sleep(0.9 * int(refusal.headers["retry-after"]))
+
+
+async def waits_a_bit_less(client, submissions):
+    return await insist(client, submissions, a_bit_less)
+
+
+async def as_text(refusal):
+    await asyncio.sleep(refusal.headers["retry-after"])
+
+
+async def takes_text_for_a_number(client, submissions):
+    return await insist(client, submissions, as_text)
+
+
+async def forgets_to_await(refusal):
+    asyncio.sleep(int(refusal.headers["retry-after"]))
+
+
+async def sleeps_without_await(client, submissions):
+    return await insist(client, submissions, forgets_to_await)
+
+
+async def all_at_once(client, submissions):
+    each = (insist(client, [submission], as_told) for submission in submissions)
+    return [task for (task,) in await asyncio.gather(*each)]
+
+
 WRONG["submit_all"] = [
     (submits_nothing, "no request"),
     (ignores_refusals, "gives up: 1 of three"),
@@ -108,6 +145,11 @@ WRONG["submit_all"] = [
     (waits_a_minute, "longer than it is told"),
     (returns_the_tasks, "not the ids"),
     (submits_twice, "submits 6 tasks"),
+    (waits_twice_as_long, "it waits for 14.0 s: much longer"),
+    (waits_a_bit_less, "told to wait for 7 s, it waits for 6.3 s"),
+    (takes_text_for_a_number, "A header is text"),
+    (sleeps_without_await, "waits for 0.0 s: await asyncio.sleep"),
+    (all_at_once, "one after the other"),
 ]
 
 
@@ -254,6 +296,11 @@ class NeverWakes(Polls):
         return self.tasks.popleft()
 
 
+class CancelsAsynchronously(Tombstones):
+    async def cancel(self, task):
+        self.queue._queue.remove(task)
+
+
 WRONG["MendedQueue"] = [
     (Tombstones, "a cancelled task keeps its slot"),
     (Unbounded, "it takes three tasks"),
@@ -268,4 +315,5 @@ WRONG["MendedQueue"] = [
     (RaisesWhenEmpty, "get does not wait"),
     (WakesOnlyOnce, "although the only task was cancelled"),
     (NeverWakes, "0 are handed out"),
+    (CancelsAsynchronously, "cancel is an async def"),
 ]

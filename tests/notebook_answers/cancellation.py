@@ -204,6 +204,36 @@ def all_is_unavailable(error):
     return "task_failed" if isinstance(error, TaskFailedError) else "unavailable"
 
 
+async def leaves_the_work_behind(work, clean_up):
+    try:
+        return await asyncio.shield(work())
+    except BaseException:
+        await clean_up()
+        raise
+
+
+async def awaits_in_order(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        return [await task for task in tasks]
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+async def raises_the_first_in_order(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    return [task.result() for task in tasks]
+
+
 WRONG: dict[str, list[tuple[object, str]]] = {
     "with_clean_up": [
         (catches_exceptions_only, "is cancelled, and nothing is cleaned up"),
@@ -216,6 +246,7 @@ WRONG: dict[str, list[tuple[object, str]]] = {
         (raises_another, "raises RuntimeError"),
         (drops_the_result, "returns None"),
         (tries_again, "does not end"),
+        (leaves_the_work_behind, "the work runs on behind it"),
     ],
     "all_or_nothing": [
         (gather, "fails after 1 s, and the others run on"),
@@ -228,6 +259,8 @@ WRONG: dict[str, list[tuple[object, str]]] = {
         (leaves_the_rest_when_cancelled, "cancelled after 1 s, and the others run on"),
         (swallows_the_failure, "WorkError should come out"),
         (returns_nothing, "not the list"),
+        (awaits_in_order, "waits until the others are done"),
+        (raises_the_first_in_order, "raises CancelledError: WorkError should"),
     ],
     "classify": [
         (os_error_first, "the first case that fits"),

@@ -84,6 +84,17 @@ def is_plain(*coroutines):
     return [asyncio.create_task(coroutine) for coroutine in coroutines]
 
 
+async def waits_for_none(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    await asyncio.wait(tasks)
+    return [task.result() for task in tasks]
+
+
+async def returns_a_tuple(*coroutines):
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    return tuple([await task for task in tasks])
+
+
 WRONG["gather"] = [
     (one_by_one, "one after the other"),
     (begins_late, "one after the other"),
@@ -98,4 +109,6 @@ WRONG["gather"] = [
     (sleeps_long_enough, "take 5 s, not 3"),
     (forgets_to_await, "await it"),
     (is_plain, "Write async def"),
+    (waits_for_none, "of no coroutines it makes no []"),
+    (returns_a_tuple, "a tuple, not a list"),
 ]

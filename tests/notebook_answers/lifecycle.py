@@ -126,6 +126,14 @@ async def cancels_itself(record, save):
     raise asyncio.CancelledError
 
 
+async def raises_when_it_is_late(record, save):
+    await save()
+    if record["status"] != "processing":
+        raise IllegalTransitionError("too late")
+    record["status"] = "completed"
+    record["version"] += 1
+
+
 WRONG["finish"] = [
     (
         checks_before_only,
@@ -141,4 +149,5 @@ WRONG["finish"] = [
     (counts_always, "still grows"),
     (waits_for_a_cancellation, "does not return"),
     (cancels_itself, "nobody has cancelled it"),
+    (raises_when_it_is_late, "a late result is no bug"),
 ]

@@ -3,7 +3,7 @@
 Each has words of the complaint that it must get.
 """
 
-from statistics import mean, median
+from statistics import mean, median, mode
 
 WRONG: dict[str, list[tuple[object, str]]] = {
     "little": [
@@ -47,6 +47,10 @@ def of_the_medians(ours, reference):
     return median(ours) / median(reference)
 
 
+def most_frequent(ours, reference):
+    return mode(each / other for each, other in zip(ours, reference, strict=True))
+
+
 WRONG["ratio"] = [
     (upside_down, "upside down"),
     (no_number, "not a number"),
@@ -56,6 +60,7 @@ WRONG["ratio"] = [
     (of_the_last_round, "one disturbed measurement"),
     (of_the_shortest, "in a fast moment"),
     (of_the_medians, "within each round"),
+    (most_frequent, "one of five rounds was disturbed"),
 ]
 
 

@@ -77,6 +77,13 @@ def by_number(address, shards):
     return int(network.network_address) % shards
 
 
+MET = {}
+
+
+def in_the_order_met(address, shards):
+    return MET.setdefault(client_key(address), len(MET)) % shards
+
+
 WRONG["shard_of"] = [
     (nowhere, "not a whole number"),
     (of_seven, "they are 0 to"),
@@ -89,6 +96,7 @@ WRONG["shard_of"] = [
     (by_last_digit, "end in .1"),
     (all_on_one, "about a quarter is fair"),
     (by_number, "end in .1"),
+    (in_the_order_met, "goes to whoever comes first"),
 ]
 
 

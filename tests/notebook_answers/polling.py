@@ -102,6 +102,26 @@ class CountsByItself(Versioned):
         return since + 1
 
 
+class ChangesAsynchronously(Versioned):
+    async def change(self):
+        self.version += 1
+
+
+class NotifiesWithoutTheLock(Versioned):
+    def __init__(self):
+        super().__init__()
+        self.changed = asyncio.Condition()
+
+    def change(self):
+        self.version += 1
+        self.changed.notify_all()
+
+    async def wait(self, since):
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.version > since)
+        return self.version
+
+
 WRONG["versioned"] = [
     (AnswersAtOnce, "before anything has changed"),
     (WakesNobody, "none is told"),
@@ -116,6 +136,8 @@ WRONG["versioned"] = [
     (Polls, "again and again"),
     (Spins, "again and again"),
     (CountsByItself, "not 4, the latest"),
+    (ChangesAsynchronously, "change is an async def"),
+    (NotifiesWithoutTheLock, "un-acquired lock"),
 ]
 
 

@@ -84,7 +84,7 @@ async def in_a_task_of_its_own(count, segments, executor, report):
 
 WRONG["in_pieces"] = [
     (in_the_loop, "counts in the event loop"),
-    (in_another_executor, "counts in the event loop"),
+    (in_another_executor, "counts elsewhere"),
     (counts_nothing, "hands nothing to the executor"),
     (waits_for_the_result, "stops the whole event loop"),
     (one_by_one(first=1), "they are 0 to 3"),

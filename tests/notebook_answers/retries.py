@@ -4,6 +4,7 @@ Each has words of the complaint that it must get.
 """
 
 import asyncio
+import random
 
 WRONG: dict[str, list[tuple[object, str]]] = {
     "amplified": [
@@ -60,6 +61,10 @@ def overflows(refusals, chance):
     return chance.uniform(0, min(20.0, 0.5 * 2.0 ** (refusals - 1)))
 
 
+def takes_chance_from_elsewhere(refusals, chance):
+    return random.uniform(0, bound_of(refusals))
+
+
 WRONG["pause"] = [
     (regular, "come back together"),
     (returns_nothing, "not a number"),
@@ -71,6 +76,7 @@ WRONG["pause"] = [
     (never_doubles, "nobody waits for more than"),
     (whole_seconds, "come back together"),
     (overflows, "it raises OverflowError"),
+    (takes_chance_from_elsewhere, "take it from the argument"),
 ]
 
 
@@ -133,6 +139,25 @@ class AlwaysTen(Right):
         super().__init__(10, saved)
 
 
+class AddsUpFloats:
+    def __init__(self, every, saved):
+        self.share = 1 / every
+        self.most = self.left = saved
+
+    def sent(self):
+        self.left = min(self.most, self.left + self.share)
+
+    def may_retry(self):
+        allowed = self.left >= 1
+        self.left -= allowed
+        return allowed
+
+
+class SendsAsynchronously(Right):
+    async def sent(self):
+        pass
+
+
 WRONG["AnyBudget"] = [
     (Always, "a fourth"),
     (Says, "returns nothing"),
@@ -142,6 +167,8 @@ WRONG["AnyBudget"] = [
     (TakesNothing, "a fourth"),
     (SavesAll, "it saves up 50"),
     (AlwaysTen, "one in 4"),
+    (AddsUpFloats, "count in whole numbers"),
+    (SendsAsynchronously, "sent is an async def"),
 ]
 
 

@@ -5,6 +5,7 @@ Each has words of the complaint that it must get.
 
 import asyncio
 import contextlib
+import time
 
 WRONG: dict[str, list[tuple[object, str]]] = {
     "restarts": [
@@ -73,6 +74,17 @@ async def swallows_cancellation(loop):
             pause = min(2 * pause, 30)
 
 
+def pause_for(seconds):
+    time.sleep(seconds)
+
+
+async def stops_everything(loop):
+    while True:
+        with contextlib.suppress(Exception):
+            await loop()
+        pause_for(1)
+
+
 WRONG["keep_alive"] = [
     (never_again, "not started again"),
     (does_nothing, "never runs the loop"),
@@ -81,4 +93,5 @@ WRONG["keep_alive"] = [
     (without_a_bound, "30 s is to be the longest"),
     (stops_at_16, "should be 30 s"),
     (swallows_cancellation, "CancelledError has to pass"),
+    (stops_everything, "time.sleep stops the whole event loop"),
 ]

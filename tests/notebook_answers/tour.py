@@ -61,6 +61,30 @@ async def never_returns(client, submission):
     await asyncio.Event().wait()
 
 
+async def has_seen_nothing(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    task = reply.json()
+    path = reply.headers["location"]
+    while task["finished_at"] is None:
+        reply = await client.get(path, params={"wait": "true"})
+        task = reply.json()
+    return task
+
+
+async def sleeps_long_enough(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    await asyncio.sleep(16)
+    reply = await client.get(reply.headers["location"])
+    return reply.json()
+
+
+async def asks_its_own_question(client, submission):
+    reply = await client.post("/tasks", json=submission)
+    reply = await client.get(reply.headers["location"], params={"wait": "true"})
+    reply = await client.get(reply.headers["location"], params={"wait": "true"})
+    return reply.json()
+
+
 WRONG["run_task"] = [
     (returns_the_receipt, "still 'queued'"),
     (polls_each_second, "takes 9 requests"),
@@ -71,4 +95,7 @@ WRONG["run_task"] = [
     (takes_a_refusal_for_a_task, "A refusal (429, 503) is no task"),
     (polls_without_a_pause, "asked a hundred times at one instant"),
     (never_returns, "waits for ever"),
+    (has_seen_nothing, "would get lost: say with since"),
+    (sleeps_long_enough, "never lets the server wait"),
+    (asks_its_own_question, "Only the answer to a submission has it"),
 ]

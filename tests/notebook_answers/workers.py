@@ -143,6 +143,15 @@ async def starts_them_and_returns(jobs, workers):
     loops.cancel()
 
 
+async def a_queue_per_worker(jobs, workers):
+    async def worker(mine):
+        for job in mine:
+            with suppress(ValueError):
+                await job()
+
+    await asyncio.gather(*(worker(jobs[each::workers]) for each in range(workers)))
+
+
 WRONG["run_all"] = [
     (runs_nothing, "no job at all"),
     (one_after_the_other, "one job after the other"),
@@ -155,4 +164,5 @@ WRONG["run_all"] = [
     (raises_what_a_job_raises, "made to fail"),
     (joins_what_a_dead_worker_took, "waits for ever"),
     (starts_them_and_returns, "returns after 0 s"),
+    (a_queue_per_worker, "for the worker that is free first"),
 ]
