@@ -53,15 +53,14 @@ LONGEST_BACKOFF = 20.0  # seconds
 COUNTED_AFTER = 2.0
 
 # After the scheme come, perhaps, a user, then a host and, perhaps, a
-# port of at most 65535 and a path. httpx would send a query before the
-# rest of the path; it takes no control characters, and in brackets an
-# IPv6 address alone.
+# port and a path. httpx would send a query before the rest of the path;
+# it takes no control characters, and in brackets an IPv6 address alone.
 BASE_URL = r"""(?isx)
     https?://
     (?!.*[\0-\x1f\x7f\ud800-\udfff])
     ([^/@]*@)?
     (\[[\da-f:.]+(%[^]]+)?\] | [^]\[/:?#\s]+)
-    (:(\d{1,4} | [1-5]\d{4} | 6[0-4]\d{3} | 65[0-4]\d\d | 655[0-2]\d | 6553[0-5]))?
+    (:[1-6]?\d{1,4})?
     (/[^?#]*)?\Z
     """
 
@@ -486,9 +485,13 @@ class TaskClient:
         come twice. Where you may leave the loop early, wrap it in
         contextlib.aclosing.
         """
-        headers = {"Accept": "application/x-ndjson"}
         answer = await self._request(
-            "GET", "", timeout, stream=True, params=query, headers=headers
+            "GET",
+            "",
+            timeout,
+            stream=True,
+            params=query,
+            headers={"Accept": "application/x-ndjson"},
         )
 
         async with aclosing(_records(answer)) as records:
@@ -499,10 +502,13 @@ class TaskClient:
         self, task: TaskRecord, deadline: float
     ) -> AsyncGenerator[TaskRecord, None]:
         """Yield what the task's stream tells, while there is one."""
-        remaining = deadline - current_time()
         try:
             answer = await self._request(
-                "GET", task.task_id, remaining, part="/events", stream=True
+                "GET",
+                task.task_id,
+                deadline - current_time(),
+                part="/events",
+                stream=True,
             )
             async with aclosing(_records(answer, b"data:")) as records:
                 async for record in records:
@@ -608,7 +614,7 @@ class TaskClient:
             other_sent_at > sent_at - COUNTED_AFTER
             for other_sent_at in self._in_flight.values()
         )
-        overtaken = uncounted > 0 or self._answers != answers_before
+        overtaken = uncounted or self._answers != answers_before
         self._answers += 1
 
         # Of answers to requests that may have overtaken each other,
