@@ -29,6 +29,19 @@ ENDING = threading.Event()
 _ENCODER = json.JSONEncoder(default=str)
 
 
+def info(logger: logging.Logger, text: str, fields: dict[str, object]) -> None:
+    """Log what happens to a task, as ``logger.info(text, fields)``.
+
+    That would look for the line that calls it, which takes a third of
+    all that a log line takes (benchmarks: shortcuts).
+    """
+    if logger.isEnabledFor(logging.INFO):
+        record = logger.makeRecord(
+            logger.name, logging.INFO, "", 0, text, (fields,), None
+        )
+        logger.handle(record)
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, logger, message, and fields.
 

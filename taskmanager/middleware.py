@@ -308,6 +308,9 @@ class _Exchange:
             message = await self._receive()
         finally:
             readers.discard(reader)
+            # The traceback of a cancelled reader would hold the reader,
+            # and that its traceback: garbage that waits for a collector.
+            del reader
 
         self.ended = not message.get("more_body")
         self.received += len(message.get("body", b""))

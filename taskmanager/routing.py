@@ -115,7 +115,7 @@ async def _json_of(request: Request) -> Any:
         raise HTTPException(400)
 
     try:
-        return json.loads(body)
+        return json.loads(body.decode(errors="surrogatepass"))
     except json.JSONDecodeError as error:
         detail = f"Not valid JSON: {error.msg} at character {error.pos}."
         raise _fault(detail, "body") from None

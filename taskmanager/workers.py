@@ -58,25 +58,25 @@ class WorkerPool:
         return asyncio.gather(*loops, timeouts)
 
     async def _work(self) -> None:
-        clock = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
         while True:
             task = await self._queue.get()
             handler: asyncio.Task[None] | None = None
-            self.processing[task] = clock() + self._settings.task_timeout
+            self.processing[task] = loop.time() + self._settings.task_timeout
             try:
                 self._change_status(task, TaskStatus.PROCESSING)
                 run = self._run_handler(task)
                 # Its first step is made here, into its "try": of a
                 # coroutine that is cancelled before that, no line runs.
                 run.send(None)
-                handler = asyncio.create_task(run)
+                handler = loop.create_task(run)
 
                 # A worker waits as a long poll does, for the task and
                 # not for its handler, which may ignore its
                 # cancellation: whoever finishes the task, be it the
-                # handler, a DELETE or the timeout, wakes it.
-                while not task.finished:
-                    await task.next_change().wait()
+                # handler, a DELETE or the timeout, wakes it. The next
+                # change of a task in process is its end.
+                await task.next_change().wait()
             finally:
                 del self.processing[task]
                 self._queue.task_done()
