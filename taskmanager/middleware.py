@@ -43,6 +43,9 @@ NOT_STARTED = (
 
 # In the scope of a request: at the stop its response ends by itself.
 ENDS_ITSELF = "taskmanager.ends_itself"
+# And what sends the parts of a response between its start and its end,
+# with which nobody has anything to do (benchmarks: streams).
+SEND_ON = "taskmanager.send_on"
 
 # What is read of bodies that nobody needs: bytes and seconds of each,
 # and how many at once. The stop ends that; what it refuses itself gets
@@ -205,6 +208,7 @@ class _Exchange:
         self.manager = self.state.manager
         self._receive = receive
         self._send = send
+        scope[SEND_ON] = send
 
         self.limit = math.inf
         self.received = 0

@@ -6,22 +6,22 @@ The page asks nobody but this server, and runs no script but its own.
 Notebook: 05-polling.
 """
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import AbstractContextManager, aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from taskmanager import events, openapi, schemas
 from taskmanager.errors import TooManyStreamsError
-from taskmanager.events import Event, Feed, Follow
+from taskmanager.events import Event, Feed, Follow, Place
 from taskmanager.manager import TaskManager
-from taskmanager.middleware import ENDS_ITSELF, address_of
+from taskmanager.middleware import ENDS_ITSELF, SEND_ON, address_of
 from taskmanager.ratelimit import client_key
 from taskmanager.routing import PlainRoute
 from taskmanager.task import Task
@@ -34,7 +34,10 @@ RETRY_SECONDS = 5
 
 # Its type has no charset, since there is but one; and nginx, like those
 # that follow its example, passes it on as it comes.
-STREAM_HEADERS = {"Content-Type": schemas.EVENTS, "X-Accel-Buffering": "no"}
+STREAM_HEADERS = (
+    (b"content-type", schemas.EVENTS.encode()),
+    (b"x-accel-buffering", b"no"),
+)
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
     "style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
@@ -56,6 +59,10 @@ router = APIRouter(tags=["tasks"], route_class=PlainRoute)
 live_router = APIRouter(include_in_schema=False)
 
 
+# Whoever reads it has everything up to that place.
+Stream: TypeAlias = tuple[Feed, Place]
+
+
 class Streams:
     """The open streams of an application."""
 
@@ -66,9 +73,7 @@ class Streams:
         self._feeds: dict[Task | None, Feed] = {}
 
     @contextmanager
-    def of_task(
-        self, task: Task, client: str, last_seen: str
-    ) -> Iterator[AsyncGenerator[bytes]]:
+    def of_task(self, task: Task, client: str, last_seen: str) -> Iterator[Stream]:
         """The task as it is, and its events.
 
         Whoever has seen it as it is gets the events alone. Raises
@@ -81,17 +86,19 @@ class Streams:
             now = events.task_event(self._manager, task)
             follow = partial(events.task_events, self._manager, task)
             with self._feed(task, now, follow) as feed:
-                yield feed.read(now, resumed=last_seen == events.event_id(task))
+                feed.latest = now
+                place = now.place if last_seen == events.event_id(task) else ()
+                yield feed, place
 
     @contextmanager
-    def of_board(self) -> Iterator[AsyncGenerator[bytes]]:
+    def of_board(self) -> Iterator[Stream]:
         """The boards. Raises TooManyStreamsError."""
         with self._counted("boards", MOST_BOARDS):
             now = events.board_event(self._manager)
             follow = partial(events.board_events, self._manager)
             with self._feed(None, now, follow) as feed:
                 # Not a newer one, which only its reader had seen.
-                yield feed.read(feed.latest)
+                yield feed, ()
 
     @contextmanager
     def _counted(self, name: str, most: int) -> Iterator[None]:
@@ -125,18 +132,28 @@ class Streams:
                 del self._feeds[task]
 
 
-class EventStream(StreamingResponse):
+class EventStream(Response):
     """A response that is one of the Streams while it is being sent."""
 
-    def __init__(self, opening: AbstractContextManager[AsyncGenerator[bytes]]) -> None:
-        super().__init__((), headers=STREAM_HEADERS)
+    def __init__(self, opening: AbstractContextManager[Stream]) -> None:
         self.opening = opening
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ENDS_ITSELF] = True
-        with self.opening as stream:
-            async with aclosing(stream) as self.body_iterator:
-                await super().__call__(scope, receive, send)
+        # A server may raise OSError where the client has left.
+        with suppress(OSError), self.opening as (feed, place):
+            head = {"status": 200, "headers": [*STREAM_HEADERS]}
+            await send({"type": "http.response.start"} | head)
+            await feed.read(place, scope[SEND_ON], _disconnect(receive))
+            await send({"type": "http.response.body"})
+
+
+async def _disconnect(receive: Receive) -> None:
+    """Return when the client has left."""
+    kind = ""
+    while kind != "http.disconnect":
+        message = await receive()
+        kind = message["type"]
 
 
 @router.get(

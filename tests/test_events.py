@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from taskmanager import events
-from taskmanager.events import COMMENT, PORTION, Event, Feed
+from taskmanager.events import COMMENT, PORTION, Event, Feed, Reader
 from taskmanager.manager import TaskManager
 from taskmanager.task import Task
 from taskmanager.testing import run_in_virtual_time
@@ -32,7 +33,7 @@ def state(text: bytes) -> tuple[str, int]:
     return task["status"], task["progress"]
 
 
-class Reader:
+class Reading:
     """Reads a feed; what it was sent is in ``read``.
 
     A slow one takes what it is sent only when it is let.
@@ -40,25 +41,33 @@ class Reader:
 
     def __init__(self, feed: Feed, resumed: bool = False, slow: bool = False) -> None:
         self.read: list[bytes] = []
+        self.times: list[float] = []
         self.may_read = asyncio.Event()
         if not slow:
             self.may_read.set()
-        self.reading = asyncio.create_task(self._read(feed, resumed))
+        self.ended = asyncio.Event()
+        place = feed.latest.place if resumed else ()
+        self.reader = Reader(place, self._send, self.ended.set)
+        self.reading = asyncio.create_task(self._read(feed))
 
-    async def _read(self, feed: Feed, resumed: bool) -> None:
-        async for text in feed.read(feed.latest, resumed):
-            self.read.append(text)
-            await self.may_read.wait()
+    async def _read(self, feed: Feed) -> None:
+        with feed.reading(self.reader):
+            await self.ended.wait()
+
+    async def _send(self, message: Message) -> None:
+        self.read.append(message["body"])
+        self.times.append(asyncio.get_running_loop().time())
+        await self.may_read.wait()
 
     def states(self) -> list[tuple[str, int]]:
-        return [state(text) for text in self.read]
+        return [state(text) for text in self.read if text != COMMENT]
 
 
 async def test_each_state_is_told_once_and_the_last_ends_it(gate: Gate) -> None:
     async with managing(workers=1) as manager:
         first = manager.submit(SUM)
         task = manager.submit(SUM)
-        reader = Reader(feed_of(manager, task))
+        reader = Reading(feed_of(manager, task))
         await settle()
         assert reader.states() == [("queued", 0)]
 
@@ -97,7 +106,7 @@ async def test_to_who_resumes_nothing_is_told_again(gate: Gate) -> None:
     async with managing() as manager:
         task = manager.submit(SUM)
         await settle()
-        reader = Reader(feed_of(manager, task), resumed=True)
+        reader = Reading(feed_of(manager, task), resumed=True)
         await settle()
         assert reader.read == []
 
@@ -113,8 +122,8 @@ async def test_a_slow_reader_has_one_state_pending_and_gets_the_last(
         task = manager.submit(SUM)
         await settle()
         feed = feed_of(manager, task)
-        slow = Reader(feed, slow=True)
-        quick = Reader(feed)
+        slow = Reading(feed, slow=True)
+        quick = Reading(feed)
         await settle()
         for percent in range(1, 51):
             task.report_progress(percent)
@@ -151,19 +160,23 @@ async def test_who_joins_later_sees_the_task_as_it_is_then(gate: Gate) -> None:
         now = events.task_event(manager, task)
         assert b'"queue_position":0' in now.text
 
+        feed.latest = now
+        early = Reading(feed)
+        await settle()
+        assert early.read == [now.text]
+
         # What comes at the same moment is told once, whoever is first.
         gate.open(0)
-        later = feed.read(events.task_event(manager, task))
-        assert state(await anext(later)) == ("queued", 0)
-        assert state(await anext(later)) == ("processing", 0)
+        await settle()
         task.report_progress(9)
-        newer = feed.read(events.task_event(manager, task))
-        assert state(await anext(newer)) == ("processing", 9)
-        following = asyncio.ensure_future(anext(newer))
+        feed.latest = events.task_event(manager, task)
+        late = Reading(feed)
         await settle()
         task.report_progress(12)
-        texts = [await following, await anext(newer)]
-        assert state(next(text for text in texts if text != COMMENT))[1] == 12
+        await settle()
+        states = [("processing", 0), ("processing", 9), ("processing", 12)]
+        assert early.states() == [("queued", 0), *states]
+        assert late.states() == states[1:]
         feed.telling.cancel()
 
 
@@ -172,7 +185,7 @@ def test_a_comment_is_sent_after_each_silence(gate: Gate) -> None:
         async with managing(task_timeout=1000) as manager:
             task = manager.submit(SUM)
             await settle()
-            reader = Reader(feed_of(manager, task))
+            reader = Reading(feed_of(manager, task))
             clock = asyncio.get_running_loop().time
             times = []
             seen = 0
@@ -189,13 +202,61 @@ def test_a_comment_is_sent_after_each_silence(gate: Gate) -> None:
     assert run_in_virtual_time(watch()) == [16, 36, 51]
 
 
-async def test_readers_are_woken_in_portions(gate: Gate) -> None:
+async def test_slow_readers_hold_nobody_up(gate: Gate) -> None:
     async with managing() as manager:
         task = manager.submit(SUM)
         await settle()
         feed = feed_of(manager, task)
-        readers = [Reader(feed) for _ in range(1000)]
+        slow = [Reading(feed) for _ in range(PORTION)]
+        quick = Reading(feed)
         await settle()
+        for each in slow:
+            each.may_read.clear()
+        task.report_progress(50)
+        while len(quick.read) < 2:
+            await asyncio.sleep(0)
+        gate.open(0)
+        await asyncio.wait_for(quick.reading, 5)
+        assert quick.states()[1:] == [("processing", 50), ("completed", 100)]
+        assert not any(each.ended.is_set() for each in slow)
+
+        # Who leaves meanwhile is not sent to any more.
+        for each in slow:
+            each.ended.set()
+        await settle()
+        assert not any("Feed" in repr(each) for each in asyncio.all_tasks())
+        assert all(len(each.read) == 2 for each in slow)
+
+
+async def test_who_cannot_be_sent_to_is_ended_alone(gate: Gate) -> None:
+    async def send(_: Message) -> None:
+        raise fault
+
+    async with managing() as manager:
+        task = manager.submit(SUM)
+        await settle()
+        feed = feed_of(manager, task)
+        fault = ValueError("a fault")
+        broken = Reading(feed)
+        broken.reader.send = send
+        other = Reading(feed)
+        await asyncio.wait_for(broken.reading, 5)
+        assert broken.reader.error is fault
+
+        task.report_progress(5)
+        await settle()
+        assert other.states() == [("processing", 0), ("processing", 5)]
+        feed.telling.cancel()
+
+
+async def test_readers_are_sent_to_in_portions(gate: Gate) -> None:
+    async with managing() as manager:
+        task = manager.submit(SUM)
+        await settle()
+        feed = feed_of(manager, task)
+        readers = [Reading(feed) for _ in range(1000)]
+        await settle()
+        assert all(each.states() == [("processing", 0)] for each in readers)
 
         def told() -> int:
             return sum(len(reader.read) for reader in readers) - 1000
@@ -222,7 +283,7 @@ async def test_a_state_is_encoded_once_for_all_readers(
         task = manager.submit(SUM)
         await settle()
         feed = feed_of(manager, task)
-        readers = [Reader(feed) for _ in range(10)]
+        readers = [Reading(feed) for _ in range(10)]
         await settle()
 
         encoded = []
@@ -245,14 +306,14 @@ async def test_readers_end_where_nobody_tells_them_any_more() -> None:
 
     may_break = asyncio.Event()
     feed = Feed(Event((1,), b"one", False), broken)
-    readers = [Reader(feed) for _ in range(2 * PORTION + 1)]
+    readers = [Reading(feed) for _ in range(2 * PORTION + 1)]
     await settle()
     may_break.set()
     await asyncio.wait_for(asyncio.gather(*(each.reading for each in readers)), 5)
     with pytest.raises(ValueError, match="a fault"):
         await feed.telling
 
-    late = Reader(feed)
+    late = Reading(feed)
     await asyncio.wait_for(late.reading, 5)
     assert late.read == [b"one"]
 
@@ -348,18 +409,11 @@ def test_boards_come_at_most_ten_times_a_second_and_only_when_new(
     gate: Gate,
 ) -> None:
     async def watch() -> dict[str, list[float]]:
-        clock = asyncio.get_running_loop().time
         async with managing(task_timeout=1000, workers=1) as manager:
             now = events.board_event(manager)
             feed = Feed(now, partial(events.board_events, manager))
-            times: list[float] = []
-
-            async def read() -> None:
-                async for text in feed.read(now):
-                    assert text.startswith(b"data: {")
-                    times.append(clock())
-
-            reading = asyncio.create_task(read())
+            reader = Reading(feed)
+            times = reader.times
             await asyncio.sleep(14)
             task = manager.submit(SUM)
             found = {"idle": list(times)}
@@ -374,7 +428,8 @@ def test_boards_come_at_most_ten_times_a_second_and_only_when_new(
             found["silent"] = list(times)
 
             manager.begin_stop()
-            await asyncio.wait_for(reading, 0.2)
+            await asyncio.wait_for(reader.reading, 0.2)
+            assert all(text.startswith(b"data: {") for text in reader.read)
             return found
 
     found = run_in_virtual_time(watch())
