@@ -6,8 +6,8 @@ and which were left as they were given.
 
 This runs the code of whoever wrote the notebooks, with your rights: it
 is no sandbox. Use it on a machine, or in a container, on which nothing
-is to be stolen or broken. And it takes a learner's word: who copies a
-solution is told "Right.", too.
+is to be stolen or broken. And it takes a learner's word: whoever
+copies a solution is told "Right.", too.
 """
 
 import argparse

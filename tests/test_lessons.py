@@ -144,6 +144,13 @@ CONSTRUCTS = [
         r"asynccontextmanager",
         {"12-shutdown-and-faults": "from which `asynccontextmanager` makes"},
     ),
+    Construct(
+        r"\b[Pp]roxy\b",
+        {
+            "00-tour": "a **proxy**, a server that passes",
+            "05-polling": "**proxy**: a server between",
+        },
+    ),
     Construct(r"\b429\b", {"00-tour": "refused with a **429**"}),
     Construct(
         r"\b503\b",
@@ -249,6 +256,14 @@ def test_it_is_explained_before_it_is_used(construct: Construct) -> None:
         assert here <= used, (
             f"{lesson} uses it in cell {used}, and explains it in {here}"
         )
+
+
+@pytest.mark.parametrize("lesson", refresh.names())
+def test_nobody_is_called_who_but_in_a_question(lesson: str) -> None:
+    """Not "who waits lets go", but "a thread that waits lets go"."""
+    for text in sources(lesson):
+        words = " ".join(text.split())
+        assert not re.search(r"(?:^|[.:;] )[Ww]ho\b[^.?:;]*[.;]", words)
 
 
 def test_the_minutes_are_those_that_are_counted() -> None:

@@ -14,7 +14,8 @@ from taskmanager.task import Task
 
 
 @exercise(
-    "Who computes needs the GIL of its process, and a core; who waits needs neither."
+    "A thread that computes needs the GIL of its process, and a core; one that waits "
+    "needs neither."
 )
 def seconds(answer: Any) -> None:
     threads, processes, waiting = numbers_of(answer, 3)
@@ -36,7 +37,7 @@ def seconds(answer: Any) -> None:
     )
 
     assert waiting not in (1.5, 2), (
-        f"not {waiting} s of waiting: who waits needs no core, so there may be six."
+        f"not {waiting} s of waiting: one that waits needs no core, so all six may."
     )
     assert waiting == 1, (
         f"not {waiting} s of waiting: a thread that waits lets go of the GIL."
