@@ -144,6 +144,10 @@ async def test_whatever_comes_to_tasks_counts(method: str, path: str) -> None:
         ("/api", "/apix/tasks", False),
         ("/api", "/api", False),
         ("/tasks", "/tasks", False),
+        # A line break at the end is a part of the path.
+        ("", "/tasks\n", False),
+        ("/t", "/t/tasks\n", False),
+        ("", "/tasks/x/events\n", True),
     ],
 )
 async def test_what_counts_is_what_the_router_takes_for_tasks(

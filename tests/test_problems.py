@@ -500,6 +500,11 @@ async def test_an_unknown_task_is_404(method: str) -> None:
         f"/tasks/{UNKNOWN}/",
         f"/tasks/{UNKNOWN}/more",
         "/tasksfoo",
+        "/tasks%0A",
+        "/health%0A",
+        "/docs%0A",
+        "/live%0A",
+        f"/tasks/{UNKNOWN}/events%0A",
     ],
 )
 async def test_an_unknown_path_is_404_and_never_a_redirect(path: str) -> None:
