@@ -57,6 +57,7 @@ HEADERS = {
     "Location": "Where to poll the task.",
     "Retry-After": "Whole seconds after which it is worth asking again.",
     "Cache-Control": "Not to be stored: the next may differ.",
+    "X-Accel-Buffering": "Keeps nginx from holding events back.",
     "RateLimit-Policy": "q requests in any w seconds; missing without a limit.",
     "RateLimit": "r requests are left; in t seconds the oldest no longer counts.",
 }

@@ -203,6 +203,9 @@ def examples() -> dict[str, Any]:
         headers = {
             name: answer.headers[name] for name in HEADERS if name in answer.headers
         }
+        # The document describes the content elsewhere.
+        rest = set(answer.headers) - {name.lower() for name in headers}
+        assert rest <= {"content-type", "content-length", "connection"}, rest
         name, content = _shown(scene, answer)
 
         operation = found.setdefault(scene.request.operation, {})

@@ -81,6 +81,8 @@ def test_each_response_names_its_headers_and_errors_are_problems(
                 headers.add("Retry-After")
         if status == "202":
             headers.add("Location")
+        if "text/event-stream" in response.get("content", {}):
+            headers.add("X-Accel-Buffering")
         assert set(response["headers"]) == headers
 
         if status >= "400":
