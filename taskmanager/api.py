@@ -7,13 +7,12 @@ and a response; it decides nothing. Notebook: 00-tour.
 import asyncio
 import operator
 import os
-import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID
 
@@ -147,12 +146,6 @@ def create_app(
             route.methods = {"GET", "HEAD"}
     if settings.live == "on":
         app.router.routes.extend(watch.live_router.routes)
-    # Starlette's patterns end in `$`, which a line break may follow: as
-    # /tasks%0A, a request would pass the limits and be served.
-    each: Any
-    for each in app.routes:
-        pattern = each.path_regex.pattern.replace("$", r"\Z")
-        each.path_regex = re.compile(pattern)
 
     # Until the lifespan runs, which some servers never do.
     app.state.manager = None
