@@ -637,6 +637,7 @@ class Axes:
         where: str = "pre",
         color: str = "",
         label: str = "",
+        linestyle: str = "-",
         linewidth: float = 2.0,
     ) -> None:
         """A line of steps: a value holds up to its x, or from there on.
@@ -654,7 +655,14 @@ class Axes:
 
         x_of_all = [at for at, _ in corners]
         y_of_all = [level for _, level in corners]
-        self.plot(x_of_all, y_of_all, color=color, label=label, linewidth=linewidth)
+        self.plot(
+            x_of_all,
+            y_of_all,
+            linestyle,
+            color=color,
+            label=label,
+            linewidth=linewidth,
+        )
 
     def bar(
         self, start: float, end: float, row: float, *, color: str, height: float = 0.8

@@ -487,6 +487,13 @@ def test_a_step_holds_up_to_its_x_or_from_there_on(where: str, bends: str) -> No
     assert "".join(re.findall("[A-Z]", line["d"])) == f"M{bends * 2}"
 
 
+def test_a_line_of_steps_may_be_dashed() -> None:
+    axes = new_axes()
+    axes.step([0, 1, 2], [0, 3, 1], linestyle="--")
+    (line,) = drawn(axes)
+    assert line["stroke-dasharray"] == pictures.DASHES["--"]
+
+
 def test_what_leaves_the_limits_is_cut_off() -> None:
     axes, left, right, top, bottom = square()
     axes.plot([-5, 5], [-5, 5])
