@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from notebooks.pictures import Picture, document, element, short
+from notebooks.pictures import Picture, document, element, legible, short
 from taskmanager.testing import COLOURS
 
 # Apart by lightness as well, so that they survive a print in grey.
@@ -131,7 +131,7 @@ class Movie(Picture):
     ) -> None:
         """Words that do not move."""
         self.draw(
-            element("text", text, x=x, y=y, text_anchor=anchor, fill=colour),
+            element("text", text, x=x, y=y, text_anchor=anchor, fill=legible(colour)),
         )
 
     def lane(self, x: float, y: float, width: float, height: float) -> None:

@@ -29,6 +29,7 @@ EDGE = 10  # pixels, that stay empty at the edges
 INCH = 96  # pixels, of a height in inches
 TICK = 4  # pixels, that a tick is long
 REACH = 6  # pixels, by which a mark may reach out of the axes
+READ = 4.5  # the least contrast of words, by WCAG 2
 
 INK = "#222"
 GREY = "#555"
@@ -107,6 +108,42 @@ def width_of(text: str, size: float = SIZE, weight: str = "") -> float:
         else:
             width += 0.64
     return width * size * (1.12 if weight == "bold" else 1.0)
+
+
+def contrast(one: str, other: str = "#FFFFFF") -> float:
+    """How well a colour is read on another, 1 to 21, as in WCAG 2."""
+    lights = sorted(_light_of(colour) for colour in (one, other))
+    darker, lighter = lights
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _light_of(colour: str) -> float:
+    """The relative luminance of a colour such as #E69F00."""
+    light = 0.0
+    for start, share in ((1, 0.2126), (3, 0.7152), (5, 0.0722)):
+        value = int(colour[start : start + 2], 16) / 255
+        if value <= 0.04045:
+            light += share * value / 12.92
+        else:
+            light += share * ((value + 0.055) / 1.055) ** 2.4
+    return light
+
+
+def legible(colour: str) -> str:
+    """The colour in which words are to stand on white.
+
+    A line or a mark is seen in colours in which words are not: those
+    are darkened as far as need be. Others, such as black, stay.
+    """
+    if len(colour) != len("#RRGGBB"):
+        return colour
+    parts = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    darker = colour
+    percent = 100
+    while contrast(darker) < READ:
+        percent -= 1
+        darker = "#" + "".join(f"{part * percent // 100:02X}" for part in parts)
+    return darker
 
 
 def path_of(points: Iterable[Point]) -> str:
@@ -424,6 +461,7 @@ class Words:
     def svg(self, frame: Frame) -> str:
         x, y = frame.at(self.point)
         right, up = self.offset
+        colour = self.color if self.box else legible(self.color)
         words = element(
             "text",
             self.text,
@@ -431,7 +469,7 @@ class Words:
             y=y - up + BASELINES[self.va],
             text_anchor=ANCHORS[self.ha],
             font_weight=self.weight,
-            fill="" if self.color == INK else self.color,
+            fill="" if colour == INK else colour,
         )
         if not self.box:
             return words
@@ -599,6 +637,7 @@ class Axes:
         where: str = "pre",
         color: str = "",
         label: str = "",
+        linestyle: str = "-",
         linewidth: float = 2.0,
     ) -> None:
         """A line of steps: a value holds up to its x, or from there on.
@@ -616,7 +655,14 @@ class Axes:
 
         x_of_all = [at for at, _ in corners]
         y_of_all = [level for _, level in corners]
-        self.plot(x_of_all, y_of_all, color=color, label=label, linewidth=linewidth)
+        self.plot(
+            x_of_all,
+            y_of_all,
+            linestyle,
+            color=color,
+            label=label,
+            linewidth=linewidth,
+        )
 
     def bar(
         self, start: float, end: float, row: float, *, color: str, height: float = 0.8

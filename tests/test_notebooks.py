@@ -665,6 +665,13 @@ def test_a_right_answer_in_another_style_is_accepted(key: str, answer: object) -
     assert checks.CHECKS[key](answer) is None
 
 
+def test_a_call_in_place_of_the_function_is_told() -> None:
+    for key in ("tour.run_task", "tour.requests", "ratelimit.hit"):
+        complaint = checks.CHECKS[key](nothing_async())
+        assert complaint is not None
+        assert "give the function, by its name" in complaint
+
+
 def test_an_async_def_in_place_of_a_plain_one_is_told() -> None:
     complaint = checks.CHECKS["ratelimit.hit"](nothing_async)
     assert complaint is not None

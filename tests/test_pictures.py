@@ -20,6 +20,7 @@ import pytest
 
 from notebooks import lab, pictures, refresh
 from notebooks.pictures import SIZE, WIDTH, Axes, Axis, Figure, width_of
+from taskmanager.testing import COLOURS
 from tests import syntax
 from tests.helpers import project_root
 
@@ -124,6 +125,17 @@ def test_no_text_of_a_committed_picture_is_cut_off(root: ElementTree.Element) ->
         assert label.right <= WIDTH, label
         assert label.top >= 0, label
         assert label.bottom <= height, label
+
+
+@pytest.mark.parametrize("root", COMMITTED)
+def test_each_text_of_a_committed_picture_is_read_on_white(
+    root: ElementTree.Element,
+) -> None:
+    for text in root.iter(f"{SVG}text"):
+        colour = text.get("fill", "")
+        # White words stand in dark boxes.
+        if re.fullmatch("#[0-9A-F]{6}", colour) and colour != "#FFFFFF":
+            assert pictures.contrast(colour) >= 4.5, (text.text, colour)
 
 
 @pytest.mark.parametrize("root", COMMITTED)
@@ -475,6 +487,13 @@ def test_a_step_holds_up_to_its_x_or_from_there_on(where: str, bends: str) -> No
     assert "".join(re.findall("[A-Z]", line["d"])) == f"M{bends * 2}"
 
 
+def test_a_line_of_steps_may_be_dashed() -> None:
+    axes = new_axes()
+    axes.step([0, 1, 2], [0, 3, 1], linestyle="--")
+    (line,) = drawn(axes)
+    assert line["stroke-dasharray"] == pictures.DASHES["--"]
+
+
 def test_what_leaves_the_limits_is_cut_off() -> None:
     axes, left, right, top, bottom = square()
     axes.plot([-5, 5], [-5, 5])
@@ -531,6 +550,36 @@ def test_an_arrow_leads_from_box_to_box() -> None:
     end_of_first = float(first.get("x", 0)) + float(first.get("width", 0))
     assert start == pytest.approx(end_of_first, abs=0.2)
     assert tip == pytest.approx(float(second.get("x", 0)), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "ratio"),
+    [
+        ("#000000", "#FFFFFF", 21),
+        ("#FFFFFF", "#FFFFFF", 1),
+        # As WebAIM's contrast checker says.
+        ("#777777", "#FFFFFF", 4.48),
+    ],
+)
+def test_contrast(one: str, other: str, ratio: float) -> None:
+    assert pictures.contrast(one, other) == pytest.approx(ratio, abs=0.005)
+    assert pictures.contrast(other, one) == pytest.approx(ratio, abs=0.005)
+
+
+def test_words_are_darker_than_their_line_where_they_need_to_be() -> None:
+    axes = new_axes()
+    for colour in COLOURS:
+        axes.text(0, 0, colour, color=colour)
+    for text in root_of(axes.figure).iter(f"{SVG}text"):
+        if text.text in COLOURS:
+            shown = text.get("fill", "")
+            given = pictures.contrast(text.text)
+            assert pictures.contrast(shown) >= 4.5
+            assert (shown == text.text) is (given >= 4.5)
+            # No darker than need be.
+            assert given >= 4.5 or pictures.contrast(shown) < 4.7
+    # In a box, the colour is for that box.
+    assert pictures.legible("white") == "white"
 
 
 def test_an_annotation_has_an_arrow_to_its_point() -> None:

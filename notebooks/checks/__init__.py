@@ -115,6 +115,11 @@ def plain_methods(answer: Any, *names: str) -> None:
 
 
 def _complaint(check: Callable[[Any], None], plain: bool, answer: Any) -> str | None:
+    if inspect.iscoroutine(answer):
+        answer.close()
+        return (
+            "that is a call of it, which has not run: give the function, by its name."
+        )
     if plain and inspect.iscoroutinefunction(answer):
         return "it is an async def, so a call of it runs nothing: write a plain def."
     # What was not awaited is told in our own words.

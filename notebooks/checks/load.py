@@ -100,6 +100,11 @@ def corrected(answer: Any) -> None:
         "no more."
     )
 
+    short = found([20.5], 20.0)
+    assert short == [20.5, 0.5], (
+        f"20.5 ms at 20 ms gives {short}, not [20.5, 0.5]: however short, it waited."
+    )
+
     both = found([50.0, 5.0, 30.0], 20.0)
     assert both == [50.0, 30.0, 30.0, 10.0, 10.0, 5.0], (
         f"of three, [50, 5, 30], it makes {both}."

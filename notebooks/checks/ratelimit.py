@@ -65,9 +65,9 @@ def hit(answer: Any) -> None:
         f"after requests at 0 and 10 s, times should be [0.0, 10.0], not {list(times)}."
     )
 
-    assert not answer(times, 10.0, 2, 60), (
-        "it accepts a third request where two a minute are allowed."
-    )
+    third = answer(times, 10.0, 2, 60)
+    assert third is not None, "where it refuses, it returns None: return False."
+    assert not third, "it accepts a third request where two a minute are allowed."
     assert list(times)[:2] == [0.0, 10.0], (
         "it drops a request which is still in the window."
     )
@@ -139,16 +139,21 @@ def wait(answer: Any) -> None:
         assert told == 45, f"at {now} s, {told} is a second too many."
 
     dice = random.Random(1)
-    short = 0
+    short = long = 0
     for _ in range(100_000):
         first = dice.uniform(0, 1000)
         now = first + dice.randrange(60)
-        if first + 60 > now + answer(_Times([first]), now, 1, 60):
+        told = answer(_Times([first]), now, 1, 60)
+        if first + 60 > now + told:
             short += 1
+        # The rest is a whole number of seconds, but for a digit.
+        elif told > 60 - (now - first) + 1.5:
+            long += 1
     assert not short, (
         f"in {short} of 100,000 cases it is not enough, by the last digit of a float. "
         "Check that first + window <= now + seconds."
     )
+    assert not long, f"in {long} of 100,000 cases it is a second too many."
 
 
 @exercise(

@@ -14,7 +14,7 @@ def _line(at: float, task_id: str, before: str, after: str, since: float = 0) ->
 
     The task has been in the status before ``since`` then.
     """
-    change: Line = {"from": before, "seconds": float(at - since)} if before else {}
+    change: Line = {"from": before, "seconds": round(at - since, 3)} if before else {}
     said = f"{before} -> {after}" if before else "submitted"
     return {
         "time": timestamp(EPOCH + at + 0.0005),
@@ -53,7 +53,7 @@ LINES = [
     _line(12, "d", "queued", "processing", 4),
     _line(14, "c", "processing", "completed", 9),
     _line(15, "e", "", "queued"),
-    _line(16, "e", "queued", "processing", 15),
+    _line(16.123, "e", "queued", "processing", 15),
     _line(17, "d", "processing", "cancelled", 12),
     _line(18, "d", "cancelled", "completed", 17)
     | {"message": "task d is cancelled already: completed is dropped"},
@@ -135,6 +135,10 @@ def trace_of(answer: Any) -> None:
     told = trace("b")
     assert told == [(0, "queued"), (5, "cancelled")], (
         f"a task that was cancelled while it waited: {told}?"
+    )
+    told = trace("e")
+    assert told == [(0, "queued"), (1.123, "processing")], (
+        f"submitted at 15 s, begun at 16.123 s, rounded to a thousandth: {told}?"
     )
     told = trace("d")
     assert told == [(0, "queued"), (8, "processing"), (13, "cancelled")], (

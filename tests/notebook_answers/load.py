@@ -97,6 +97,15 @@ def returns_nothing(latencies, interval):
     latencies.extend(each - interval for each in latencies if each > interval)
 
 
+def forgets_what_waited_less_than_one(latencies, interval):
+    found = []
+    for each in latencies:
+        while each >= 1:
+            found.append(each)
+            each -= interval
+    return found
+
+
 WRONG["corrected"] = [
     (leaves_it, "stays alone"),
     (adds_one, "not [50, 30, 10]"),
@@ -104,4 +113,5 @@ WRONG["corrected"] = [
     (forgets_the_measured, "is not in"),
     (adds_a_zero, "what is due at the answer"),
     (returns_nothing, "returns None"),
+    (forgets_what_waited_less_than_one, "however short, it waited"),
 ]

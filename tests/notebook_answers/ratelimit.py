@@ -103,6 +103,14 @@ def one_too_many(times, now, limit, window):
     return accept(times, now, limit + 1)
 
 
+def says_nothing_of_a_refusal(times, now, limit, window):
+    drop_the_old(times, now, window)
+    if len(times) < limit:
+        times.append(now)
+        return True
+    return None
+
+
 WRONG["hit"] = [
     (always, "times should be [0.0, 10.0], not []"),
     (accepts_and_forgets, "times should be [0.0, 10.0], not []"),
@@ -117,6 +125,7 @@ WRONG["hit"] = [
     (spins, "takes nothing out"),
     (one_too_few, "though there is room"),
     (one_too_many, "a third request"),
+    (says_nothing_of_a_refusal, "where it refuses, it returns None"),
 ]
 
 
@@ -165,6 +174,13 @@ def only_ceil(times, now, limit, window):
     return math.ceil(not_whole(times, now, limit, window))
 
 
+def two_more_if_in_doubt(times, now, limit, window):
+    if len(times) < limit:
+        return 0
+    seconds = math.ceil(until(times[0], now, window))
+    return seconds if times[0] + window <= now + seconds else seconds + 2
+
+
 WRONG["wait"] = [
     (whole_window, "should be 0, not 60"),
     (forgets_room, "should be 0, not 55"),
@@ -174,6 +190,7 @@ WRONG["wait"] = [
     (rounds, "round up"),
     (one_more, "should be 45, not 46"),
     (only_ceil, "in 47 of 100,000 cases"),
+    (two_more_if_in_doubt, "of 100,000 cases it is a second too many"),
 ]
 
 

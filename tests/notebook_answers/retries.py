@@ -65,6 +65,10 @@ def takes_chance_from_elsewhere(refusals, chance):
     return random.uniform(0, bound_of(refusals))
 
 
+def stops_at_nineteen(refusals, chance):
+    return chance.uniform(0, min(19, bound_of(refusals)))
+
+
 WRONG["pause"] = [
     (regular, "come back together"),
     (returns_nothing, "not a number"),
@@ -77,6 +81,7 @@ WRONG["pause"] = [
     (whole_seconds, "come back together"),
     (overflows, "it raises OverflowError"),
     (takes_chance_from_elsewhere, "take it from the argument"),
+    (stops_at_nineteen, "after 7 refusals the bound is 20 s, and nobody waits"),
 ]
 
 

@@ -3,6 +3,7 @@
 Each has words of the complaint that it must get.
 """
 
+from notebooks.solutions import watching
 from notebooks.solutions.watching import moment
 
 WRONG: dict[str, list[tuple[object, str]]] = {
@@ -83,6 +84,10 @@ def no_pairs(lines, task_id):
     return [line["to"] for line in lines if line.get("task_id") == task_id]
 
 
+def rounds_too_much(lines, task_id):
+    return [(round(at, 1), status) for at, status in watching.trace_of(lines, task_id)]
+
+
 WRONG["trace_of"] = [
     (since_midnight, "since midnight"),
     (with_what_was_dropped, "was cancelled already"),
@@ -90,4 +95,5 @@ WRONG["trace_of"] = [
     (raises_for_a_death, "Not every line is about a task"),
     (no_pairs, "not with a pair"),
     (lambda lines, task_id: [], "an empty list"),
+    (rounds_too_much, "rounded to a thousandth"),
 ]
