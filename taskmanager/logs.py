@@ -1,7 +1,8 @@
 """Logs: one JSON object a line, written without making anybody wait.
 
 Rule: the engine says what happens, through ``logging``, and never sets
-that up. This is what a program sets it up with, as main.py does.
+that up. This is what a program sets it up with, as main.py does; only
+``info`` is for the engine.
 """
 
 import atexit

@@ -1,9 +1,11 @@
 """The endpoints, as a client sees them."""
 
 import asyncio
+import gc
 import json
 import re
 import time
+import weakref
 from functools import partial
 from http import HTTPStatus
 from itertools import count
@@ -216,6 +218,30 @@ async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -
         await poll
         await settle()
         assert (await client.get("/health")).json()["waiting"] == 0
+
+
+async def test_a_long_poll_leaves_nothing_to_the_garbage_collector(gate: Gate) -> None:
+    """A cycle for each takes as long as the rest of a long poll."""
+    async with running() as app:
+        manager = app.state.manager
+        task = manager.submit(SUM)
+        receive = receive_from(b"", asyncio.Event())
+        left = weakref.ref(receive)
+
+        gc.disable()
+        try:
+            scope = scope_of("GET", f"/tasks/{task.task_id}", query="wait=true")
+            poll = asyncio.create_task(app(scope, receive, AsyncMock()))
+            await settle()
+            assert manager.stats()["waiting"] == 1
+
+            manager.cancel(task.task_id)
+            await poll
+            del poll, receive
+            await settle()
+            assert left() is None
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("name", ["Event.wait", "_disconnected"])
