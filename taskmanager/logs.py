@@ -30,7 +30,7 @@ ENDING = threading.Event()
 _ENCODER = json.JSONEncoder(default=str)
 
 
-def info(logger: logging.Logger, text: str, fields: dict[str, object]) -> None:
+def info(logger: logging.Logger, text: str, fields: Mapping[str, object]) -> None:
     """Log what happens to a task, as ``logger.info(text, fields)``.
 
     That would look for the line that calls it, which takes a third of

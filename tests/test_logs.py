@@ -78,7 +78,7 @@ def test_a_line_of_a_task_is_what_logging_itself_would_write(level: int) -> None
         logging.Formatter("%(levelname)s %(name)s %(message)s %(args)s")
     )
     logger.addHandler(handler)
-    fields: dict[str, object] = {"task_id": "7", "to": "queued"}
+    fields = {"task_id": "7", "to": "queued"}
 
     logger.info("task %(task_id)s: submitted", fields)
     its_own = text.getvalue()
