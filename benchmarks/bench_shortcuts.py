@@ -102,7 +102,7 @@ def _log_lines() -> Shortcut:
     # The common manager of loggers is told that log lines are off.
     wanted.manager = logging.Manager(wanted)  # type: ignore[arg-type]
     wanted.addHandler(logging.NullHandler())
-    fields: dict[str, object] = {"task_id": "0"}
+    fields = {"task_id": "0"}
 
     def with_its_caller() -> None:
         wanted.info("task %(task_id)s: submitted", fields)

@@ -1,7 +1,8 @@
 """Logs: one JSON object a line, written without making anybody wait.
 
 Rule: the engine says what happens, through ``logging``, and never sets
-that up. This is what a program sets it up with, as main.py does.
+that up. This is what a program sets it up with, as main.py does; only
+``info`` is for the engine.
 """
 
 import atexit
@@ -29,7 +30,7 @@ ENDING = threading.Event()
 _ENCODER = json.JSONEncoder(default=str)
 
 
-def info(logger: logging.Logger, text: str, fields: dict[str, object]) -> None:
+def info(logger: logging.Logger, text: str, fields: Mapping[str, object]) -> None:
     """Log what happens to a task, as ``logger.info(text, fields)``.
 
     That would look for the line that calls it, which takes a third of

@@ -117,6 +117,11 @@ class TasksMiddleware:
                 raise  # too late: the server logs it and closes the connection
             logger.exception("a request could not be answered")
             await exchange.answer(error)
+        finally:
+            # uvicorn's send holds the scope. They must not be a cycle,
+            # which only the garbage collector frees (benchmarks:
+            # alternatives).
+            scope.pop(SEND_ON, None)
 
     async def _limited(self, scope: Scope, exchange: "_Exchange", path: str) -> None:
         is_over = path.endswith("/events") and _is_over(scope, exchange.manager)
@@ -316,8 +321,8 @@ class _Exchange:
             message = await self._receive()
         finally:
             readers.discard(reader)
-            # The traceback of a cancelled reader would hold the reader,
-            # and that its traceback: garbage that waits for a collector.
+            # A cancelled reader holds its traceback, and so this frame,
+            # which must not hold the reader: again a cycle.
             del reader
 
         self.ended = not message.get("more_body")

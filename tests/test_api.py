@@ -1,9 +1,11 @@
 """The endpoints, as a client sees them."""
 
 import asyncio
+import gc
 import json
 import re
 import time
+import weakref
 from functools import partial
 from http import HTTPStatus
 from itertools import count
@@ -216,6 +218,46 @@ async def test_a_poller_that_disconnects_stops_waiting(gate: Gate, parts: int) -
         await poll
         await settle()
         assert (await client.get("/health")).json()["waiting"] == 0
+
+
+class Exchange:
+    """A request and its response, as a server keeps them."""
+
+    def __init__(self, scope: dict[str, Any]) -> None:
+        self.scope = scope
+        self.receive = receive_from(b"", asyncio.Event())
+
+    async def send(self, message: Any) -> None:
+        """Take a part of the response."""
+
+    async def answered_by(self, app: FastAPI) -> None:
+        await app(self.scope, self.receive, self.send)
+
+
+@pytest.mark.parametrize("query", ["", "wait=true"])
+async def test_a_request_leaves_nothing_to_the_garbage_collector(
+    gate: Gate, query: str
+) -> None:
+    """A cycle for each takes as long as the rest of a long poll."""
+    async with running() as app:
+        manager = app.state.manager
+        task = manager.submit(SUM)
+        exchange = Exchange(scope_of("GET", f"/tasks/{task.task_id}", query=query))
+        kept = [weakref.ref(exchange), weakref.ref(exchange.receive)]
+
+        gc.disable()
+        try:
+            request = asyncio.create_task(exchange.answered_by(app))
+            await settle()
+            assert manager.stats()["waiting"] == bool(query)
+
+            manager.cancel(task.task_id)
+            await request
+            del request, exchange
+            await settle()
+            assert [each() for each in kept] == [None, None]
+        finally:
+            gc.enable()
 
 
 @pytest.mark.parametrize("name", ["Event.wait", "_disconnected"])
