@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 from benchmarks import load
 from benchmarks.harness import Bench, Figure
-from taskmanager import logs
 
 # A waiting line is as long as the default queue.
 QUEUE_SIZE = 100
@@ -90,29 +89,6 @@ def short_log_line() -> None:
         plain_log_line()
 
 
-# A log line that is wanted
-
-
-def _log_lines() -> Shortcut:
-    """By logging's own method, or without the line that calls it.
-
-    All but to format and to write it.
-    """
-    wanted = logging.Logger("benchmarks.shortcuts", logging.INFO)
-    # The common manager of loggers is told that log lines are off.
-    wanted.manager = logging.Manager(wanted)  # type: ignore[arg-type]
-    wanted.addHandler(logging.NullHandler())
-    fields = {"task_id": "0"}
-
-    def with_its_caller() -> None:
-        wanted.info("task %(task_id)s: submitted", fields)
-
-    def without() -> None:
-        logs.info(wanted, "task %(task_id)s: submitted", fields)
-
-    return Shortcut(with_its_caller, without, times=3)
-
-
 # A timeout
 
 
@@ -165,7 +141,6 @@ async def run(bench: Bench) -> None:
         "no fields for a log line that nobody wants": Shortcut(
             plain_log_line, short_log_line, times=2
         ),
-        "no look for the line that calls the log": _log_lines(),
         "one loop for the timeouts of all": _timeouts(),
         "no bisection for who comes behind all": _places(),
     }

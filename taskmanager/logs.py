@@ -1,8 +1,7 @@
 """Logs: one JSON object a line, written without making anybody wait.
 
 Rule: the engine says what happens, through ``logging``, and never sets
-that up. This is what a program sets it up with, as main.py does; only
-``info`` is for the engine.
+that up. This is what a program sets it up with, as main.py does.
 """
 
 import atexit
@@ -28,19 +27,6 @@ ENDING = threading.Event()
 
 # json.dumps would make one for each line.
 _ENCODER = json.JSONEncoder(default=str)
-
-
-def info(logger: logging.Logger, text: str, fields: Mapping[str, object]) -> None:
-    """Log what happens to a task, as ``logger.info(text, fields)``.
-
-    That would look for the line that calls it, which takes a third of
-    all that a log line takes (benchmarks: shortcuts).
-    """
-    if logger.isEnabledFor(logging.INFO):
-        record = logger.makeRecord(
-            logger.name, logging.INFO, "", 0, text, (fields,), None
-        )
-        logger.handle(record)
 
 
 class JsonFormatter(logging.Formatter):

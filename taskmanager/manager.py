@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from taskmanager import cleanup, errors, estimate, executors, logs, task_types
+from taskmanager import cleanup, errors, estimate, executors, task_types
 from taskmanager.pending import HEAD_START, PendingQueue
 from taskmanager.settings import Settings
 from taskmanager.store import TaskStore
@@ -164,7 +164,7 @@ class TaskManager:
         self._queue.put_nowait(task)
 
         fields = {"task_id": task.task_id, "task_type": task.task_type, "to": "queued"}
-        logs.info(logger, "task %(task_id)s: submitted", fields)
+        logger.info("task %(task_id)s: submitted", fields)
         return task
 
     def get(self, task_id: str) -> Task:
@@ -356,7 +356,7 @@ class TaskManager:
                 "to": status.value,
                 "seconds": round(now - since, 3),
             }
-            logs.info(logger, text, fields)
+            logger.info(text, fields)
 
     def _handle(self, task: Task) -> Awaitable[Result]:
         tools = task_types.Tools(

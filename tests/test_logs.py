@@ -69,25 +69,6 @@ def test_a_traceback_stays_in_its_line() -> None:
     assert "ValueError: a\nb" in json.loads(line)["traceback"]
 
 
-@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
-def test_a_line_of_a_task_is_what_logging_itself_would_write(level: int) -> None:
-    logger = logging.Logger("taskmanager.test", level)
-    text = io.StringIO()
-    handler = logging.StreamHandler(text)
-    handler.setFormatter(
-        logging.Formatter("%(levelname)s %(name)s %(message)s %(args)s")
-    )
-    logger.addHandler(handler)
-    fields = {"task_id": "7", "to": "queued"}
-
-    logger.info("task %(task_id)s: submitted", fields)
-    its_own = text.getvalue()
-    logs.info(logger, "task %(task_id)s: submitted", fields)
-
-    assert text.getvalue() == 2 * its_own
-    assert bool(its_own) == (level == logging.INFO)
-
-
 def test_a_record_with_ordinary_arguments_is_formatted_too() -> None:
     line = json.loads(formatted("unknown setting %s is ignored", "X"))
     assert line["message"] == "unknown setting X is ignored"
