@@ -2,13 +2,12 @@
 
 Rules: a state is told once, and to a slow reader only the latest, so
 nobody has a backlog. Each source is looked at and encoded once for all
-its readers, and not at all while it has none. They are woken in
+its readers, and not at all while it has none. They are sent to in
 portions, and others are served in between. The form is that of
 server-sent events (WHATWG HTML, section 9.2). Notebook: 05-polling.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ class Event(NamedTuple):
 Next = Callable[[Event], Awaitable[Event]]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Reader:
     """Who reads a feed, and has seen the event with that key."""
 
@@ -110,9 +109,9 @@ class Feed:
             self._due.append(reader)
             self._portion = asyncio.create_task(self._send_portion())
             try:
-                kind = ""
-                while kind != "http.disconnect":
-                    kind = (await receive())["type"]
+                # Whatever else comes is the request's body.
+                while (await receive())["type"] != "http.disconnect":
+                    pass
             finally:
                 del self.readers[reader]
                 if reader.sending:
@@ -211,9 +210,9 @@ def _shown(tasks: list[Task]) -> list[dict[str, Any]]:
 
 async def next_board_event(manager: TaskManager, seen: Event) -> Event:
     """The board after this one, or the same after a silence."""
-    silence = time.monotonic() + SILENCE
     latest = seen
-    while latest == seen and time.monotonic() < silence:
-        await asyncio.sleep(INTERVAL)
-        latest = board_event(manager)
+    with move_on_after(SILENCE):
+        while latest == seen:
+            await asyncio.sleep(INTERVAL)
+            latest = board_event(manager)
     return latest
