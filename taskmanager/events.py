@@ -48,7 +48,7 @@ MOST_FINISHED = 30
 
 
 # ``receive`` and ``send`` of ASGI.
-Channel = Callable[..., Awaitable[Any]]
+Channel = Callable[..., Any]
 
 
 class Event(NamedTuple):
@@ -175,8 +175,7 @@ def event_id(task: Task) -> str:
 def task_event(manager: TaskManager, task: Task) -> Event:
     """The task as it is."""
     key = event_id(task)
-    data = to_json(manager.describe(task))
-    text = b"id: %b\ndata: %b\n\n" % (key.encode(), data)
+    text = b"id: %b\ndata: %b\n\n" % (key.encode(), to_json(manager.describe(task)))
     return Event(key, text, task.finished)
 
 

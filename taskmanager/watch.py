@@ -139,6 +139,7 @@ class EventStream(StreamingResponse):
 @router.get(
     "/tasks/{task_id}/events",
     operation_id="watch_task",
+    status_code=200,
     response_class=EventStream,
     response_description="The task as it is, and then each change",
     responses=schemas.STREAM | schemas.problems(400, 404, 503),
