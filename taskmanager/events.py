@@ -2,19 +2,18 @@
 
 Rules: a state is told once, and to a slow reader only the latest, so
 nobody has a backlog. Each source is looked at and encoded once for all
-its readers, and not at all while it has none. They are woken in
+its readers, and not at all while it has none. They are sent to in
 portions, and others are served in between. The form is that of
 server-sent events (WHATWG HTML, section 9.2). Notebook: 05-polling.
 """
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from anyio import CancelScope
+from anyio import CancelScope, move_on_after
 from pydantic_core import to_json
 
 from taskmanager import listing
@@ -25,6 +24,7 @@ from taskmanager.task import Task
 # stream is alive.
 SILENCE = 15.0
 COMMENT = b":\n\n"
+PART = "http.response.body"
 # Readers that are sent to in one go, since that takes about a
 # millisecond. Then others have their turns.
 PORTION = 100
@@ -47,30 +47,30 @@ MOST = 100
 MOST_FINISHED = 30
 
 
-Place: TypeAlias = tuple[float, ...]
-Send: TypeAlias = Callable[[Any], Awaitable[None]]
+# ``receive`` and ``send`` of ASGI.
+Channel = Callable[..., Any]
 
 
 class Event(NamedTuple):
-    """A state as it is sent, and its place among the others.
+    """A state as it is sent; two with the same key are the same.
 
     Nothing follows one that is ``final``.
     """
 
-    place: Place
+    key: object
     text: bytes
     final: bool
 
 
-Follow: TypeAlias = Callable[[Event], AsyncIterator[Event]]
+Next = Callable[[Event], Awaitable[Event]]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Reader:
-    """Who reads a feed, and has all up to the event at ``place``."""
+    """Who reads a feed, and has seen the event with that key."""
 
-    place: Place
-    send: Send
+    seen: object
+    send: Channel
     until_end: CancelScope
     # What sends to it now: for long, where it is slow.
     sending: asyncio.Task[Any] | None = None
@@ -79,8 +79,8 @@ class Reader:
 class Feed:
     """What readers share: one asyncio.Task that waits for each event.
 
-    ``follow(event)`` yields those after an event, and the last one
-    again after a silence. Should that fail, the streams end, and their
+    ``next_event(event)`` is the one after an event, or the same again
+    after a silence. Should that fail, the streams end, and their
     clients come back. Should somebody cancel it while there are
     readers, it begins again at once, and they miss nothing.
 
@@ -89,40 +89,42 @@ class Feed:
     them; where a slow reader holds it up, the next goes on.
     """
 
-    def __init__(self, first: Event, follow: Follow) -> None:
-        self.readers = 0
+    def __init__(self, first: Event, next_event: Next) -> None:
         self.latest = first
-        self._follow = follow
-        self._reading: dict[Reader, None] = {}
-        # Those who are to be sent the latest, and who sends it.
+        self.readers: dict[Reader, None] = {}
+        self._next_event = next_event
+        # Those who are to be sent the latest.
         self._due: deque[Reader] = deque()
-        self._portion: asyncio.Task[None]
         self.telling = asyncio.create_task(self._tell())
 
-    async def read(self, place: Place, send: Send, left: Awaitable[None]) -> None:
-        """Send the latest, and what follows, up to the end.
+    async def read(self, seen: object, send: Channel, receive: Channel) -> None:
+        """Send the latest, and what follows, until the reader leaves.
 
-        Who is at the place of the latest is sent a comment. ``send`` is
-        that of ASGI. Ends early when ``left`` is done.
+        Who has seen the latest is sent a comment. ``send``
+        and ``receive`` are those of ASGI.
         """
         with CancelScope() as until_end:
-            reader = Reader(place, send, until_end)
-            self._reading[reader] = None
+            reader = Reader(seen, send, until_end)
+            self.readers[reader] = None
             self._due.append(reader)
             self._portion = asyncio.create_task(self._send_portion())
             try:
-                await left
+                # Whatever else comes is the request's body.
+                while (await receive())["type"] != "http.disconnect":
+                    pass
             finally:
-                del self._reading[reader]
+                del self.readers[reader]
                 if reader.sending:
                     reader.sending.cancel()
 
     async def _tell(self) -> None:
         try:
             await self._send_due()
-            async for event in self._follow(self.latest):
+            event = self.latest
+            while not event.final:
+                event = await self._next_event(event)
                 self.latest = event
-                self._due.extend(self._reading)
+                self._due.extend(self.readers)
                 await self._send_due()
         except asyncio.CancelledError:
             # Only the last reader ends it, by leaving.
@@ -130,38 +132,36 @@ class Feed:
                 self.telling = asyncio.create_task(self._tell())
             raise
         except Exception:
-            for reader in self._reading:
+            for reader in self.readers:
                 reader.until_end.cancel()
             raise
 
     async def _send_due(self) -> None:
         while self._due:
+            # Kept, since an event loop keeps none.
             self._portion = asyncio.create_task(self._send_portion())
             await listing.rest()
 
     async def _send_portion(self) -> None:
         for _ in range(min(PORTION, len(self._due))):
             reader = self._due.popleft()
-            if reader in self._reading and not reader.sending:
-                await self._send(reader)
+            if reader in self.readers and not reader.sending:
+                reader.sending = asyncio.current_task()
+                try:
+                    await self._send(reader)
+                finally:
+                    reader.sending = None
 
     async def _send(self, reader: Reader) -> None:
-        reader.sending = asyncio.current_task()
-        is_over = True
-        try:
-            seen = None
-            while seen is not self.latest:
-                seen = self.latest
-                text = seen.text if seen.place > reader.place else COMMENT
-                reader.place = seen.place
-                await reader.send(
-                    {"type": "http.response.body", "body": text, "more_body": True}
-                )
-            is_over = seen.final or self.telling.done()
-        finally:
-            reader.sending = None
-            if is_over:
-                reader.until_end.cancel()
+        """Send what is new, or else a comment."""
+        event = None
+        while event is not self.latest:
+            event = self.latest
+            text = COMMENT if event.key == reader.seen else event.text
+            reader.seen = event.key
+            await reader.send({"type": PART, "body": text, "more_body": True})
+        if event.final or self.telling.done():
+            reader.until_end.cancel()
 
 
 # A task
@@ -174,25 +174,17 @@ def event_id(task: Task) -> str:
 
 def task_event(manager: TaskManager, task: Task) -> Event:
     """The task as it is."""
-    data = to_json(manager.describe(task))
-    text = b"id: %b\ndata: %b\n\n" % (event_id(task).encode(), data)
-    return Event((task.version, task.progress), text, task.finished)
+    key = event_id(task)
+    text = b"id: %b\ndata: %b\n\n" % (key.encode(), to_json(manager.describe(task)))
+    return Event(key, text, task.finished)
 
 
-async def task_events(
-    manager: TaskManager, task: Task, seen: Event
-) -> AsyncIterator[Event]:
-    """The states after this one, up to the final one."""
-    while not seen.final:
-        if (task.version, task.progress) == seen.place:
-            news = asyncio.ensure_future(task.next_news().wait())
-            try:
-                await asyncio.wait([news], timeout=SILENCE)
-            finally:
-                news.cancel()
-
-        seen = task_event(manager, task)
-        yield seen
+async def next_task_event(manager: TaskManager, task: Task, seen: Event) -> Event:
+    """The state after this one, or the same after a silence."""
+    if event_id(task) == seen.key:
+        with move_on_after(SILENCE):
+            await task.next_news().wait()
+    return task_event(manager, task)
 
 
 # The board
@@ -208,24 +200,18 @@ def board_event(manager: TaskManager) -> Event:
         "ended": _shown(finished[:MOST_FINISHED]),
     }
     text = b"data: %b\n\n" % to_json(board)
-    return Event((time.monotonic(),), text, manager.stopping)
+    return Event(text, text, manager.stopping)
 
 
 def _shown(tasks: list[Task]) -> list[dict[str, Any]]:
     return [{member: getattr(task, member) for member in SHOWN} for task in tasks]
 
 
-async def board_events(manager: TaskManager, seen: Event) -> AsyncIterator[Event]:
-    """The boards after this one, up to the stop.
-
-    One that stays the same comes again after a silence.
-    """
-    told = time.monotonic()
-    while not seen.final:
-        await asyncio.sleep(INTERVAL)
-        latest = board_event(manager)
-        is_silent = time.monotonic() - told >= SILENCE
-        if latest.final or latest.text != seen.text or is_silent:
-            told = time.monotonic()
-            seen = latest
-            yield seen
+async def next_board_event(manager: TaskManager, seen: Event) -> Event:
+    """The board after this one, or the same after a silence."""
+    latest = seen
+    with move_on_after(SILENCE):
+        while latest == seen:
+            await asyncio.sleep(INTERVAL)
+            latest = board_event(manager)
+    return latest

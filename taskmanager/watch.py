@@ -6,20 +6,21 @@ The page asks nobody but this server, and runs no script but its own.
 Notebook: 05-polling.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from taskmanager import events, openapi, schemas
 from taskmanager.errors import TooManyStreamsError
-from taskmanager.events import Event, Feed, Follow, Place
+from taskmanager.events import Event, Feed, Next
 from taskmanager.manager import TaskManager
 from taskmanager.middleware import ENDS_ITSELF, SEND_ON, address_of
 from taskmanager.ratelimit import client_key
@@ -34,10 +35,7 @@ RETRY_SECONDS = 5
 
 # Its type has no charset, since there is but one; and nginx, like those
 # that follow its example, passes it on as it comes.
-STREAM_HEADERS = (
-    (b"content-type", schemas.EVENTS.encode()),
-    (b"x-accel-buffering", b"no"),
-)
+STREAM_HEADERS = {"Content-Type": schemas.EVENTS, "X-Accel-Buffering": "no"}
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
     "style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; "
@@ -59,8 +57,7 @@ router = APIRouter(tags=["tasks"], route_class=PlainRoute)
 live_router = APIRouter(include_in_schema=False)
 
 
-# Whoever reads it has everything up to that place.
-Stream: TypeAlias = tuple[Feed, Place]
+Opened = AbstractContextManager[Feed]
 
 
 class Streams:
@@ -69,91 +66,74 @@ class Streams:
     def __init__(self, manager: TaskManager) -> None:
         self.open = manager.streams
         self._manager = manager
-        # Of each task that is watched; of None, the board.
-        self._feeds: dict[Task | None, Feed] = {}
+        # Of each task that is watched, and of the board.
+        self._feeds: dict[str, Feed] = {}
+
+    def of_task(self, task: Task, client: str) -> Opened:
+        """The task as it is, and its events."""
+        limits = {
+            "tasks": self._manager.settings.max_streams,
+            f"client {client}": MOST_OF_A_CLIENT,
+        }
+        now = events.task_event(self._manager, task)
+        next_event = partial(events.next_task_event, self._manager, task)
+        return self._opened(task.task_id, limits, now, next_event)
+
+    def of_board(self) -> Opened:
+        """The boards."""
+        now = events.board_event(self._manager)
+        next_event = partial(events.next_board_event, self._manager)
+        return self._opened("board", {"boards": MOST_BOARDS}, now, next_event)
 
     @contextmanager
-    def of_task(self, task: Task, client: str, last_seen: str) -> Iterator[Stream]:
-        """The task as it is, and its events.
+    def _opened(
+        self, name: str, limits: dict[str, int], now: Event, next_event: Next
+    ) -> Iterator[Feed]:
+        """Count it while it is open. Raises TooManyStreamsError."""
+        if any(self.open[each] >= most for each, most in limits.items()):
+            raise TooManyStreamsError(
+                "Too many streams are open: close one, or poll.", RETRY_SECONDS
+            )
 
-        Whoever has seen it as it is gets the events alone. Raises
-        TooManyStreamsError.
-        """
-        with (
-            self._counted("tasks", self._manager.settings.max_streams),
-            self._counted(f"client {client}", MOST_OF_A_CLIENT),
-        ):
-            now = events.task_event(self._manager, task)
-            follow = partial(events.task_events, self._manager, task)
-            with self._feed(task, now, follow) as feed:
-                feed.latest = now
-                place = now.place if last_seen == events.event_id(task) else ()
-                yield feed, place
-
-    @contextmanager
-    def of_board(self) -> Iterator[Stream]:
-        """The boards. Raises TooManyStreamsError."""
-        with self._counted("boards", MOST_BOARDS):
-            now = events.board_event(self._manager)
-            follow = partial(events.board_events, self._manager)
-            with self._feed(None, now, follow) as feed:
-                # Not a newer one, which only its reader had seen.
-                yield feed, ()
-
-    @contextmanager
-    def _counted(self, name: str, most: int) -> Iterator[None]:
-        if self.open[name] >= most:
-            detail = "Too many streams are open: close one, or poll."
-            raise TooManyStreamsError(detail, RETRY_SECONDS)
-
-        self.open[name] += 1
-        try:
-            yield
-        finally:
-            self.open[name] -= 1
-            if self.open[name] == 0:
-                del self.open[name]
-
-    @contextmanager
-    def _feed(self, task: Task | None, now: Event, follow: Follow) -> Iterator[Feed]:
-        """The one that all readers share, from first to last."""
-        feed = self._feeds.get(task)
-        if feed is None:
-            feed = Feed(now, follow)
-            self._feeds[task] = feed
-
-        feed.readers += 1
+        feed = self._feeds.get(name) or Feed(now, next_event)
+        feed.latest = now
+        self._feeds[name] = feed
+        streams = Counter(limits.keys())
+        self.open.update(streams)
         try:
             yield feed
         finally:
-            feed.readers -= 1
-            if feed.readers == 0:
+            self.open -= streams
+            if not feed.readers:
                 feed.telling.cancel()
-                del self._feeds[task]
+                self._feeds.pop(name, None)
 
 
-class EventStream(Response):
-    """A response that is one of the Streams while it is being sent."""
+class EventStream(StreamingResponse):
+    """A response that is one of the Streams while it is being sent.
 
-    def __init__(self, opening: AbstractContextManager[Stream]) -> None:
-        self.opening = opening
+    Starlette's has a task of its own for each, and one that listens for
+    the client to leave: 6 KB more, and half as long again to send.
+    """
+
+    def __init__(self, opened: Opened, seen: str = "") -> None:
+        super().__init__((), headers=STREAM_HEADERS)
+        self.opened = opened
+        self.seen = seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[ENDS_ITSELF] = True
         # A server may raise OSError where the client has left.
-        with suppress(OSError), self.opening as (feed, place):
-            head = {"status": 200, "headers": [*STREAM_HEADERS]}
-            await send({"type": "http.response.start"} | head)
-            await feed.read(place, scope[SEND_ON], _disconnect(receive))
-            await send({"type": "http.response.body"})
-
-
-async def _disconnect(receive: Receive) -> None:
-    """Return when the client has left."""
-    kind = ""
-    while kind != "http.disconnect":
-        message = await receive()
-        kind = message["type"]
+        with suppress(OSError), self.opened as feed:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": self.raw_headers,
+                }
+            )
+            await feed.read(self.seen, scope[SEND_ON], receive)
+            await send({"type": events.PART})
 
 
 @router.get(
@@ -175,7 +155,7 @@ async def watch_task(request: Request, task_id: UUID) -> Response:
     task = state.manager.get(str(task_id))
     client = client_key(address_of(request.scope))
     last_seen = request.headers.get("last-event-id", "")
-    return EventStream(state.streams.of_task(task, client, last_seen))
+    return EventStream(state.streams.of_task(task, client), last_seen)
 
 
 @live_router.get("/events")

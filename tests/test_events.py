@@ -6,7 +6,6 @@ Whatever is looked at is looked at once, however many read it.
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from starlette.types import Message
 
 from taskmanager import events
-from taskmanager.events import COMMENT, PORTION, Event, Feed, Reader
+from taskmanager.events import COMMENT, PORTION, Event, Feed
 from taskmanager.manager import TaskManager
 from taskmanager.task import Task
 from taskmanager.testing import run_in_virtual_time
@@ -23,7 +22,7 @@ from tests.helpers import FAILURE, REPORT, SUM, Gate, managing, settle
 
 def feed_of(manager: TaskManager, task: Task) -> Feed:
     now = events.task_event(manager, task)
-    return Feed(now, partial(events.task_events, manager, task))
+    return Feed(now, partial(events.next_task_event, manager, task))
 
 
 def state(text: bytes) -> tuple[str, int]:
@@ -45,16 +44,15 @@ class Reading:
         self.may_read = asyncio.Event()
         if not slow:
             self.may_read.set()
-        self.ended = asyncio.Event()
-        place = feed.latest.place if resumed else ()
-        self.reader = Reader(place, self._send, self.ended.set)
-        self.reading = asyncio.create_task(self._read(feed))
+        self.left = asyncio.Event()
+        seen = feed.latest.key if resumed else ""
+        self.reading = asyncio.create_task(feed.read(seen, self.send, self._receive))
 
-    async def _read(self, feed: Feed) -> None:
-        with feed.reading(self.reader):
-            await self.ended.wait()
+    async def _receive(self) -> Message:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
 
-    async def _send(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
         self.read.append(message["body"])
         self.times.append(asyncio.get_running_loop().time())
         await self.may_read.wait()
@@ -108,7 +106,7 @@ async def test_to_who_resumes_nothing_is_told_again(gate: Gate) -> None:
         await settle()
         reader = Reading(feed_of(manager, task), resumed=True)
         await settle()
-        assert reader.read == []
+        assert reader.states() == []
 
         task.report_progress(30)
         await settle()
@@ -218,34 +216,31 @@ async def test_slow_readers_hold_nobody_up(gate: Gate) -> None:
         gate.open(0)
         await asyncio.wait_for(quick.reading, 5)
         assert quick.states()[1:] == [("processing", 50), ("completed", 100)]
-        assert not any(each.ended.is_set() for each in slow)
+        assert not any(each.reading.done() for each in slow)
 
         # Who leaves meanwhile is not sent to any more.
         for each in slow:
-            each.ended.set()
+            each.left.set()
         await settle()
         assert not any("Feed" in repr(each) for each in asyncio.all_tasks())
         assert all(len(each.read) == 2 for each in slow)
 
 
-async def test_who_cannot_be_sent_to_is_ended_alone(gate: Gate) -> None:
+async def test_who_cannot_be_sent_to_holds_nobody_up(gate: Gate) -> None:
     async def send(_: Message) -> None:
-        raise fault
+        raise OSError("gone")
 
     async with managing() as manager:
         task = manager.submit(SUM)
         await settle()
         feed = feed_of(manager, task)
-        fault = ValueError("a fault")
-        broken = Reading(feed)
-        broken.reader.send = send
+        broken = asyncio.create_task(feed.read("", send, asyncio.Event().wait))
         other = Reading(feed)
-        await asyncio.wait_for(broken.reading, 5)
-        assert broken.reader.error is fault
-
+        await settle()
         task.report_progress(5)
         await settle()
         assert other.states() == [("processing", 0), ("processing", 5)]
+        broken.cancel()
         feed.telling.cancel()
 
 
@@ -299,13 +294,12 @@ async def test_a_state_is_encoded_once_for_all_readers(
 
 
 async def test_readers_end_where_nobody_tells_them_any_more() -> None:
-    async def broken(_: Event) -> AsyncIterator[Event]:
+    async def broken(_: Event) -> Event:
         await may_break.wait()
         raise ValueError("a fault")
-        yield
 
     may_break = asyncio.Event()
-    feed = Feed(Event((1,), b"one", False), broken)
+    feed = Feed(Event(1, b"one", False), broken)
     readers = [Reading(feed) for _ in range(2 * PORTION + 1)]
     await settle()
     may_break.set()
@@ -411,7 +405,7 @@ def test_boards_come_at_most_ten_times_a_second_and_only_when_new(
     async def watch() -> dict[str, list[float]]:
         async with managing(task_timeout=1000, workers=1) as manager:
             now = events.board_event(manager)
-            feed = Feed(now, partial(events.board_events, manager))
+            feed = Feed(now, partial(events.next_board_event, manager))
             reader = Reading(feed)
             times = reader.times
             await asyncio.sleep(14)
@@ -429,7 +423,7 @@ def test_boards_come_at_most_ten_times_a_second_and_only_when_new(
 
             manager.begin_stop()
             await asyncio.wait_for(reader.reading, 0.2)
-            assert all(text.startswith(b"data: {") for text in reader.read)
+            assert reader.read.count(COMMENT) == 3
             return found
 
     found = run_in_virtual_time(watch())

@@ -1,0 +1,132 @@
+"""Streams: a step of a task's progress, sent to a thousand readers.
+
+The reference sends as much to as many connections of the same server,
+one after the other, with nothing but the server's own ``send``. The
+server runs in this process and the readers in another; what is measured
+is the CPU time of this one until all is sent.
+"""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import uvicorn
+
+from benchmarks import held, load
+from benchmarks.harness import Bench
+from taskmanager import events
+from taskmanager.watch import MOST_OF_A_CLIENT
+
+# Seconds in which a step has long been sent.
+PATIENCE = 0.2
+# Opens connections from several addresses, and reads until they end.
+READERS = """
+import selectors, socket, sys
+port, path, count, of_a_client = sys.argv[1:]
+selector = selectors.DefaultSelector()
+for number in range(int(count)):
+    source = f"127.0.1.{1 + number // int(of_a_client)}", 0
+    reader = socket.create_connection(("127.0.0.1", int(port)), None, source)
+    reader.sendall(f"GET {path} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
+    reader.setblocking(False)
+    selector.register(reader, selectors.EVENT_READ)
+while selector.get_map():
+    for key, _ in selector.select():
+        if not key.fileobj.recv(65536):
+            selector.unregister(key.fileobj)
+"""
+
+
+class Plain:
+    """An application that keeps the ``send`` of each request."""
+
+    def __init__(self) -> None:
+        self.sends: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        await send(start)
+        self.sends.append(send)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def tell(self, text: bytes) -> None:
+        for send in self.sends:
+            await send({"type": events.PART, "body": text, "more_body": True})
+
+
+async def run(bench: Bench) -> None:
+    count = bench.pick(100, 1_000)
+    plain = Plain()
+    options = {"rate_limit": None, "max_streams": count, "task_timeout": 100_000}
+    with held.instant_work():
+        async with load.running(**options) as (app, manager):
+            task = manager.submit(held.ENDLESS)
+            path = f"/tasks/{task.task_id}/events"
+            async with _read(plain, "/", count), _read(app, path, count):
+                while len(plain.sends) + manager.streams["tasks"] < 2 * count:
+                    await asyncio.sleep(0.01)
+
+                async def sends() -> float:
+                    text = events.task_event(manager, task).text
+                    return await _cpu_of(plain.tell(text))
+
+                async def step() -> float:
+                    task.report_progress(task.progress + 1)
+                    return await _cpu_of(asyncio.sleep(0))
+
+                figures = await bench.compare(
+                    f"A step of the progress, told to {count:,} streams",
+                    "ms of CPU",
+                    {"one send after the other": sends, "taskmanager": step},
+                    rounds=bench.pick(1, 15, 31),
+                )
+            manager.cancel(task.task_id)
+
+    bench.target(
+        f"a step told to {count:,} streams, times as many sends",
+        figures["taskmanager"].ratio,
+        at_most=1.3,
+    )
+
+
+async def _cpu_of(begun: Any) -> float:
+    """The milliseconds of CPU that it takes, with all that follows."""
+    before = time.thread_time()
+    await begun
+    await asyncio.sleep(PATIENCE)
+    return (time.thread_time() - before) * 1000
+
+
+@contextlib.asynccontextmanager
+async def _read(app: Any, path: str, count: int) -> AsyncIterator[None]:
+    """Serve the application to so many readers of a path."""
+    config = uvicorn.Config(
+        app,
+        port=0,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+
+    port = server.servers[0].sockets[0].getsockname()[1]
+    arguments = [str(port), path, str(count), str(MOST_OF_A_CLIENT)]
+    readers = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", READERS, *arguments
+    )
+    try:
+        yield
+    finally:
+        readers.kill()
+        await readers.wait()
+        server.should_exit = True
+        await serving
