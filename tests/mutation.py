@@ -175,6 +175,21 @@ REASONS = [
     ),
     Reason(
         place=r"PlainRoute\._plain_app",
+        fault=r"Request\(scope, receive, (?:None)?\)",
+        why="what an endpoint returns is what is sent",
+    ),
+    Reason(
+        place=r"PlainRoute\._plain_app",
+        fault="include_context=True",
+        why="the context of a fault is not shown",
+    ),
+    Reason(
+        place=r"problems\._errors",
+        fault=r"count >= MOST_FAULTS|range\(4\)",
+        why="others get a little more time than they need",
+    ),
+    Reason(
+        place=r"PlainRoute\._plain_app",
         fault='"(?:XXParametersXX|parameters|PARAMETERS)"',
         why="nobody reads the name of this model",
     ),

@@ -14,7 +14,7 @@ from unittest import mock
 
 import httpx
 import pytest
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket
 from freezegun import freeze_time
 
 from taskmanager import executors, testing
@@ -469,6 +469,18 @@ async def test_a_stop_before_the_body_says_so() -> None:
         answer = await client.post("/tasks", json=SUM)
         assert answer.status_code == 503
         assert answer.json()["detail"] == "The server is shutting down."
+
+
+async def test_at_the_stop_a_route_of_ones_own_still_gets_its_body() -> None:
+    async with running() as app, client_of(app) as client:
+
+        @app.post("/mine")
+        async def mine(request: Request) -> Response:
+            return Response(await request.body())
+
+        app.state.manager.begin_stop()
+        answer = await client.post("/mine", content=b"hello")
+        assert (answer.status_code, answer.content) == (200, b"hello")
 
 
 async def test_a_lifespan_that_fails_lets_nobody_wait_for_a_body() -> None:

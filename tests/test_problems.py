@@ -110,6 +110,10 @@ async def faults(
         ),
         (b'{"parameters": null}', ["#/task_type", "#/parameters"]),
         (
+            b'{"parameters": {"a\\ud800b": 1}}',
+            ["#/task_type", "#/parameters/a%3Fb"],
+        ),
+        (
             body(task_type="juggle", parameters={"balls": 3, "limit": 1}),
             ["#/task_type", "#/parameters/balls"],
         ),
@@ -356,6 +360,42 @@ async def test_without_a_task_type_each_fault_is_said_in_words() -> None:
             "pointer": "#/priority",
         },
     ]
+
+
+async def test_a_route_of_ones_own_may_check_its_path_as_fastapi_does() -> None:
+    async with running() as app, client_of(app) as client:
+
+        @app.get("/mine/{number}")
+        async def mine(number: int) -> int:
+            return number
+
+        answer = await client.get("/mine/x")
+        assert answer.status_code == 400
+        (fault,) = answer.json()["errors"]
+        assert fault["parameter"] == "number"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        body(priority="urgent"),
+        body(task_type="generate_report", parameters={"title": ""}),
+        body(task_type="juggle", more=1),
+    ],
+)
+async def test_of_a_fault_nothing_is_written_that_nobody_reads(
+    content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[set[str]] = []
+
+    def fault(error: dict[str, Any]) -> dict[str, str]:
+        written.append(set(error))
+        return {"detail": "x", "pointer": "#"}
+
+    monkeypatch.setattr(problems, "_fault", fault)
+    await faults(content)
+    assert written
+    assert all(names <= {"type", "loc", "msg", "input"} for names in written)
 
 
 async def test_of_ten_thousand_faults_nothing_is_written_that_nobody_reads(

@@ -7,10 +7,11 @@ import httpx
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from taskmanager import problems
 from taskmanager.routing import PlainRoute
+from tests.helpers import chunked
 
 A_UUID = "6a1f7b1e-6f0a-4c53-9f0e-0a4b5f0f9a4e"
 
@@ -122,6 +123,16 @@ def test_an_endpoint_that_asks_for_more_is_refused_at_once(marker: Any) -> None:
     endpoint.__annotations__["more"] = Annotated[str, marker]
     with pytest.raises(NotImplementedError, match=r"^endpoint: no dependencies"):
         router.add_api_route("/", endpoint)
+
+
+async def test_a_response_may_stream_and_notices_who_leaves(app: FastAPI) -> None:
+    router = APIRouter(route_class=PlainRoute)
+
+    @router.get("/stream")
+    async def get_stream(request: Request) -> Response:
+        return StreamingResponse(chunked(b"[1", b",2]"))
+
+    assert await asked(app_with(router), "GET", "/stream") == [1, 2]
 
 
 async def test_a_request_holds_nothing_that_dependencies_would_need() -> None:
