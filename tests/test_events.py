@@ -211,8 +211,9 @@ async def test_slow_readers_hold_nobody_up(gate: Gate) -> None:
         for each in slow:
             each.may_read.clear()
         task.report_progress(50)
-        while len(quick.read) < 2:
-            await asyncio.sleep(0)
+        for _ in range(PORTION):
+            await settle()
+        assert len(quick.read) == 2
         gate.open(0)
         await asyncio.wait_for(quick.reading, 5)
         assert quick.states()[1:] == [("processing", 50), ("completed", 100)]
