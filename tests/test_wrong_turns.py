@@ -28,9 +28,13 @@ WHOLE = [
     "cancelled_is_no_end",
     "cancelled_queued_never_cleaned",
     "cancelled_work_goes_on",
+    "cleanup_by_age",
     "cleanup_by_local_time",
     "content_type_taken_for_granted",
+    "default_is_low",
     "delete_is_not_counted",
+    "delete_of_finished_is_404",
+    "event_shared",
     "failed_becomes_cancelled",
     "filter_knows_no_ends",
     "full_queue_waits",
@@ -39,13 +43,17 @@ WHOLE = [
     "list_holds_the_lock",
     "list_is_an_empty_text",
     "malformed_id_crashes",
+    "newest_first",
+    "queue_too_small",
     "timeout_only_while_queued",
     "timeout_starts_anew",
+    "unexpected_error_shown",
     "unforeseen_error_kills_the_worker",
 ]
 # And of these, of which a part is missing, so that many lines cannot be
 # graded.
 WITHOUT_A_PART = [
+    "blocking_sleep",
     "no_limiter",
     "no_list",
     "no_workers",
@@ -53,6 +61,7 @@ WITHOUT_A_PART = [
 MOST_NOT_GRADED = 3
 # How some of them are told, in words that fit the cause.
 WORDS = {
+    "blocking_sleep": "first at blocking_sleep.py:",
     "content_type_taken_for_granted": "POST /tasks was answered 500",
     "delete_is_not_counted": "DELETE /tasks/",
     "failed_becomes_cancelled": "it became 'cancelled'",
@@ -61,6 +70,7 @@ WORDS = {
     "list_is_an_empty_text": "the body was ''",
     "malformed_id_crashes": "GET /tasks/abc raised ValueError",
     "no_list": "GET /tasks was answered 405",
+    "queue_too_small": "it came once 99 were, with 5 in process",
     "no_workers": "its status was 'queued'",
     "timeout_only_while_queued": "it came after 14.5 s",
 }
@@ -152,6 +162,7 @@ def test_a_part_that_is_missing_is_told_once(turn: str, verdicts: Verdicts) -> N
 
 # By the missing part, lines that nothing could have failed.
 VACUOUS = {
+    "blocking_sleep": ("never_more_than_five", "cancel_queued"),
     "no_limiter": ("limiter_forgets", "limit_ends", "too_many_is_json"),
     "no_list": ("invalid_leaves_nothing", "odd_priority_is_no_crash"),
     "no_workers": (

@@ -751,6 +751,9 @@ async def removal_is_punctual(api: Api) -> None:
     )
 
 
+# So many seconds after its time, whoever cleans seldom has done so,
+# too: that it is to be sooner is told once.
+LATE = 610
 # A zone by its distance from UTC, with the sign of POSIX.
 ZONES = {
     "east": "EAST-05:30",
@@ -777,11 +780,11 @@ async def removal_knows_no_zone(api: Api) -> None:
             f"a task to be kept {where}",
             "it was gone after half of its time",
         )
-        await api.sleep(api.solution.retention / 2 + 125)
+        await api.sleep(api.solution.retention / 2 + LATE)
         expect(
             not await exists(api, task_id),
             f"a task to be removed {where}",
-            "it was still there two minutes after its time",
+            "it was still there ten minutes after its time",
         )
 
 
@@ -792,10 +795,10 @@ async def removal_knows_no_zone(api: Api) -> None:
 )
 async def failed_is_removed(api: Api) -> None:
     task_id = await failed_task(api)
-    await api.sleep(api.solution.retention + 125)
+    await api.sleep(api.solution.retention + LATE)
     expect(
         not await exists(api, task_id),
-        "404 two minutes after its time",
+        "404 ten minutes after its time",
         "it was still there",
     )
 
@@ -1051,10 +1054,10 @@ async def store_forgets(api: Api) -> None:
     await asyncio.gather(*polls)
     del polls
 
-    await api.sleep(api.solution.retention + 200)
+    await api.sleep(api.solution.retention + LATE)
     expect(
         not await api.everything(),
-        "an empty list a quarter of an hour later",
+        "an empty list ten minutes after their time",
         "there are still tasks in it",
     )
     left = ids_in_memory(wanted, large)
