@@ -14,8 +14,11 @@ CAUGHT_BY = ["nothing_blocks"]
 
 class Wrong(Honest):
     async def take(self, task: dict[str, Any], seconds: int) -> None:
-        time.sleep(seconds)
+        self.doze(seconds)
         task["progress"] = 100
+
+    def doze(self, seconds: int) -> None:
+        time.sleep(seconds)
 
 
 app = Wrong().app
