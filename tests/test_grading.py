@@ -838,6 +838,51 @@ def test_names_and_routes_are_found_out(
     assert verdict.found == names | taken | path
 
 
+# In place of the line with which the work ends.
+OWN_NAMES = """
+    if task["kind"] == "simulate_failure":
+        task["reason"] = "it was to fail"
+    else:
+        task["output"] = 6
+    task["state"] = "broken" if "reason" in task else "done"
+"""
+
+
+def test_other_names_of_the_result_and_the_error_are_found_out(tmp_path: Path) -> None:
+    source = wayward().replace(
+        '    task["state"] = "broken" if False else "done"\n', OWN_NAMES
+    )
+    source = source.replace(
+        '"result": None, "error": None', '"kind": body["task_type"]'
+    )
+    found = preflight(tmp_path, source, failed="broken").found
+    assert found["result_field"] == "output"
+    assert found["error"] == "reason"
+
+
+STATE = """
+from contextlib import asynccontextmanager
+from fastapi import FastAPI, Request
+
+@asynccontextmanager
+async def lifespan(app):
+    yield {"tasks": []}
+
+app = FastAPI(lifespan=lifespan)
+
+@app.post("/tasks", status_code=202)
+async def submit(request: Request):
+    tasks = request.state.tasks
+    tasks.append(len(tasks))
+    return {"task_id": str(len(tasks)), "status": "queued"}
+"""
+
+
+def test_requests_have_the_state_of_the_lifespan(tmp_path: Path) -> None:
+    [verdict] = played(tmp_path, STATE, "submit_answers_202")
+    assert verdict.mark == "passed"
+
+
 def test_one_odd_habit_costs_one_line(tmp_path: Path) -> None:
     source = wayward(slash="/")
     found = preflight(tmp_path, source, failed="broken").found
