@@ -928,7 +928,7 @@ def test_each_submission_has_a_row_with_its_reason(
         "escape": "leads out of it",
         "hangs": "It is at main.py:5: ",
         "nothing": "there is no Python file in it",
-        "refuses": "was answered 500",
+        "refuses": "POST /tasks raised KeyError: 1",
         "writes": "there is no other in /openapi.json",
     }
     assert rows.keys() == reasons.keys()

@@ -62,7 +62,7 @@ MOST_NOT_GRADED = 3
 # How some of them are told, in words that fit the cause.
 WORDS = {
     "blocking_sleep": "first at blocking_sleep.py:",
-    "content_type_taken_for_granted": "POST /tasks was answered 500",
+    "content_type_taken_for_granted": "POST /tasks raised KeyError",
     "delete_is_not_counted": "DELETE /tasks/",
     "failed_becomes_cancelled": "it became 'cancelled'",
     "filter_knows_no_ends": "GET /tasks?status=cancelled was answered 400",

@@ -160,7 +160,7 @@ _ALL = (
         name="timeout-from-submission",
         breaks="TASK_TIMEOUT counts from the submission",
         where="workers.WorkerPool._work",
-        right="clock() + self._settings.task_timeout",
+        right="loop.time() + self._settings.task_timeout",
         wrong="task.status_since + self._settings.task_timeout",
     ),
     Fault(
