@@ -294,7 +294,8 @@ def _carried() -> Iterable[Path]:
             yield path
 
 
-def _stand_in(folder: Path, name: str) -> Path:
+def stand_in(folder: Path, name: str) -> Path:
+    """A wheel in the place of a package that is not needed."""
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n".encode()
     files = {f"{name}-0.dist-info/METADATA": metadata} | STAND_INS[name]
     return _wheel(folder / f"{name}-0-py3-none-any.whl", files)
@@ -561,7 +562,7 @@ def _write_interpreter(folder: Path, pyodide: Path, wheels: Path) -> None:
         _wheel(folder / name, with_bytecode(name, files, compiled))
     course_wheel(folder)
     for name in STAND_INS:
-        _stand_in(folder, name)
+        stand_in(folder, name)
 
     base = _read(pyodide / "pyodide-lock.json")
     locked = lock(base, sorted(folder.glob("*.whl")))

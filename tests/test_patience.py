@@ -428,3 +428,16 @@ def test_a_real_server_works_on_when_its_client_has_gone() -> None:
         server.should_exit = True
         thread.join(10)
     assert done == ["the work"]
+
+
+# What listens
+
+
+def test_a_trace_that_nobody_holds_listens_no_longer() -> None:
+    listening = len(lab.LOG.handlers)
+    held = lab.Trace()
+    lab.Trace()
+    assert len(lab.LOG.handlers) == listening + 1
+    change = {"task_id": "a", "from": "queued", "to": "cancelled", "seconds": 0.0}
+    lab.LOG.info("changed", change)
+    assert [span.then for span in held.of("queued")] == ["cancelled"]

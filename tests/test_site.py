@@ -21,6 +21,7 @@ from taskmanager.errors import TaskFailedError
 from taskmanager.executors import NO_THREADS, ProcessExecutor
 from taskmanager.testing import LoneLoop, VirtualLoop, clocks_of
 from tests.helpers import catches_all, gives_way, never_awaits, project_root
+from tests.site import chromium
 
 
 class LoneVirtualLoop(VirtualLoop, LoneLoop):
@@ -339,6 +340,51 @@ def test_it_is_served_with_its_types_and_compressed(tmp_path: Path) -> None:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Request:
+    """A request of a page, of so many bytes."""
+
+    def __init__(self, url: str, sent: int = 0) -> None:
+        self.url = url
+        self._sent = sent
+
+    def sizes(self) -> dict[str, int]:
+        return {"responseBodySize": self._sent, "responseHeadersSize": 0}
+
+
+class Context:
+    """What tells of a page's requests."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {}
+
+    def on(self, event: str, call: Any) -> None:
+        self.told[event] = call
+
+
+def test_too_large_a_transfer_fails_and_so_does_another_host() -> None:
+    context = Context()
+    transfer = chromium.Transfer(context)
+    finished = context.told["requestfinished"]
+    finished(Request("http://127.0.0.1:1/a/b.whl?c=d.js", chromium.TRANSFER))
+    assert transfer.checked() == "11,800,000 bytes (.whl 11,800,000)"
+    finished(Request("http://127.0.0.1:1/", 1))
+    with pytest.raises(AssertionError, match=r"11,800,001 bytes .* are more than"):
+        transfer.checked()
+    context.told["request"](Request("https://pypi.org/simple"))
+    with pytest.raises(AssertionError, match="asks elsewhere"):
+        transfer.checked()
+
+
+def test_a_stand_in_has_the_name_that_is_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("packaging")
+    for name in site.STAND_INS:
+        files = site.STAND_INS[name]
+        wheel = site.stand_in(tmp_path, name)
+        made = site.lock({}, [wheel])["packages"][name]
+        assert made["imports"] == ([name] if files else [])
+        assert name in site.KERNEL
 
 
 def test_each_version_is_named() -> None:

@@ -6,8 +6,9 @@ Rule: nothing but this machine's own loopback is asked for anything.
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from notebooks.site import server_of
 from tests.live.browser import launched
 
 PATIENCE = 170_000  # ms
+# What a first visit may transfer: the promise is 12 MB.
+TRANSFER = 11_800_000  # bytes
 NOTEBOOK = "window.jupyterapp?.shell?.currentWidget"
 SHOWN = f"({NOTEBOOK}?.content?.widgets?.length ?? 0) > 3"
 READY = f"{NOTEBOOK}?.sessionContext?.session?.kernel?.status === 'idle'"
@@ -47,10 +50,10 @@ def served(site: Path) -> Iterator[str]:
 
 
 class Transfer:
-    """What a page asks for: bytes as sent, and other hosts."""
+    """What a page asks for: bytes as sent, by kind, and other hosts."""
 
     def __init__(self, context: Any) -> None:
-        self.bytes = 0
+        self.bytes: Counter[str] = Counter()
         self.elsewhere: set[str] = set()
         context.on("request", self._asked)
         context.on("requestfinished", self._finished)
@@ -63,7 +66,19 @@ class Transfer:
     def _finished(self, request: Any) -> None:
         with contextlib.suppress(Exception):
             sizes = request.sizes()
-            self.bytes += sizes["responseBodySize"] + sizes["responseHeadersSize"]
+            kind = PurePosixPath(urlsplit(request.url).path).suffix
+            sent = sizes["responseBodySize"] + sizes["responseHeadersSize"]
+            self.bytes[kind] += sent
+
+    def checked(self) -> str:
+        """Its bytes in words, if they are few enough and from here."""
+        if self.elsewhere:
+            raise AssertionError(f"it asks elsewhere: {sorted(self.elsewhere)}")
+        kinds = [f"{kind} {sent:,}" for kind, sent in self.bytes.most_common(5)]
+        words = f"{self.bytes.total():,} bytes ({', '.join(kinds)})"
+        if self.bytes.total() > TRANSFER:
+            raise AssertionError(f"{words} are more than {TRANSFER:,}")
+        return words
 
 
 def played(site: Path, lesson: str) -> list[list[dict[str, Any]]]:
@@ -89,8 +104,6 @@ def played(site: Path, lesson: str) -> list[list[dict[str, Any]]]:
 
         print(
             f"shown {shown:.1f} s, kernel {ready:.1f} s, first result {first:.1f} s, "
-            f"all {done:.1f} s; {transfer.bytes / 1e6:.1f} MB"
+            f"all {done:.1f} s; {transfer.checked()}"
         )
-        if transfer.elsewhere:
-            raise AssertionError(f"it asks elsewhere: {sorted(transfer.elsewhere)}")
         return outputs
