@@ -116,6 +116,7 @@ def imports_across(folder: str) -> dict[Path, set[str]]:
     return {path: syntax.roots_imported(tree) & others for path, tree in trees.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", BELOW)
 def test_a_folder_imports_only_from_those_below_it(folder: str) -> None:
     imports = imports_across(folder)

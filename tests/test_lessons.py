@@ -376,6 +376,7 @@ def test_each_lesson_has_a_known_misconception() -> None:
     assert sorted(lessons) == refresh.names()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "module", "exercise", "shown", "said"),
     BELIEFS,

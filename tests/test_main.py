@@ -45,6 +45,7 @@ def run_main(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.slow
 def test_help_names_the_options_even_with_a_bad_setting() -> None:
     run = run_main("--help", WORKERS="five")
     assert run.returncode == 0
@@ -116,6 +117,7 @@ def test_a_command_line_is_refused_in_one_line(
     assert line == f"main.py: {refusal}; see --help"
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_told_in_one_line_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         _, port = other.getsockname()
@@ -131,6 +133,7 @@ def test_a_port_in_use_is_told_in_one_line_with_what_to_do() -> None:
 # Settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
