@@ -159,16 +159,19 @@ class Answer:
         )
 
     def value(self) -> Any:
-        """The body, also where it is Python's way of writing values.
+        """The body, also where it is not quite JSON.
 
-        That it is JSON is one requirement of its own. Raises UnmetError
-        where it is neither.
+        It may be Python's way of writing values, or a list with a comma
+        too many or too few: that it is JSON is one requirement of its
+        own. Raises UnmetError where it is none of these.
         """
         try:
             return self.json()
         except UnmetError:
             with contextlib.suppress(ValueError, SyntaxError):
                 return ast.literal_eval(self.text)
+            with contextlib.suppress(ValueError):
+                return _items_of(self.text)
             raise
 
     @property
@@ -671,6 +674,26 @@ class Api:
         if task_id.isdigit():
             return str(int(task_id) + 10**6)
         return "00000000-0000-4000-8000-000000000000"
+
+
+def _items_of(text: str) -> list[Any]:
+    """What is in a list, wherever its commas are.
+
+    Raises ValueError where the text is no list, or not all of it can be
+    read.
+    """
+    brackets = re.fullmatch(r"\s*\[(.*)\]\s*", text, re.DOTALL)
+    if brackets is None:
+        raise ValueError("the text is no list")
+
+    decoder = json.JSONDecoder()
+    items = []
+    rest = brackets[1].strip(", \r\n")
+    while rest:
+        item, end = decoder.raw_decode(rest)
+        items.append(item)
+        rest = rest[end:].lstrip(", \r\n")
+    return items
 
 
 def _written(body: Any, number: int) -> bytes:
