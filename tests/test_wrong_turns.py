@@ -81,7 +81,7 @@ WORDS = {
     "malformed_id_crashes": "GET /tasks/abc raised ValueError",
     "no_list": "GET /tasks was answered 405",
     "no_workers": "its status was 'queued'",
-    "one_waiter_wakes": "one came 7.9 s later",
+    "one_waiter_wakes": "one came 7.9 s",
     "queue_too_small": "it came once 99 were, with 5 in process",
     "second_cancel_starts_anew": "it was still there",
     "timeout_only_while_queued": "it came after 14.5 s",
