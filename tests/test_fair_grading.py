@@ -175,8 +175,8 @@ def test_the_kernel_tells_who_works_and_who_waits(program: str, works: bool) -> 
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         process.stdout.readline()
         end = time.monotonic() + 20
         while time.monotonic() < end:

@@ -26,6 +26,7 @@ HONEST = [each for each in load_all() if not each.source]
 # other line says what it says of the honest solution.
 WHOLE = [
     "cancelled_is_no_end",
+    "cancelled_is_removed_at_once",
     "cancelled_queued_never_cleaned",
     "cancelled_work_goes_on",
     "cleanup_by_age",
@@ -68,6 +69,7 @@ MOST_NOT_GRADED = 3
 # How some of them are told, in words that fit the cause.
 WORDS = {
     "blocking_sleep": "first at blocking_sleep.py:",
+    "cancelled_is_removed_at_once": "was answered 404",
     "cleanup_every_five_minutes": "was answered 200",
     "comma_after_the_last": "the body was '[",
     "commas_forgotten": "the body was '[",

@@ -209,6 +209,8 @@ class Api:
         self.lifespan: Any = None
         # How often a task was seen that has failed.
         self.failures = 0
+        # The ids of tasks that a DELETE has cancelled.
+        self.deleted: set[str] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._count = itertools.count(1)
 
@@ -393,6 +395,12 @@ class Api:
     async def get(self, task_id: str) -> Any:
         """The task, which has to exist."""
         answer = await self.request("GET", f"/tasks/{task_id}")
+        expect(
+            answer.status != 404 or task_id not in self.deleted,
+            f"{self.solution.cancelled!r} in GET after a DELETE",
+            str(answer),
+            needs=("cancel_queued",),
+        )
         return self.task_of(answer)
 
     def task_of(self, answer: Answer) -> Any:
@@ -431,7 +439,10 @@ class Api:
         )
 
     async def cancel(self, task_id: str) -> Answer:
-        return await self.request("DELETE", f"/tasks/{task_id}")
+        answer = await self.request("DELETE", f"/tasks/{task_id}")
+        if 200 <= answer.status < 300:
+            self.deleted.add(task_id)
+        return answer
 
     async def cancelled(self, task_id: str) -> None:
         """Cancel a task that is not over.
