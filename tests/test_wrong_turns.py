@@ -45,6 +45,7 @@ WHOLE = [
     "full_queue_waits",
     "ids_are_numbers",
     "limit_of_zero_is_none",
+    "list_hides_what_is_in_process",
     "list_holds_the_lock",
     "list_is_an_empty_text",
     "malformed_id_crashes",
