@@ -53,6 +53,7 @@ WHOLE = [
     "one_waiter_wakes",
     "queue_too_small",
     "second_cancel_starts_anew",
+    "store_of_fifty",
     "timeout_only_while_queued",
     "timeout_starts_anew",
     "unexpected_error_shown",
@@ -87,6 +88,7 @@ WORDS = {
     "one_waiter_wakes": "one came 7.9 s",
     "queue_too_small": "it came once 99 were, with 5 in process",
     "second_cancel_starts_anew": "it was still there",
+    "store_of_fifty": "one was gone",
     "timeout_only_while_queued": "it came after 14.5 s",
 }
 

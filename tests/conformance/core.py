@@ -683,11 +683,22 @@ async def kept_for_ten_minutes(api: Api) -> None:
     await api.sleep(7)
     # The last one waits for thirteen others, or for all if they are
     # processed one after another.
+    submitted = api.now()
     ids = [await api.submit(api.solution.slow) for _ in range(70)]
     last = ids[-1]
     await api.until_over(last, within=71 * 31.0)
 
+    # However many have ended: none of them did before it was submitted.
     begun = api.now()
+    age = begun - submitted
+    recent = ids if age < retention - 5 else []
+    for task_id in recent:
+        expect(
+            await exists(api, task_id),
+            f"each of {len(ids)} tasks for {retention} s after its end",
+            f"one was gone after less than {age:.0f} s",
+        )
+
     while api.now() - begun < retention - 5:
         expect(
             await exists(api, last),
