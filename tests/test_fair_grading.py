@@ -175,8 +175,8 @@ def test_the_kernel_tells_who_works_and_who_waits(program: str, works: bool) -> 
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         process.stdout.readline()
         end = time.monotonic() + 20
         while time.monotonic() < end:
@@ -457,7 +457,8 @@ def test_all_that_is_random_comes_from_the_seed(tmp_path: Path) -> None:
 
 
 def test_the_worst_of_several_runs_counts_and_is_marked_as_flaky() -> None:
-    passed, failed = Verdict("passed"), Verdict("failed", "a", "b")
+    passed = Verdict("passed")
+    failed = Verdict("failed", "a", "b")
     requirement = REQUIREMENTS["submit_answers_202"]
 
     flaky = worst_of([passed, failed, passed])
@@ -509,7 +510,8 @@ def test_a_malformed_verdict_is_none(change: dict[str, Any], told: str) -> None:
 
 
 def test_what_was_held_back_is_told_when_the_playing_breaks_off() -> None:
-    waits, never = REQUIREMENTS["list_has_all"], REQUIREMENTS["list_by_status"]
+    waits = REQUIREMENTS["list_has_all"]
+    never = REQUIREMENTS["list_by_status"]
     explained = Verdict("failed", "some of it", "none", needs=[waits.name])
 
     def broken() -> Iterator[tuple[int, Verdict]]:

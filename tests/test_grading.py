@@ -1221,6 +1221,29 @@ def test_priorities_may_be_numbers_that_go_either_way_or_words_in_capitals(
         assert "or the other way round" in high.expected
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Level",
+        "Level | None",
+        "Annotated[int, Field(ge=1, le=9)]",
+    ],
+)
+def test_numbers_are_the_least_and_the_greatest_that_are_documented(
+    tmp_path: Path, field: str
+) -> None:
+    source = NUMBERED.replace("LEVELS", "1, 5, 9").replace("RANK", "body.priority or 5")
+    source = source.replace("Level(Enum)", "Level(int, Enum)")
+    source = source.replace("priority: Level =", f"priority: {field} =")
+    source = source.replace("import BaseModel", "import BaseModel, Field")
+    source = source.replace(
+        "import asyncio", "from typing import Annotated\nimport asyncio"
+    )
+    names = ("high_goes_first", "default_priority_is_between")
+    for verdict in played(tmp_path, source, *names):
+        assert verdict.mark == "passed", verdict
+
+
 LENIENT = """class Level(Enum):
     @classmethod
     def _missing_(cls, value):

@@ -159,16 +159,19 @@ class Answer:
         )
 
     def value(self) -> Any:
-        """The body, also where it is Python's way of writing values.
+        """The body, also where it is not quite JSON.
 
-        That it is JSON is one requirement of its own. Raises UnmetError
-        where it is neither.
+        It may be Python's way of writing values, or a list with a comma
+        too many or too few: that it is JSON is one requirement of its
+        own. Raises UnmetError where it is none of these.
         """
         try:
             return self.json()
         except UnmetError:
             with contextlib.suppress(ValueError, SyntaxError):
                 return ast.literal_eval(self.text)
+            with contextlib.suppress(ValueError):
+                return _items_of(self.text)
             raise
 
     @property
@@ -206,6 +209,8 @@ class Api:
         self.lifespan: Any = None
         # How often a task was seen that has failed.
         self.failures = 0
+        # The ids of tasks that a DELETE has cancelled.
+        self.deleted: set[str] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._count = itertools.count(1)
 
@@ -390,6 +395,12 @@ class Api:
     async def get(self, task_id: str) -> Any:
         """The task, which has to exist."""
         answer = await self.request("GET", f"/tasks/{task_id}")
+        expect(
+            answer.status != 404 or task_id not in self.deleted,
+            f"{self.solution.cancelled!r} in GET after a DELETE",
+            str(answer),
+            needs=("cancel_queued",),
+        )
         return self.task_of(answer)
 
     def task_of(self, answer: Answer) -> Any:
@@ -428,7 +439,10 @@ class Api:
         )
 
     async def cancel(self, task_id: str) -> Answer:
-        return await self.request("DELETE", f"/tasks/{task_id}")
+        answer = await self.request("DELETE", f"/tasks/{task_id}")
+        if 200 <= answer.status < 300:
+            self.deleted.add(task_id)
+        return answer
 
     async def cancelled(self, task_id: str) -> None:
         """Cancel a task that is not over.
@@ -671,6 +685,26 @@ class Api:
         if task_id.isdigit():
             return str(int(task_id) + 10**6)
         return "00000000-0000-4000-8000-000000000000"
+
+
+def _items_of(text: str) -> list[Any]:
+    """What is in a list, wherever its commas are.
+
+    Raises ValueError where the text is no list, or not all of it can be
+    read.
+    """
+    brackets = re.fullmatch(r"\s*\[(.*)\]\s*", text, re.DOTALL)
+    if brackets is None:
+        raise ValueError("the text is no list")
+
+    decoder = json.JSONDecoder()
+    items = []
+    rest = brackets[1].strip(", \r\n")
+    while rest:
+        item, end = decoder.raw_decode(rest)
+        items.append(item)
+        rest = rest[end:].lstrip(", \r\n")
+    return items
 
 
 def _written(body: Any, number: int) -> bytes:

@@ -93,6 +93,34 @@ def choices(schema: Any, document: Any) -> list[Any]:
     return []
 
 
+def bounds_of(name: str, document: Any, within: Any) -> list[tuple[int, int]]:
+    """The least and the greatest number that fields may have.
+
+    They are the fields of this name anywhere in a part of the document.
+    """
+    if isinstance(within, list):
+        return [pair for part in within for pair in bounds_of(name, document, part)]
+    if not isinstance(within, dict):
+        return []
+
+    found = []
+    properties = within.get("properties")
+    if isinstance(properties, dict) and isinstance(properties.get(name), dict):
+        field = resolved(properties[name], document)
+        alternatives = [
+            resolved(each, document)
+            for key in ("allOf", "anyOf", "oneOf")
+            for each in field.get(key, [])
+        ]
+        for each in (field, *alternatives):
+            values = each.get("enum", [each.get("minimum"), each.get("maximum")])
+            # FastAPI writes the bounds of a whole number as 1.0.
+            numbers = [int(value) for value in values if type(value) in (int, float)]
+            if len(numbers) > 1:
+                found.append((min(numbers), max(numbers)))
+    return found + bounds_of(name, document, list(within.values()))
+
+
 def sample(schema: Any, document: Any, name: str = "") -> Any:
     """A value that the schema allows, with no more than it requires."""
     schema = resolved(schema, document)
