@@ -21,8 +21,12 @@ def code_cells(lesson: str) -> list[dict[str, Any]]:
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-def under_node(site: Path, chosen: list[str]) -> Iterator[tuple[str, Any]]:
-    """Each lesson, and what its cells have shown; prints the time."""
+# A lesson, what its cells have shown, and what is wrong beside that.
+Shown = tuple[str, list[list[dict[str, Any]]], list[str]]
+
+
+def under_node(site: Path, chosen: list[str]) -> Iterator[Shown]:
+    """Each lesson, run from its start; prints the time."""
     for lesson in chosen:
         file = site / "files/notebooks" / f"{lesson}.ipynb"
         command = ["node", str(PLAYER), str(site), str(file)]
@@ -33,15 +37,22 @@ def under_node(site: Path, chosen: list[str]) -> Iterator[tuple[str, Any]]:
             sys.exit(f"{lesson}: it ended, {played.stderr[-2000:]}")
         told = json.loads(played.stdout)
         print(f"{told['cpu']:5.1f} s of a processor ({told['to_start']:.1f} to start)")
-        yield lesson, [cell["outputs"] for cell in told["cells"]]
+        yield lesson, [cell["outputs"] for cell in told["cells"]], []
 
 
-def in_chromium(site: Path, chosen: list[str]) -> Iterator[tuple[str, Any]]:
-    """The same in a browser; it prints the time and the transfer."""
+def in_chromium(site: Path, chosen: list[str]) -> Iterator[Shown]:
+    """The same in a browser; it prints the time and the transfer.
+
+    Its exercises are answered there as well. The first lesson is
+    visited a second time.
+    """
+    from tests.site.answers import cells_of, faults
     from tests.site.chromium import played
 
     for lesson in chosen:
-        yield lesson, played(site, lesson)
+        again = lesson == chosen[0]
+        told = played(site, lesson, cells_of(lesson), again)
+        yield lesson, told.outputs, faults(lesson, told.said)
 
 
 PLAYERS = {"node": under_node, "chromium": in_chromium}
@@ -57,16 +68,17 @@ def main() -> None:
 
     found: list[Difference] = []
     play = PLAYERS[arguments.player]
-    for lesson, shown in play(arguments.site, arguments.lessons or everyone):
+    for lesson, shown, faults in play(arguments.site, arguments.lessons or everyone):
         cells = code_cells(lesson)
         browser = arguments.player == "chromium"
         wrong = differences(lesson, cells, shown, browser)
-        found += wrong
         print(f"{lesson}: {len(cells) - len(wrong)} of {len(cells)} cells", flush=True)
+        wrong += [Difference(lesson, "its answers", fault) for fault in faults]
+        found += wrong
         for each in wrong:
             print(f"    {each.cell}\n        {each.fault}", flush=True)
     if found:
-        sys.exit(f"{len(found)} cells differ from what is committed")
+        sys.exit(f"{len(found)} cells differ from what is committed, or said here")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A lesson in a real browser, without a window.
 
-Rule: nothing but this machine's own loopback is asked for anything.
+Rules: nothing but this machine's own loopback is asked for anything,
+and what it sends for a lesson has a limit.
 """
 
 import contextlib
@@ -8,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +34,18 @@ BEGIN = """() => {
 CODE = f"{NOTEBOOK}.content.widgets.filter(each => each.model.type === 'code')"
 OUTPUTS = f"() => {CODE}.map(each => each.model.outputs.toJSON())"
 FIRST = f"{CODE}.some(each => each.model.outputs.length > 0)"
-COUNTED = f"{CODE}.filter(each => each.model.executionCount).length"
+# What a cell with this text prints, or raises.
+ANSWERED = f"""async (code) => {{
+    const kernel = {NOTEBOOK}.sessionContext.session.kernel;
+    const future = kernel.requestExecute({{ code }});
+    let said = '';
+    future.onIOPub = ({{ content }}) => {{
+        if (content.text) said += content.text;
+        if (content.ename) said += `${{content.ename}}: ${{content.evalue}}`;
+    }};
+    await future.done;
+    return said;
+}}"""
 
 
 @contextlib.contextmanager
@@ -81,29 +94,56 @@ class Transfer:
         return words
 
 
-def played(site: Path, lesson: str) -> list[list[dict[str, Any]]]:
-    """What each code cell of a lesson has shown, after *Run All*."""
+@dataclass(frozen=True)
+class Played:
+    """What each code cell has shown, and what the answers were told."""
+
+    outputs: list[list[dict[str, Any]]]
+    said: list[str]
+
+
+def played(site: Path, lesson: str, answers: list[str], again: bool) -> Played:
+    """A lesson after *Run All*, and then these cells with answers.
+
+    ``again`` visits it a second time, as who has been there before.
+    """
     with served(site) as address, launched() as browser:
         context = browser.new_context()
         context.set_default_timeout(PATIENCE)
         transfer = Transfer(context)
         page = context.new_page()
+        url = f"{address}/notebooks/index.html?path=notebooks/{lesson}.ipynb"
+
+        print(f"{_visited(page, url)}; {transfer.checked()}")
+        outputs: list[list[dict[str, Any]]] = page.evaluate(OUTPUTS)
 
         begun = time.perf_counter()
-        page.goto(f"{address}/notebooks/index.html?path=notebooks/{lesson}.ipynb")
-        page.wait_for_function(SHOWN)
-        shown = time.perf_counter() - begun
-        page.wait_for_function(READY)
-        ready = time.perf_counter() - begun
-        page.evaluate(BEGIN)
-        page.wait_for_function(FIRST)
-        first = time.perf_counter() - begun
-        page.wait_for_function("window.played === true")
-        outputs: list[list[dict[str, Any]]] = page.evaluate(OUTPUTS)
-        done = time.perf_counter() - begun
+        said = [page.evaluate(ANSWERED, code) for code in answers]
+        print(f"{len(answers)} cells of answers {time.perf_counter() - begun:.1f} s")
+        page.close()
+        transfer.checked()
 
-        print(
-            f"shown {shown:.1f} s, kernel {ready:.1f} s, first result {first:.1f} s, "
-            f"all {done:.1f} s; {transfer.checked()}"
-        )
-        return outputs
+        if again:
+            transfer.bytes.clear()
+            told = _visited(context.new_page(), url)
+            print(f"again: {told}; {transfer.checked()}")
+        return Played(outputs, said)
+
+
+def _visited(page: Any, url: str) -> str:
+    """Open a lesson and run it; how long each step took."""
+    begun = time.perf_counter()
+    page.goto(url)
+    page.wait_for_function(SHOWN)
+    shown = time.perf_counter() - begun
+    page.wait_for_function(READY)
+    ready = time.perf_counter() - begun
+    page.evaluate(BEGIN)
+    page.wait_for_function(FIRST)
+    first = time.perf_counter() - begun
+    page.wait_for_function("window.played === true")
+    done = time.perf_counter() - begun
+    return (
+        f"shown {shown:.1f} s, kernel {ready:.1f} s, first result {first:.1f} s, "
+        f"all {done:.1f} s"
+    )
