@@ -1021,6 +1021,17 @@ async def test_answers_that_cannot_be_decoded_may_come_now_and_then() -> None:
 
 
 @on(VirtualLoop)
+async def test_the_timeout_of_a_run_is_that_of_its_submission_too() -> None:
+    script = Script(problem(503, "queue_full", **{"Retry-After": "2"}))
+    async with script.client() as tasks:
+        with pytest.raises(client.DeadlineExceededError) as caught:
+            await tasks.run("compute_sum", ONE, timeout=5)
+    assert now() == 5
+    # Nobody knows whether it has arrived.
+    assert caught.value.key is not None
+
+
+@on(VirtualLoop)
 async def test_each_submission_has_a_key_of_its_own() -> None:
     script = Script((202, TASK, {}))
     async with script.client() as tasks:
@@ -1115,6 +1126,16 @@ def see(task: TaskRecord) -> None: ...
             lambda tasks: tasks.run("x", {}, 60, b=2),
             'client.run("x", {"b": 2}, timeout=60)',
             id="a keyword, and an option by position",
+        ),
+        pytest.param(
+            lambda tasks: tasks.run("x", a=1, priority="low", key="k", timeout=7),
+            'client.run("x", {"a": 1}, priority="low", key="k", timeout=7)',
+            id="all options of run by name",
+        ),
+        pytest.param(
+            lambda tasks: tasks.submit("x", a=1, timeout=7),
+            'client.submit("x", {"a": 1}, timeout=7)',
+            id="a timeout by name",
         ),
     ],
 )

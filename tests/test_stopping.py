@@ -312,6 +312,7 @@ async def test_of_several_that_wait_the_first_to_end_tells_the_stop(
         one = asyncio.create_task(raise_shutdown(told.wait))
         other = asyncio.create_task(raise_shutdown(asyncio.Event().wait))
         await settle()
+        assert not stopped.is_set()
 
         told.set()
         await asyncio.wait_for(stopped.wait(), 5)
