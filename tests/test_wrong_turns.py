@@ -46,7 +46,9 @@ WHOLE = [
 ]
 # And of these, where somebody asks for it: it takes two minutes.
 WHOLE_AT_LEISURE = [
+    "cancelled_has_a_result",
     "cancelled_is_removed_at_once",
+    "cancelled_keeps_its_worker",
     "cleanup_by_age",
     "cleanup_every_five_minutes",
     "comma_after_the_last",
@@ -78,6 +80,8 @@ MOST_NOT_GRADED = 3
 WORDS = {
     "blocking_sleep": "first at blocking_sleep.py:",
     "cancelled_is_removed_at_once": "was answered 404",
+    "cancelled_has_a_result": "it was 'none'",
+    "cancelled_keeps_its_worker": "4 are in process, and 10 still queued",
     "cleanup_every_five_minutes": "was answered 200",
     "comma_after_the_last": "the body was '[",
     "commas_forgotten": "the body was '[",

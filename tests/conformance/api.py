@@ -611,6 +611,14 @@ class Api:
         """Look every second until all these tasks have ended."""
         begun = self.now()
         for task_id in ids:
+            # It may have ended long before the others.
+            answer = await self.request("GET", f"/tasks/{task_id}")
+            expect(
+                answer.status != 404,
+                "200 for a task that exists",
+                str(answer),
+                needs=("kept_for_ten_minutes",),
+            )
             status = await self.status(task_id)
             while not self.done(status):
                 expect(

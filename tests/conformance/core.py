@@ -264,6 +264,7 @@ async def failure_is_shown(api: Api) -> None:
 @core(
     "After failures, all five workers go on",
     "notebook 12-shutdown-and-faults",
+    needs=("cancel_frees_worker",),
 )
 async def workers_survive_failures(api: Api) -> None:
     before = await workers_before(api)
