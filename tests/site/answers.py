@@ -61,7 +61,9 @@ def cells_of(lesson: str) -> list[str]:
     """
     module = module_of(lesson)
     wrong = importlib.import_module(f"{notebook_answers.__name__}.{module}").WRONG
-    begin = f"import asyncio\nimport lab\nfrom notebooks.checks import {module} as check"
+    begin = (
+        f"import asyncio\nimport lab\nfrom notebooks.checks import {module} as check"
+    )
 
     rights = [f"check.{name}({name})" for name in wrong]
     wrongs = [f"check.{name}(WRONG[{name!r}][0][0])" for name in wrong]
@@ -81,7 +83,7 @@ def _source(package: Any, module: str) -> str:
 
 @cache
 def said_here() -> dict[str, list[str]]:
-    """What the cells of each lesson say in one kernel of this machine."""
+    """What the cells of each lesson say in a kernel of this machine."""
     cells = {path.stem: cells_of(path.stem) for path in lessons()}
     notebook = nbformat.v4.new_notebook()
     for each in cells.values():

@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 from notebooks.site import server_of
-from tests.live.browser import launched
+from tests.live.browser import executable
 
 PATIENCE = 170_000  # ms
 TRANSFER = 12e6  # bytes, as sent, for a lesson of somebody new
@@ -60,6 +61,25 @@ def served(site: Path) -> Iterator[str]:
         thread.join()
 
 
+@contextlib.contextmanager
+def somebody_new() -> Iterator[Any]:
+    """A browser with an empty profile on the disk.
+
+    In a private window, nothing that was compiled would be kept for the
+    second visit.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=executable(), args=["--no-sandbox"]
+        )
+        try:
+            yield context
+        finally:
+            context.close()
+
+
 class Transfer:
     """What a page asks for: bytes as sent, and other hosts."""
 
@@ -93,8 +113,7 @@ def played(site: Path, lesson: str, answers: list[str], again: bool) -> Played:
 
     ``again`` visits it a second time, as who has been there before.
     """
-    with served(site) as address, launched() as browser:
-        context = browser.new_context()
+    with served(site) as address, somebody_new() as context:
         context.set_default_timeout(PATIENCE)
         transfer = Transfer(context)
         page = context.new_page()
