@@ -392,3 +392,43 @@ def test_each_version_is_named() -> None:
         text = (project_root() / "notebooks" / name).read_text(encoding="utf-8")
         for line in text.splitlines():
             assert re.match(r"#|[\w.\[\]-]+==[\w.]+$", line), line
+
+
+@pytest.mark.parametrize("lesson", [path.stem for path in site.lessons()])
+def test_each_exercise_is_answered_in_the_browser_right_and_wrong(lesson: str) -> None:
+    right, wrong, *_ = answers.cells_of(lesson)
+    notebook = json.loads((site.NOTEBOOKS / f"{lesson}.ipynb").read_text("utf-8"))
+    text = "".join("".join(cell["source"]) for cell in notebook["cells"])
+    asked = set(re.findall(r"check\.\w+\(", text))
+    assert asked
+    for cell in (right, wrong):
+        compile(cell, lesson, "exec")
+        assert set(re.findall(r"^check\.\w+\(", cell, re.MULTILINE)) == asked
+
+
+HERE = ["Right. So it is.\n", "Not yet: it is less.\n"]
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "fault"),
+    [
+        (HERE, HERE, None),
+        (HERE, [HERE[0], "Not yet: it is more.\n"], "there: 'Not yet: it is more"),
+        (HERE, [HERE[0], ""], "there: ''"),
+        ([HERE[1], HERE[1]], [HERE[1], HERE[1]], "not right here: Not yet"),
+        ([HERE[0], HERE[0]], [HERE[0], HERE[0]], "right here: Right."),
+        ([*HERE, "It ends."], [*HERE, "It ends."], "what never ends says 'It ends."),
+    ],
+)
+def test_a_browser_that_says_other_words_is_at_fault(
+    here: list[str],
+    there: list[str],
+    fault: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answers, "said_here", lambda: {"a lesson": here})
+    found = answers.faults("a lesson", there)
+    if fault is None:
+        assert not found
+    else:
+        assert fault in "".join(found)

@@ -12,7 +12,7 @@ from notebooks.site import NOTEBOOKS, lessons
 from tests.site.compare import Difference, differences
 
 PLAYER = Path(__file__).with_name("play.mjs")
-CPU = 10.0  # seconds of a processor, for a lesson
+CPU = 10.0  # seconds of a processor that a lesson may take
 
 
 def code_cells(lesson: str) -> list[dict[str, Any]]:
@@ -37,6 +37,8 @@ def under_node(site: Path, chosen: list[str]) -> Iterator[Shown]:
             sys.exit(f"{lesson}: it ended, {played.stderr[-2000:]}")
         told = json.loads(played.stdout)
         print(f"{told['cpu']:5.1f} s of a processor ({told['to_start']:.1f} to start)")
+        if told["cpu"] > CPU:
+            print(f"    more than {CPU:.0f} s: is the machine busy, or the lesson slow?")
         yield lesson, [cell["outputs"] for cell in told["cells"]], []
 
 

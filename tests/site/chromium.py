@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 from notebooks.site import server_of
-from tests.live.browser import launched
+from tests.live.browser import executable
 
 PATIENCE = 170_000  # ms
 # What a first visit may transfer: the promise is 12 MB.
@@ -60,6 +61,25 @@ def served(site: Path) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def somebody_new() -> Iterator[Any]:
+    """A browser with an empty profile on the disk.
+
+    In a private window, nothing that was compiled would be kept for the
+    second visit.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=executable(), args=["--no-sandbox"]
+        )
+        try:
+            yield context
+        finally:
+            context.close()
 
 
 class Transfer:
@@ -107,8 +127,7 @@ def played(site: Path, lesson: str, answers: list[str], again: bool) -> Played:
 
     ``again`` visits it a second time, as who has been there before.
     """
-    with served(site) as address, launched() as browser:
-        context = browser.new_context()
+    with served(site) as address, somebody_new() as context:
         context.set_default_timeout(PATIENCE)
         transfer = Transfer(context)
         page = context.new_page()
