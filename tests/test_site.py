@@ -21,7 +21,7 @@ from taskmanager.errors import TaskFailedError
 from taskmanager.executors import NO_THREADS, ProcessExecutor
 from taskmanager.testing import LoneLoop, VirtualLoop, clocks_of
 from tests.helpers import catches_all, gives_way, never_awaits, project_root
-from tests.site import chromium
+from tests.site import answers, chromium
 
 
 class LoneVirtualLoop(VirtualLoop, LoneLoop):

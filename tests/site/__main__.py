@@ -38,7 +38,9 @@ def under_node(site: Path, chosen: list[str]) -> Iterator[Shown]:
         told = json.loads(played.stdout)
         print(f"{told['cpu']:5.1f} s of a processor ({told['to_start']:.1f} to start)")
         if told["cpu"] > CPU:
-            print(f"    more than {CPU:.0f} s: is the machine busy, or the lesson slow?")
+            print(
+                f"    more than {CPU:.0f} s: is the machine busy, or the lesson slow?"
+            )
         yield lesson, [cell["outputs"] for cell in told["cells"]], []
 
 
