@@ -269,11 +269,15 @@ async def test_python_has_a_handler_of_its_own_for_ctrl_c() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-async def test_hypercorn_gets_no_signal_and_is_watched(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def watched_hypercorn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypercorn is there, and looked at in each turn of the loop."""
     monkeypatch.setitem(sys.modules, "hypercorn", Mock())
     monkeypatch.setattr(stopping, "LOOK_INTERVAL", 0)
+
+
+@pytest.mark.usefixtures("watched_hypercorn")
+async def test_hypercorn_gets_no_signal_and_is_watched() -> None:
     told = asyncio.Event()
     stopped = asyncio.Event()
 
@@ -295,11 +299,8 @@ async def test_hypercorn_gets_no_signal_and_is_watched(
     logs.ENDING.clear()
 
 
-async def test_of_several_that_wait_the_first_to_end_tells_the_stop(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "hypercorn", Mock())
-    monkeypatch.setattr(stopping, "LOOK_INTERVAL", 0)
+@pytest.mark.usefixtures("watched_hypercorn")
+async def test_of_several_that_wait_the_first_to_end_tells_the_stop() -> None:
     told = asyncio.Event()
     stopped = asyncio.Event()
 
