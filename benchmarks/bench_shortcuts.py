@@ -10,6 +10,7 @@ have: over loopback, a request takes several times as long.
 import asyncio
 import bisect
 import functools
+import inspect
 import logging
 import os
 import time
@@ -132,6 +133,22 @@ def _places() -> Shortcut:
     return Shortcut(by_bisection, behind_all, times=1)
 
 
+# The end of a task that takes no time
+
+
+async def _by_an_event() -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().call_soon(ended.set)
+    await ended.wait()
+
+
+async def _by_the_next_turn() -> None:
+    ended: list[None] = []
+    asyncio.get_running_loop().call_soon(ended.append, None)
+    await asyncio.sleep(0)
+    assert ended
+
+
 async def run(bench: Bench) -> None:
     shortcuts = {
         "an id without uuid.uuid4()": Shortcut(plain_id, short_id, times=1),
@@ -143,6 +160,9 @@ async def run(bench: Bench) -> None:
         ),
         "one loop for the timeouts of all": _timeouts(),
         "no bisection for who comes behind all": _places(),
+        "a look in the next turn, before an Event is waited for": Shortcut(
+            _by_an_event, _by_the_next_turn, times=1
+        ),
     }
     samples = {"a request": functools.partial(_request, bench)}
     for name, shortcut in shortcuts.items():
@@ -187,8 +207,12 @@ def _saved(plain: Figure, short: Figure) -> float:
 async def _alone(bench: Bench, version: Version) -> float:
     repeats = bench.pick(100, 20_000)
     begun = time.perf_counter()
-    for _ in range(repeats):
-        version()
+    if inspect.iscoroutinefunction(version):
+        for _ in range(repeats):
+            await version()
+    else:
+        for _ in range(repeats):
+            version()
     return (time.perf_counter() - begun) / repeats * 1e6
 
 

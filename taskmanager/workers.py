@@ -71,12 +71,19 @@ class WorkerPool:
                 run.send(None)
                 handler = loop.create_task(run)
 
+                # What takes no time has ended a turn of the event loop
+                # later. To hear of it from an Event would take another,
+                # in which a busy server answers dozens of requests
+                # (benchmarks: alternatives, shortcuts).
+                await asyncio.sleep(0)
+
                 # A worker waits as a long poll does, for the task and
                 # not for its handler, which may ignore its
                 # cancellation: whoever finishes the task, be it the
                 # handler, a DELETE or the timeout, wakes it. The next
                 # change of a task in process is its end.
-                await task.next_change().wait()
+                if not task.finished:
+                    await task.next_change().wait()
             finally:
                 del self.processing[task]
                 self._queue.task_done()

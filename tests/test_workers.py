@@ -67,6 +67,20 @@ async def test_a_slow_task_does_not_hold_up_quick_ones(gate: Gate) -> None:
         assert statuses(tasks) == ["processing", *19 * ["completed"]]
 
 
+async def test_what_takes_no_time_costs_its_worker_one_turn_of_the_loop() -> None:
+    # Turns are long where many poll; with two for each task, the queue
+    # would empty half as fast.
+    async with managing(workers=1, work_scale=0) as manager:
+        tasks = [manager.submit(SUM) for _ in range(20)]
+        turns = 0
+        while not tasks[-1].finished:
+            await asyncio.sleep(0)
+            turns += 1
+
+    assert statuses(tasks) == 20 * ["completed"]
+    assert turns <= 22
+
+
 async def test_a_cancelled_handler_sees_cancelled_error(handle_with: Any) -> None:
     log: list[str] = []
 

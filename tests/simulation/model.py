@@ -205,7 +205,10 @@ class Model:
             return
         self.tick()
         if "loop" in fields:
-            self.journal.note(f"    {fields['loop']} has died")
+            # Which of the workers it is depends on turns of the event
+            # loop, not on the seed alone.
+            name = fields["loop"].rstrip("-0123456789")
+            self.journal.note(f"    {name} has died")
             self.journal.counts["deaths of loops"] += 1
             self.loops.die(fields["loop"], self.now)
             return
