@@ -20,6 +20,7 @@ from benchmarks.harness import Bench, Chart, figures_of, percentile
 
 LONG_POLL = Contestant("taskmanager, long poll", long_poll=True)
 POLLS = Contestant("taskmanager, polls")
+WITHOUT_LOG = replace(LONG_POLL, name="taskmanager, long poll, its log off", log=False)
 PLAIN_LONG_POLL = replace(
     LONG_POLL, name="taskmanager, long poll, plain uvicorn", standard=False
 )
@@ -48,6 +49,7 @@ ARQ_TUNED = replace(
 CONTESTANTS = [
     LONG_POLL,
     POLLS,
+    WITHOUT_LOG,
     MIDDLEWARE,
     contestants.BACKGROUND,
     contestants.SAQ,
@@ -183,7 +185,8 @@ async def _late(bench: Bench, running_now: Running) -> load.Known:
 
 def _check_log(bench: Bench, running_now: Running, following: load.Job) -> None:
     """Of the engine: each job has its two lines in the log."""
-    if not running_now.contestant.ours:
+    contestant = running_now.contestant
+    if not (contestant.ours and contestant.log):
         return
 
     # What is written last comes a moment later.

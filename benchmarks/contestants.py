@@ -53,6 +53,8 @@ class Contestant:
     worker: tuple[str, ...] = ()
     # uvicorn with uvloop and httptools.
     standard: bool = True
+    # The engine's log, as main.py sets it up.
+    log: bool = True
     # A request that waits for the result, in place of polls.
     long_poll: bool = False
     variables: dict[str, str] = field(default_factory=dict)
@@ -166,7 +168,11 @@ class Running:
             target = "benchmarks.alternatives.background_tasks:app"
         elif not self.contestant.ours:
             target = "benchmarks.alternatives.queue_app:app"
+        elif not self.contestant.log:
+            target = "taskmanager.api:create_app"
         options = STANDARD if self.contestant.standard else PLAIN
+        if not self.contestant.log:
+            options = [*options, "--factory"]
         web, self.port = self.programs.serve(
             target, options, self._variables, self.contestant.root
         )
