@@ -394,7 +394,7 @@ function refuse(retryAfter) {
     const text =
         `Refused: ${limit} requests are allowed in a window, and this page is a client ` +
         "like any other. A refusal is not counted. To watch costs nothing: one stream " +
-        `shows it all, without polling. The next request is accepted in ${retryAfter} s.`;
+        `shows it all, without polling. The refusal's Retry-After is ${retryAfter} s.`;
     element("refusal").hidden = false;
     setText(element("refusal-text"), text);
     countDown();
@@ -405,7 +405,9 @@ function countDown() {
     const over = left <= 0;
     setText(
         element("countdown"),
-        over ? "It is accepted now." : `Retry-After: ${Math.ceil(left / 1000)} s`,
+        over
+            ? "The next request is accepted now."
+            : `The next request is accepted in ${Math.ceil(left / 1000)} s.`,
     );
 }
 
