@@ -2,12 +2,12 @@
 
 Read the modules in this order; each imports only from those above it:
 
-settings    every default with its reason; the TASKMANAGER_* variables
+settings    what can be set, each default with its reason
 errors      what can go wrong, and what each failure of a task is called
 sieve       the CPU-bound work: counting primes, a segment at a time
 task_types  for each task type: what it accepts, and what it does
 task        Task, its states, and the one method that changes them
-logs        one JSON object a line, and no waiting for who reads it
+logs        one JSON object a line, and no waiting for its reader
 pending     PendingQueue: bounded, in order of priority
 store       TaskStore: every task, by id and in order
 ratelimit   SlidingWindow: at most so many requests in any window
@@ -29,7 +29,7 @@ problems    errors become responses
 middleware  the rate limit, then the body limit
 openapi     what FastAPI's document would leave out or get wrong
 routing     checks what a route takes, and calls its endpoint
-stopping    wakes whoever waits when the server is told to stop
+stopping    hears that the server is told to stop, in time to wake all
 watch       the routes of a task's events, of the board and its page
 api         create_app and its routes
 

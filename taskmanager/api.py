@@ -98,8 +98,8 @@ def create_app(
 
         def stop() -> None:
             manager.begin_stop()
-            for request in app.state.readers:
-                request.cancel()
+            for reader in app.state.readers:
+                reader.cancel()
 
         app.state.stop = stop
         async with manager, at_server_stop(stop) as sees_first:
@@ -218,6 +218,7 @@ async def list_tasks(
     pages = manager.list_tasks(status)
     lock = request.app.state.listing
     slices = listing.slices(manager, pages, status, limit or sys.maxsize, lock)
+    # Or the stop would wait for whoever reads slowly.
     request.scope[CUT_OFF] = True
 
     accepted = ",".join(request.headers.getlist("accept"))
@@ -250,7 +251,7 @@ async def get_task(
     manager: TaskManager = request.app.state.manager
     task = manager.get(str(task_id))
     seen = task.version if since is None else since
-    if wait and not task.news_since(seen):
+    if wait and not task.changed_since(seen):
         # No longer than the client is there; nothing else tells a
         # handler that it has gone.
         leaving = asyncio.ensure_future(_disconnected(request))
@@ -273,7 +274,8 @@ async def cancel_task(request: Request, task_id: UUID) -> Response:
     Cancelling it again changes nothing.
     """
     manager: TaskManager = request.app.state.manager
-    return await _described(request, manager.cancel(str(task_id)))
+    task = manager.cancel(str(task_id))
+    return await _described(request, task)
 
 
 @router.get(
@@ -335,6 +337,7 @@ async def _described(
     # records that differ, others have their turn.
     state = request.app.state
     async with state.describing:
+        # Read first: it may finish while its record is being made.
         finished = task.finished
         last, body = state.described
         if last is not task:

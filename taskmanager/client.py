@@ -653,7 +653,8 @@ class TaskClient:
 
 
 def _deadline(timeout: float) -> float:
-    """Return when the time of a call is over."""
+    """Return the time of the loop's clock at which a call is over."""
+    # No time would ever be past a timeout that is nan.
     _check("timeout is a number of seconds", timeout, int | float, "(?!nan)")
     return current_time() + timeout
 

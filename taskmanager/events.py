@@ -67,7 +67,7 @@ Next = Callable[[Event], Awaitable[Event]]
 
 @dataclass(eq=False)
 class Reader:
-    """Who reads a feed, and has seen the event with that key."""
+    """Whoever reads a feed, and has seen the event with that key."""
 
     seen: object
     send: Channel
@@ -100,8 +100,8 @@ class Feed:
     async def read(self, seen: object, send: Channel, receive: Channel) -> None:
         """Send the latest, and what follows, until the reader leaves.
 
-        Who has seen the latest is sent a comment. ``send``
-        and ``receive`` are those of ASGI.
+        Whoever has seen the latest is sent a comment. ``send`` and
+        ``receive`` are those of ASGI.
         """
         with CancelScope() as until_end:
             reader = Reader(seen, send, until_end)
@@ -140,7 +140,7 @@ class Feed:
         while self._due:
             # Kept, since an event loop keeps none.
             self._portion = asyncio.create_task(self._send_portion())
-            await listing.rest()
+            await listing.give_way()
 
     async def _send_portion(self) -> None:
         for _ in range(min(PORTION, len(self._due))):

@@ -61,13 +61,14 @@ def _dask_executor(scheduler: str | None) -> Executor:
 
 
 async def shut_down(executor: Executor) -> None:
-    """End the executor, without the work that has not begun."""
+    """End the executor; work that has not begun is dropped."""
     if isinstance(executor, ProcessExecutor):
-        # It kills its processes, so there is nothing to wait for. And a
-        # browser has no thread that could do so.
+        # It kills its processes, so the wait is short. And a browser
+        # has no thread to wait in.
         executor.shutdown(cancel_futures=True)
     else:
-        # Work under way goes on to its end, and the event loop as well.
+        # Threads finish the work that they have; Dask's is cut off.
+        # Meanwhile the event loop goes on.
         await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
 

@@ -35,16 +35,16 @@ async def slices(
     time.
 
     With ``status``, only those that still have it. All listings share
-    the lock ``encoding``, which goes to who has waited longest. Raises
-    CancelledError once the manager is stopping.
+    the lock ``encoding``, which goes to whoever has waited longest.
+    Raises CancelledError once the manager is stopping.
     """
     left = limit
     for page in pages:
         while page:
             async with encoding:
                 if manager.stopping:
-                    # The server sees first that the connection is
-                    # closed, or it would log an error.
+                    # Let the server see first that the connection is
+                    # closed: it would log an error.
                     await asyncio.sleep(0)
                     raise asyncio.CancelledError
                 if status is not None:
@@ -64,21 +64,22 @@ async def slices(
 
 
 async def encode(manager: TaskManager, tasks: list[Task]) -> list[bytes]:
-    """As many records as begin in a slice, and then rest.
+    """As many records as begin in a slice.
 
-    Who calls this holds a lock, so that one at a time encodes.
+    Where they use it up, others have their turns. Whoever calls this
+    holds a lock, so that one at a time encodes.
     """
     records = []
     end = time.monotonic() + SLICE
     for task in tasks:
         records.append(to_json(manager.describe(task)))
         if time.monotonic() > end:
-            await rest()
+            await give_way()
             break
     return records
 
 
-async def rest() -> None:
+async def give_way() -> None:
     """Let others have their turns of the event loop."""
     for _ in range(TURNS):
         await asyncio.sleep(0)

@@ -60,16 +60,18 @@ class BackgroundStream:
     The stream may block. ``write`` notes the line, and a thread writes
     it when somebody reads: the event loop never waits for that. Beyond
     ROOM lines are dropped, and their number is told once there is room.
-    A handler makes the line before, while a record has its traceback.
+    What comes here is text: a log handler has made the line of the
+    record at once, since a traceback is not kept for later.
 
     Raises OSError where the stream has no file descriptor, and
     RuntimeError where there are no threads.
     """
 
     def __init__(self, stream: TextIO) -> None:
-        # The thread does not write to the stream: it would hold its
-        # lock while nobody reads, and Python wants that at the exit. A
-        # copy stays ours when the stream is closed.
+        # The thread writes to a copy of the descriptor. With the stream
+        # itself, it would hold the stream's lock while nobody reads,
+        # and at its exit Python needs that lock. The copy also stays
+        # open when the stream is closed.
         self._descriptor = os.dup(stream.fileno())
         self._waiting = bytearray()
         self._dropped = 0

@@ -199,7 +199,7 @@ class TaskManager:
 
         self._waiting += 1
         try:
-            while not (task.news_since(seen) or gone.done()):
+            while not (task.changed_since(seen) or gone.done()):
                 # Not wait_for: in Python 3.10 it swallows a
                 # cancellation that comes with the change.
                 changed = asyncio.ensure_future(task.next_change().wait())
@@ -285,7 +285,8 @@ class TaskManager:
 
     def stats(self) -> Stats:
         """The live counts."""
-        # A cluster that is not connected at the moment.
+        # Only an executor that is a cluster can be lost: when it is not
+        # connected.
         lost = getattr(self._executor, "lost", False)
         degraded = bool(self._supervisor.dead) or lost
         status: Literal["ok", "degraded"] = "degraded" if degraded else "ok"

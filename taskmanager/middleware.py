@@ -102,10 +102,10 @@ class TasksMiddleware:
             else:
                 await self.app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
-            # The one place where this is swallowed. At the stop, who
-            # waits for a body is cancelled, and answered here; a
-            # listing breaks off, and the server cancels a response that
-            # nobody reads, which is no error of ours.
+            # The one place where this is swallowed. At the stop,
+            # whoever waits for a body is cancelled, and answered here;
+            # a listing breaks off, and the server cancels a response
+            # that nobody reads, which is no error of ours.
             if manager is None or not manager.stopping:
                 raise
             if not exchange.started:
@@ -231,7 +231,7 @@ class _Exchange:
         # Not every server refuses a length that is no number.
         self.declared = int(length) if length.isdigit() else 0
         self.ended = not self.declared and b"transfer-encoding" not in given
-        # Who waits for 100 Continue sends no body unasked.
+        # Whoever waits for 100 Continue sends no body unasked.
         self.asked = b"expect" not in given
 
         self.headers: list[tuple[bytes, bytes]] = []

@@ -38,7 +38,7 @@ def problem(
     retry_after: int | None = None,
     **members: Any,
 ) -> Response:
-    """A problem document.
+    """The response that is a problem document.
 
     ``members`` are added to the standard ones, or replace them;
     ``retry_after`` is in whole seconds.
@@ -54,7 +54,8 @@ def problem(
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
 
-    return Response(to_json(document | members), status, headers, PROBLEM)
+    body = to_json(document | members)
+    return Response(body, status, headers, media_type=PROBLEM)
 
 
 def invalid(faults: list[dict[str, str]], count: int = 1) -> Response:

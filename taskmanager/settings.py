@@ -113,7 +113,7 @@ class Settings:
     dask_scheduler: Annotated[Address | None, Field(description="tcp://host:port")] = (
         None
     )
-    # FastAPI's OpenTelemetry, for who collects it. It takes time of
+    # FastAPI's OpenTelemetry, for whoever collects it. It takes time of
     # each request, even where nobody does.
     telemetry: Annotated[Literal["on", "off"], Field(description="on or off")] = "off"
     # Whether there is a page that shows the engine at work, and the

@@ -167,7 +167,8 @@ def _cut_off(server: uvicorn.Server) -> None:
 async def _hypercorn_stops() -> None:
     """Return when hypercorn begins to stop.
 
-    It waits for that in tasks which it starts after the lifespan.
+    It waits for its stop in tasks of its own, which it starts only once
+    the lifespan has begun: they have to be looked for.
     """
     waits: list[asyncio.Task[Any]] = []
     while not waits:

@@ -26,7 +26,8 @@ class TaskStore:
         self._max_tasks = max_tasks
         self.next_number = 0
         self.by_id: dict[str, Task] = {}
-        # Those that were submitted with an Idempotency-Key.
+        # Those that were submitted with an Idempotency-Key. None is
+        # looked up, too, and never found.
         self.by_key: dict[str | None, Task] = {}
         # In the order finished.
         self.finished: deque[Task] = deque()

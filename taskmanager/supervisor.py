@@ -73,7 +73,7 @@ class _KeptAlive:
 
     def at_end(self, task: "asyncio.Task[None]") -> None:
         if self.supervisor.stopping:
-            # Who waits for it may have been cancelled.
+            # Whoever waits for it may have been cancelled.
             if not self.ended.done():
                 self.ended.set_result(None)
             return

@@ -170,7 +170,7 @@ class Task:
         if status is TaskStatus.COMPLETED:
             self.progress = 100
 
-        # Waiters hold the old Event, which stays set for ever; who
+        # Waiters hold the old Event, which stays set for ever; whoever
         # waits from now on gets a new one. Clearing one Event instead
         # would lose the wake-up of a waiter that has compared versions
         # and begins to wait a turn of the event loop later.
@@ -190,10 +190,11 @@ class Task:
             self.progress = shown
             self._tell_news()
 
-    def news_since(self, version: int) -> bool:
-        """Whether there is something new for who last saw ``version``.
+    def changed_since(self, version: int) -> bool:
+        """Whether the status has changed since ``version`` was seen.
 
-        A finished task always has: nothing else will ever come.
+        Of a finished task that is always said: whoever waits for its
+        next change would wait for ever.
         """
         return self.finished or self.version > version
 
@@ -210,8 +211,8 @@ class Task:
     def next_news(self) -> asyncio.Event:
         """The Event that the next change of status or progress sets.
 
-        It is another one: who waits for the status alone is not woken
-        by each step of the progress.
+        It is another one: whoever waits for the status alone is not
+        woken by each step of the progress.
         """
         if self._news is None:
             self._news = asyncio.Event()

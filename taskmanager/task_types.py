@@ -174,7 +174,7 @@ class CountPrimes(Parameters):
 
     @property
     def simulated_seconds(self) -> int:
-        """None, since this work is real."""
+        """No time at all, since this work is real."""
         return 0
 
 

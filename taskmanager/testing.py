@@ -155,6 +155,7 @@ class _JumpingSelector(selectors.DefaultSelector):
     def _select_alone(
         self, timeout: float | None
     ) -> list[tuple[selectors.SelectorKey, int]]:
+        """Select for a LoneLoop, which only a timer can wake."""
         if timeout is None:
             raise RuntimeError(NOTHING_LEFT)
         self._loop.turn()

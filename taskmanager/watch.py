@@ -89,17 +89,22 @@ class Streams:
     def _opened(
         self, name: str, limits: dict[str, int], now: Event, next_event: Next
     ) -> Iterator[Feed]:
-        """Count it while it is open. Raises TooManyStreamsError."""
+        """The feed ``name``, and one stream more of it until the end.
+
+        Raises TooManyStreamsError.
+        """
         if any(self.open[each] >= most for each, most in limits.items()):
             raise TooManyStreamsError(
                 "Too many streams are open: close one, or poll.", RETRY_SECONDS
             )
 
         feed = self._feeds.get(name) or Feed(now, next_event)
+        # One that waits may show an older state.
         feed.latest = now
         self._feeds[name] = feed
+        # One of each.
         streams = Counter(limits.keys())
-        self.open.update(streams)
+        self.open += streams
         try:
             yield feed
         finally:

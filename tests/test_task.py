@@ -166,11 +166,11 @@ async def test_every_waiter_of_a_change_wakes_and_the_next_one_waits_anew() -> N
 
 @pytest.mark.parametrize(("seen", "news"), [(0, True), (1, False), (2, False)])
 def test_news_is_a_higher_version(seen: int, news: bool) -> None:
-    assert new_task().news_since(seen) is news
+    assert new_task().changed_since(seen) is news
 
 
 def test_a_finished_task_is_always_news() -> None:
-    assert task_in("cancelled").news_since(99)
+    assert task_in("cancelled").changed_since(99)
 
 
 def test_an_id_is_a_uuid_of_version_4_and_no_other_task_has_it() -> None:

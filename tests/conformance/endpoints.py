@@ -857,7 +857,7 @@ async def poll_takes(api: Api, task_id: str, what: str) -> float:
 
 @endpoint(
     "A long poll of a completed task is answered at once",
-    "taskmanager/task.py: news_since",
+    "taskmanager/task.py: changed_since",
 )
 async def wait_on_finished_is_immediate(api: Api) -> None:
     task_id = await api.submit(api.solution.quick)
@@ -867,7 +867,7 @@ async def wait_on_finished_is_immediate(api: Api) -> None:
 
 @endpoint(
     "A long poll of a failed or cancelled task is answered at once",
-    "taskmanager/task.py: news_since",
+    "taskmanager/task.py: changed_since",
     needs=("wait_on_finished_is_immediate", "cancel_queued"),
 )
 async def wait_on_other_ends_is_immediate(api: Api) -> None:

@@ -247,7 +247,7 @@ _ALL = (
         breaks="a long poll whose client leaves is counted for ever",
         where="manager.TaskManager.wait",
         right="self._waiting -= 1",
-        wrong="self._waiting -= task.news_since(seen) or loop.time() >= deadline",
+        wrong="self._waiting -= task.changed_since(seen) or loop.time() >= deadline",
     ),
     Fault(
         name="disconnect-missed",
