@@ -11,6 +11,7 @@ import asyncio
 import bisect
 import functools
 import inspect
+import json
 import logging
 import os
 import time
@@ -90,6 +91,38 @@ def short_log_line() -> None:
         plain_log_line()
 
 
+# A log line that somebody wants
+
+FIELDS = {
+    "time": "2026-01-01T00:00:00.000Z",
+    "level": "info",
+    "message": "task 0: queued -> processing",
+    "seconds": 0.001,
+}
+ENCODER = json.JSONEncoder(default=str)
+
+
+def plain_json() -> str:
+    return json.dumps(FIELDS, default=str)
+
+
+def short_json() -> str:
+    return ENCODER.encode(FIELDS)
+
+
+# An Event for a change that nobody waits for
+
+
+def plain_event() -> None:
+    asyncio.Event().set()
+
+
+def short_event() -> None:
+    event: asyncio.Event | None = None
+    if event is not None:
+        event.set()
+
+
 # A timeout
 
 
@@ -158,6 +191,10 @@ async def run(bench: Bench) -> None:
         "no fields for a log line that nobody wants": Shortcut(
             plain_log_line, short_log_line, times=2
         ),
+        "one encoder for all lines of the log": Shortcut(
+            plain_json, short_json, times=3
+        ),
+        "no Event where nobody waits": Shortcut(plain_event, short_event, times=2),
         "one loop for the timeouts of all": _timeouts(),
         "no bisection for who comes behind all": _places(),
         "a look in the next turn, before an Event is waited for": Shortcut(

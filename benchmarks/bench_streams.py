@@ -11,17 +11,30 @@ import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 
 from benchmarks import held, load
 from benchmarks.harness import Bench
 from taskmanager import events
+from taskmanager.manager import TaskManager
+from taskmanager.task import Task
 from taskmanager.watch import MOST_OF_A_CLIENT
 
 # Seconds in which a step has long been sent.
 PATIENCE = 0.2
+HEADERS = {"content-type": "text/event-stream"}
+START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"text/event-stream")],
+}
 # Opens connections from several addresses, and reads until they end.
 READERS = """
 import selectors, socket, sys
@@ -40,51 +53,111 @@ while selector.get_map():
 """
 
 
-class Plain:
+class Sends:
     """An application that keeps the ``send`` of each request."""
 
     def __init__(self) -> None:
-        self.sends: list[Any] = []
+        self._sends: list[Any] = []
+
+    @property
+    def readers(self) -> int:
+        return len(self._sends)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-type", b"text/event-stream")]
-        start = {"type": "http.response.start", "status": 200, "headers": headers}
-        await send(start)
-        self.sends.append(send)
+        await send(START)
+        self._sends.append(send)
         while (await receive())["type"] != "http.disconnect":
             pass
 
     async def tell(self, text: bytes) -> None:
-        for send in self.sends:
+        for send in self._sends:
             await send({"type": events.PART, "body": text, "more_body": True})
+
+
+class Tasks:
+    """An application whose requests each wait for the next text."""
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self._text = b""
+        self._told = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        async for text in self._texts():
+            await send({"type": events.PART, "body": text, "more_body": True})
+
+    async def respond(self, _: Request) -> StreamingResponse:
+        """An endpoint, where this is no application."""
+        return StreamingResponse(self._texts(), headers=HEADERS)
+
+    async def tell(self, text: bytes) -> None:
+        told = self._told
+        self._told = asyncio.Event()
+        self._text = text
+        told.set()
+
+    async def _texts(self) -> AsyncIterator[bytes]:
+        self.readers += 1
+        while True:
+            await self._told.wait()
+            yield self._text
+
+
+class Engine:
+    """The application's own streams of a task."""
+
+    def __init__(self, manager: TaskManager, task: Task) -> None:
+        self._manager = manager
+        self._task = task
+
+    @property
+    def readers(self) -> int:
+        return self._manager.streams["tasks"]
+
+    async def tell(self, _: bytes) -> None:
+        self._task.report_progress(self._task.progress + 1)
 
 
 async def run(bench: Bench) -> None:
     count = bench.pick(100, 1_000)
-    plain = Plain()
     options = {"rate_limit": None, "max_streams": count, "task_timeout": 100_000}
     with held.instant_work():
-        async with load.running(**options) as (app, manager):
+        async with load.running(**options) as (app, manager), AsyncExitStack() as stack:
             task = manager.submit(held.ENDLESS)
-            path = f"/tasks/{task.task_id}/events"
-            async with _read(plain, "/", count), _read(app, path, count):
-                while len(plain.sends) + manager.streams["tasks"] < 2 * count:
+            sends = Sends()
+            layered = Sends()
+            tasks = Tasks()
+            streamed = Tasks()
+            # These go through all that stands around the engine's.
+            app.router.routes[:0] = [
+                Route("/layered", layered),
+                Route("/streamed", streamed.respond),
+            ]
+            ways: dict[str, tuple[Any, Any, str]] = {
+                "one send after the other": (sends, sends, "/"),
+                "through the application's layers": (layered, app, "/layered"),
+                "by a task for each": (tasks, tasks, "/"),
+                "by a StreamingResponse for each": (streamed, app, "/streamed"),
+                "taskmanager": (
+                    Engine(manager, task),
+                    app,
+                    f"/tasks/{task.task_id}/events",
+                ),
+            }
+            samples = {}
+            for name, (teller, served, path) in ways.items():
+                await stack.enter_async_context(_read(served, path, count))
+                while teller.readers < count:
                     await asyncio.sleep(0.01)
+                samples[name] = partial(_sample, manager, task, teller)
 
-                async def sends() -> float:
-                    text = events.task_event(manager, task).text
-                    return await _cpu_of(plain.tell(text))
-
-                async def step() -> float:
-                    task.report_progress(task.progress + 1)
-                    return await _cpu_of(asyncio.sleep(0))
-
-                figures = await bench.compare(
-                    f"A step of the progress, told to {count:,} streams",
-                    "ms of CPU",
-                    {"one send after the other": sends, "taskmanager": step},
-                    rounds=bench.pick(1, 15, 31),
-                )
+            figures = await bench.compare(
+                f"A step of the progress, told to {count:,} streams",
+                "ms of CPU",
+                samples,
+                rounds=bench.pick(1, 15, 31),
+            )
             manager.cancel(task.task_id)
 
     bench.target(
@@ -92,6 +165,11 @@ async def run(bench: Bench) -> None:
         figures["taskmanager"].ratio,
         at_most=1.3,
     )
+
+
+async def _sample(manager: TaskManager, task: Task, teller: Any) -> float:
+    text = events.task_event(manager, task).text
+    return await _cpu_of(teller.tell(text))
 
 
 async def _cpu_of(begun: Any) -> float:

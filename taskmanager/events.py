@@ -84,9 +84,9 @@ class Feed:
     clients come back. Should somebody cancel it while there are
     readers, it begins again at once, and they miss nothing.
 
-    To wake a task for each reader would cost a third of what it costs
-    to send (benchmarks: streams). So one task sends to a portion of
-    them; where a slow reader holds it up, the next goes on.
+    A task for each reader would have to be woken each time
+    (benchmarks: streams). So one task sends to a portion of them; where
+    a slow reader holds it up, the next goes on.
     """
 
     def __init__(self, first: Event, next_event: Next) -> None:

@@ -25,7 +25,7 @@ PATIENCE = 0.2
 # Set when the process is about to end.
 ENDING = threading.Event()
 
-# json.dumps would make one for each line.
+# json.dumps would make one for each line (benchmarks: shortcuts).
 _ENCODER = json.JSONEncoder(default=str)
 
 

@@ -240,7 +240,8 @@ class TaskManager:
         if task.status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
             raise errors.TaskFinishedError(f"The task has {task.status.value} already.")
         if task.status is TaskStatus.QUEUED:
-            self._queue.remove(task)  # frees its slot at once
+            # That frees its slot at once.
+            self._queue.remove(task)
         if not task.finished:
             # A worker that has it wakes, and takes the next one.
             self._change_status(task, TaskStatus.CANCELLED)
@@ -274,10 +275,10 @@ class TaskManager:
         return estimate.whole_seconds(begin + task.expected_seconds)
 
     def overview(self, most: int) -> tuple[list[Task], list[Task], list[Task]]:
-        """What goes on: the tasks in process, those next in the queue,
-        and those that finished last.
+        """What goes on: tasks in process, next in the queue, and ended.
 
-        Of each there are ``most`` at most.
+        Of each there are ``most`` at most; of those that have ended,
+        the last ones.
         """
         processing = list(self._pool.processing)
         finished = islice(reversed(self._store.finished), most)
@@ -347,8 +348,8 @@ class TaskManager:
             if task.finished:
                 self._store.finished.append(task)
 
-        # To make the fields costs more than the change of status
-        # (benchmarks: shortcuts).
+        # No fields for a line that nobody wants (benchmarks:
+        # shortcuts).
         if logger.isEnabledFor(logging.INFO):
             fields = {
                 "task_id": task.task_id,

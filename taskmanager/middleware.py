@@ -43,8 +43,8 @@ NOT_STARTED = (
 
 # In the scope of a request: at the stop its response ends by itself.
 ENDS_ITSELF = "taskmanager.ends_itself"
-# And what sends the parts of a response between its start and its end,
-# with which nobody has anything to do (benchmarks: streams).
+# And what sends the parts of a response between its start and its end
+# past all who would only pass them on (benchmarks: streams).
 SEND_ON = "taskmanager.send_on"
 
 # What is read of bodies that nobody needs: bytes and seconds of each,
@@ -111,17 +111,19 @@ class TasksMiddleware:
             if not exchange.started:
                 await exchange.answer(ShuttingDownError())
         except ClientDisconnect:
-            pass  # nobody is left to answer
+            # Nobody is left to answer.
+            pass
         except Exception as error:
             if exchange.started:
-                raise  # too late: the server logs it and closes the connection
+                # Too late: the server logs it, and closes the
+                # connection.
+                raise
             logger.exception("a request could not be answered")
             await exchange.answer(error)
         finally:
             # uvicorn's send holds the scope. They must not be a cycle,
-            # which only the garbage collector frees (benchmarks:
-            # alternatives).
-            scope.pop(SEND_ON, None)
+            # which only the garbage collector frees.
+            del scope[SEND_ON]
 
     async def _limited(self, scope: Scope, exchange: "_Exchange", path: str) -> None:
         is_over = path.endswith("/events") and _is_over(scope, exchange.manager)
@@ -140,7 +142,8 @@ class TasksMiddleware:
             await Response(status_code=204)(scope, exchange.receive, exchange.send)
             return
 
-        if scope.get("method") == "POST":  # no other body is used
+        # No other body is used.
+        if scope.get("method") == "POST":
             exchange.limit = self.max_body
         await self.app(scope, exchange.receive, exchange.send)
 
@@ -244,7 +247,8 @@ class _Exchange:
 
         Raises HTTPException over the limit, and ShuttingDownError.
         """
-        self._check_size()  # before a byte is read
+        # Once before a byte is read.
+        self._check_size()
         if self.limit < math.inf:
             self.manager.check_running()
         message = await self._next()

@@ -118,7 +118,7 @@ class EventStream(StreamingResponse):
     """A response that is one of the Streams while it is being sent.
 
     Starlette's has a task of its own for each, and one that listens for
-    the client to leave: 6 KB more, and half as long again to send.
+    the client to leave (benchmarks: streams).
     """
 
     def __init__(self, opened: Opened, seen: str = "") -> None:
