@@ -355,7 +355,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessExecutor]:
 
 @pytest.mark.slow
 def test_own_processes_answer_with_results_and_errors(two: ProcessExecutor) -> None:
-    assert two.submit(int, "7", base=8).result(20) == 7
+    assert two.submit(int, "10", base=8).result(20) == 8
     assert two.submit(os.getpid).result(20) != os.getpid()
 
     with pytest.raises(ZeroDivisionError) as raised:
@@ -414,6 +414,47 @@ def test_what_a_process_of_the_executor_does(monkeypatch: pytest.MonkeyPatch) ->
         ours.recv()
     # It ends with the process that has started it.
     assert orphaned == [(os._exit, 1)]
+
+
+def test_where_neither_threads_nor_processes_can_be_started_that_is_said(
+    two: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_more = Mock(side_effect=RuntimeError)
+    with monkeypatch.context() as patch:
+        patch.setattr(executors, "Child", no_more)
+        with pytest.raises(errors.TaskFailedError, match=r"^No process could be"):
+            two.submit(int).result(20)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", no_more)
+    with pytest.raises(errors.TaskFailedError, match="a browser has none"):
+        two.submit(int)
+
+
+async def test_at_the_end_what_runs_is_killed_and_what_waits_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    receiving = threading.Event()
+    killed = threading.Event()
+
+    def receive() -> None:
+        receiving.set()
+        killed.wait(5)
+        raise EOFError
+
+    child = Mock(exitcode=-9)
+    child.pipe.recv = receive
+    child.kill = killed.set
+    monkeypatch.setattr(executors, "Child", lambda: child)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    executor = ProcessExecutor()
+    runs = executor.submit(int)
+    waits = executor.submit(int)
+    assert receiving.wait(20)
+
+    await shut_down(executor)
+    assert waits.cancelled()
+    with pytest.raises(RuntimeError, match="code -9"):
+        runs.result(20)
 
 
 @pytest.mark.parametrize(

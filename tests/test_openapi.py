@@ -372,6 +372,7 @@ def test_there_is_an_example_for_each_task_type() -> None:
 def test_the_document_is_made_once() -> None:
     app = create_app(settings())
     assert app.openapi() is app.openapi()
+    assert app.openapi()["servers"] == [{"url": "/"}]
 
 
 async def test_the_document_is_served_as_it_is_made() -> None:
