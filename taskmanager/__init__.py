@@ -18,11 +18,11 @@ cleanup     forgets what has been finished, or idle, for long enough
 estimate    when can a task be expected to be done?
 manager     TaskManager: submit, get, wait, list, cancel
 listing     the tasks as a stream of JSON, while others are served
-events      states that are pushed to whoever reads a stream of them
 
 Up to here nothing knows HTTP: a TaskManager works in a notebook. These
 do:
 
+events      states that are pushed to whoever reads a stream of them
 accept      which form of an answer a client likes best
 schemas     what responses look like, for the OpenAPI document
 problems    errors become responses
@@ -33,8 +33,8 @@ stopping    hears that the server is told to stop, in time to wake all
 watch       the routes of a task's events, of the board and its page
 api         create_app and its routes
 
-Nothing here imports client (which needs httpx), dask_executor (which
-needs distributed) or testing.
+Nothing here imports client (which needs httpx) or testing, and only
+EXECUTOR=dask has dask_executor imported (which needs distributed).
 """
 
 from taskmanager.manager import TaskManager as TaskManager

@@ -351,4 +351,5 @@ async def _disconnected(request: Request) -> None:
     """Return once the client has gone."""
     message = await request.receive()
     while message["type"] != "http.disconnect":
-        message = await request.receive()  # the body, which nobody reads
+        # That was the body, which nobody reads.
+        message = await request.receive()

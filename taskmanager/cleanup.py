@@ -42,6 +42,7 @@ async def sweep_clients(limiter: SlidingWindow, settings: Settings) -> None:
     while True:
         await asyncio.sleep(settings.cleanup_interval)
         forgotten = BATCH
-        while forgotten == BATCH:  # more may be idle
+        # After a full batch, more may be idle.
+        while forgotten == BATCH:
             forgotten = limiter.forget_idle(time.monotonic(), BATCH)
             await asyncio.sleep(0)

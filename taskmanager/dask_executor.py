@@ -60,7 +60,9 @@ class DaskExecutor(Executor):
     def submit(
         self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> "Future[Any]":
-        """Dask's own get_executor() does not do: it takes what was lost
+        """Submit a call to the cluster; its Future can cancel it.
+
+        Dask's own get_executor() does not do: it takes what was lost
         for cancelled, it cancels equal calls together, and it waits for
         the cluster on the thread, here the event loop's, that cancels.
         """

@@ -16,7 +16,12 @@ from typing_extensions import TypedDict
 class TaskError(TypedDict):
     """Why a task failed."""
 
-    code: Literal["task_failed", "timeout", "executor_lost", "internal_error"]
+    code: Literal[
+        "task_failed",
+        "timeout",
+        "executor_lost",
+        "internal_error",
+    ]
     message: str
 
 

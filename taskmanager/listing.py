@@ -31,8 +31,7 @@ async def slices(
     limit: int,
     encoding: asyncio.Lock,
 ) -> AsyncIterator[list[bytes]]:
-    """The first ``limit`` tasks of the pages as JSON, a slice at a
-    time.
+    """The pages' first ``limit`` tasks as JSON, a slice at a time.
 
     With ``status``, only those that still have it. All listings share
     the lock ``encoding``, which goes to whoever has waited longest.

@@ -59,8 +59,7 @@ class SlidingWindow:
         self._lock = asyncio.Lock()
 
     async def hit(self, client: str, now: float, free: bool = False) -> Decision:
-        """Decide on a request of ``client``, and count it if it is
-        allowed.
+        """Decide on a request of ``client``; count it if it is allowed.
 
         ``now`` is in monotonic seconds. One that is ``free`` is allowed
         and not counted.

@@ -83,4 +83,7 @@ STREAM: dict[int | str, Any] = {
 
 def problems(*statuses: int) -> dict[int | str, Any]:
     """These errors, and those of every route under /tasks."""
-    return {status: {"model": Problem} for status in sorted({*statuses, 429, 500, 503})}
+    of_every_route = (429, 500, 503)
+    return {
+        status: {"model": Problem} for status in sorted({*statuses, *of_every_route})
+    }

@@ -74,11 +74,10 @@ class TaskStore:
             del self._pages[number]
 
     def pages(self, status: TaskStatus | None = None) -> Iterator[list[Task]]:
-        """The tasks submitted until now, in that order, PAGE at a time
-        at most.
+        """The tasks submitted until now, in that order, page by page.
 
-        With ``status``, only those that have it when their page is
-        reached.
+        A page has PAGE tasks at most. With ``status``, only those that
+        have it when their page is reached.
         """
         return self._read_pages(self.next_number, status)
 

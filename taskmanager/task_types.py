@@ -225,7 +225,8 @@ async def run(task_type: str, parameters: Parameters, tools: Tools) -> Result:
     """
     seconds = parameters.simulated_seconds
     if tools.work_scale == 0:
-        seconds = 0  # not a turn of the event loop
+        # Not even a turn of the event loop.
+        seconds = 0
     for second in range(1, seconds + 1):
         await asyncio.sleep(tools.work_scale)
         tools.report_progress(100 * second // seconds)

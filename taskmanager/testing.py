@@ -2,8 +2,8 @@
 in this process.
 
 Rule: a sleep of ten minutes takes no time, and exactly ten minutes by
-every clock. Time stands still while an executor works for the loop;
-threads and processes of other kinds, and sockets, do not hold it back.
+every clock. Work in the threads of an executor holds time back, for 0.3
+real seconds at most; other threads, processes and sockets do not.
 It is a pytest plugin: ``pytest_plugins = ["taskmanager.testing"]``.
 Nothing of the engine is imported here. Notebook:
 09-cleanup-and-frozen-time.
@@ -99,7 +99,8 @@ class VirtualLoop(_Loop):
 
     def __init__(self) -> None:
         self._now = 0.0
-        self.busy = 0  # jobs that executors have not finished
+        # Jobs that executors have not finished.
+        self.busy = 0
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:

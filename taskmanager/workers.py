@@ -69,7 +69,7 @@ class WorkerPool:
                 # Its first step is made here, into its "try": of a
                 # coroutine that is cancelled before that, no line runs.
                 run.send(None)
-                handler = loop.create_task(run)
+                handler = asyncio.create_task(run)
 
                 # What takes no time has ended a turn of the event loop
                 # later. To hear of it from an Event would take another,

@@ -54,7 +54,9 @@ CALLS = {
     "task.next_change": "Gives the Event that task {self.number}'s next change sets.",
     "task.to_dict": "The answer shows task {self.number} as it is now.",
     "task.report_progress": "The work reports {percent} %; 100 is shown at its end.",
-    "workers._run_handler": "Task {task.number} gets an asyncio task of its own.",
+    "workers._run_handler": (
+        "Task {task.number}'s handler begins, and gets an asyncio task of its own."
+    ),
     "task_types.run": "The work begins: {task_type}.",
     "workers._interrupt": (
         "Task {task.number}'s handler will get a CancelledError in its next turn."

@@ -33,6 +33,7 @@ SCRIPT = PACKAGE / "live" / "page.mjs"
 APART = ["client.py", "dask_executor.py", "testing.py"]
 FILES = [path for path in PACKAGE.glob("*.py") if path.name not in APART]
 WEB_ONLY = [
+    "events",
     "accept",
     "schemas",
     "problems",

@@ -21,6 +21,9 @@ from fastapi import FastAPI
 from notebooks import checks, lab, patience
 from tests.helpers import catches_all, gives_way, never_awaits
 
+# What takes real time here is the CPU that a learner's mistake takes.
+pytestmark = pytest.mark.slow
+
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
 
 

@@ -311,8 +311,9 @@ def test_a_tool_of_the_exercise_is_where_the_readme_says(tool: str, where: str) 
     files = re.findall(r"`(\w+\.py)`", where)
     texts = [(PACKAGE / file).read_text(encoding="utf-8") for file in files]
 
-    for name in re.findall(r"`(?:asyncio|collections)\.(\w+)`", tool):
-        assert all(re.search(rf"\b{name}\b", text) for text in texts), name
+    for module, name in re.findall(r"`(asyncio|collections)\.(\w+)`", tool):
+        used = rf"\b{module}\.{name}\b|from {module} import .*\b{name}\b"
+        assert all(re.search(used, text) for text in texts), name
     for name in re.findall(r"`(\w+)`", where):
         assert any(re.search(rf"\b{name}\b", text) for text in texts), name
 

@@ -77,7 +77,7 @@ def uses_queue(source: Source) -> None:
     )
 
 
-@tool("asyncio.create_task starts the background work", "taskmanager/manager.py")
+@tool("asyncio.create_task starts the background work", "taskmanager/supervisor.py")
 def uses_create_task(source: Source) -> None:
     found = re.search(
         r"asyncio\.create_task|(?<![.\w])create_task\(|\btg\.create_task|TaskGroup",
@@ -196,7 +196,7 @@ def handles_cancelled_error(source: Source) -> None:
     )
 
 
-@tool("The list is an async generator", "taskmanager/api.py")
+@tool("The list is an async generator", "taskmanager/listing.py")
 def uses_async_generator(source: Source) -> None:
     found = [
         node
