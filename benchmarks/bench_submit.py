@@ -7,6 +7,7 @@ same. The log is on, as served, and goes to a file.
 """
 
 import json
+import logging
 import time
 
 from starlette.types import ASGIApp
@@ -32,9 +33,12 @@ async def _in_process(bench: Bench) -> None:
         path: str = "/tasks",
         *,
         whole: bool = False,
+        log: bool = True,
     ) -> Sample:
         async def sample() -> float:
             clients = [next(addresses) for _ in range(requests)]
+            if not log:
+                logging.disable(logging.INFO)
             begun = time.perf_counter()
             answers = [
                 await load.request(app, "POST", path, body=load.BODY, client=client)
@@ -43,6 +47,7 @@ async def _in_process(bench: Bench) -> None:
             if whole and manager is not None:
                 await load.until_idle(manager)
             seconds = time.perf_counter() - begun
+            logging.disable(logging.NOTSET)
 
             bench.check(
                 all(status == 202 for status, _ in answers),
@@ -62,6 +67,7 @@ async def _in_process(bench: Bench) -> None:
         contestants = {
             "bare FastAPI": posting(bare_app),
             "taskmanager": posting(app, manager),
+            "taskmanager, its log off": posting(app, manager, log=False),
             "taskmanager, RATE_LIMIT=off": posting(unlimited, other),
             "taskmanager, until its tasks are done": posting(app, manager, whole=True),
             "bare FastAPI, with Idempotency-Key as a parameter": posting(
