@@ -139,8 +139,8 @@ _ALL = (
         name="dead-worker-keeps-task",
         breaks="the task of a worker that dies stays in process",
         where="workers.WorkerPool._work",
-        right="if not task.finished:",
-        wrong="if False:",
+        right="if not task.finished:\n                # Something",
+        wrong="if False:\n                # Something",
     ),
     Fault(
         name="last-end-wins",
