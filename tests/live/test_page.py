@@ -157,7 +157,10 @@ def test_a_flood_is_refused_and_each_mark_leaves_when_it_should(browser: Any) ->
         page.wait_for_selector("#refusal:not([hidden])")
         until(page, "document.querySelectorAll('#marks li').length === 10")
         assert page.inner_text("#left") == "0 of 10 requests are left."
-        assert "Retry-After" in page.inner_text("#countdown")
+        # One place says when the next is accepted, and counts down.
+        assert "is accepted in" in page.inner_text("#countdown")
+        assert "accepted" not in page.inner_text("#refusal-text")
+        assert "Retry-After" in page.inner_text("#refusal-text")
         assert "client like any other" in page.inner_text("#refusal-text")
 
         until(page, "gone.length === 10")
