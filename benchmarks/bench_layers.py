@@ -23,7 +23,6 @@ from benchmarks.processes import Program, cpu_seconds_of, programs
 CONNECTIONS = 16
 REFERENCE = "FastAPI, with the engine's types"
 OURS = "taskmanager, as served: its log on"
-FACTORY = "taskmanager.api:create_app"
 METHODS = {
     "POST": "POST /tasks, until its job is done",
     "GET": "GET /tasks/{task_id}",
@@ -46,8 +45,8 @@ LAYERS = {
     "Starlette": Layer("benchmarks.layers:on_starlette"),
     "FastAPI, untyped": Layer("benchmarks.layers:on_fastapi"),
     REFERENCE: Layer("benchmarks.bare:app"),
-    "taskmanager, no limiter, no log": Layer(FACTORY, "off"),
-    "taskmanager, no log": Layer(FACTORY),
+    "taskmanager, no limiter, no log": Layer(load.FACTORY, "off"),
+    "taskmanager, no log": Layer(load.FACTORY),
     OURS: Layer("main:app"),
 }
 
@@ -123,10 +122,9 @@ def _serving(
                 "work_scale": 0,
                 "rate_limit": layer.rate_limit,
             }
-            factory = ["--factory"] if layer.target == FACTORY else []
             program, port = together.serve(
                 layer.target,
-                [*options, *factory],
+                options,
                 load.environment(**settings),
                 layer.root,
             )

@@ -311,12 +311,12 @@ async def _held_on_sockets(bench: Bench) -> None:
 
     title = f"{pollers:,} long polls on sockets"
     ids = [str(uuid.uuid4()) for _ in range(pollers)]
-    async with _server("benchmarks.bare:app", []) as server:
+    async with _server("benchmarks.bare:app") as server:
         of_bare, polls = await server.hold(bench, f"{title}, FastAPI's", "/held", ids)
         for _, writer in polls.values():
             writer.close()
 
-    async with _server("taskmanager.api:create_app", ["--factory"]) as server:
+    async with _server(load.FACTORY) as server:
         # The worker takes the first.
         await server.control.ask("POST", "/tasks", load.BODY)
         ids = []
@@ -424,10 +424,10 @@ async def _control(port: int) -> Control:
 
 
 @contextlib.asynccontextmanager
-async def _server(target: str, options: list[str]) -> AsyncIterator[HoldingServer]:
+async def _server(target: str) -> AsyncIterator[HoldingServer]:
     variables = load.environment(**HELD_ON_SOCKETS)
     with programs() as together:
-        _, port = together.serve(target, options, variables)
+        _, port = together.serve(target, [], variables)
         control = await _control(port)
         yield HoldingServer(together, port, control)
         control.writer.close()

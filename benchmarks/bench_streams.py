@@ -29,12 +29,7 @@ from taskmanager.watch import MOST_OF_A_CLIENT
 
 # Seconds in which a step has long been sent.
 PATIENCE = 0.2
-HEADERS = {"content-type": "text/event-stream"}
-START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"text/event-stream")],
-}
+MEDIA_TYPE = "text/event-stream"
 # Opens connections from several addresses, and reads until they end.
 READERS = """
 import selectors, socket, sys
@@ -64,7 +59,7 @@ class Sends:
         return len(self._sends)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await send(START)
+        await send(_start())
         self._sends.append(send)
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -83,13 +78,13 @@ class Tasks:
         self._told = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await send(START)
+        await send(_start())
         async for text in self._texts():
             await send({"type": events.PART, "body": text, "more_body": True})
 
     async def respond(self, _: Request) -> StreamingResponse:
         """An endpoint, where this is no application."""
-        return StreamingResponse(self._texts(), headers=HEADERS)
+        return StreamingResponse(self._texts(), media_type=MEDIA_TYPE)
 
     async def tell(self, text: bytes) -> None:
         told = self._told
@@ -165,6 +160,12 @@ async def run(bench: Bench) -> None:
         figures["taskmanager"].ratio,
         at_most=1.3,
     )
+
+
+def _start() -> dict[str, Any]:
+    """The start of a response, whose headers an application adds to."""
+    headers = [(b"content-type", MEDIA_TYPE.encode())]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
 async def _sample(manager: TaskManager, task: Task, teller: Any) -> float:

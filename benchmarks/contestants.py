@@ -169,10 +169,8 @@ class Running:
         elif not self.contestant.ours:
             target = "benchmarks.alternatives.queue_app:app"
         elif not self.contestant.log:
-            target = "taskmanager.api:create_app"
+            target = load.FACTORY
         options = STANDARD if self.contestant.standard else PLAIN
-        if not self.contestant.log:
-            options = [*options, "--factory"]
         web, self.port = self.programs.serve(
             target, options, self._variables, self.contestant.root
         )

@@ -34,6 +34,8 @@ from taskmanager.settings import Settings
 from taskmanager.testing import scope_of as scope_of
 
 ROOT = Path(__file__).parent.parent
+# The application without its log; uvicorn is told that it is a factory.
+FACTORY = "taskmanager.api:create_app"
 SUM = {"task_type": "compute_sum", "parameters": {"numbers": [1, 2, 3]}}
 BODY = json.dumps(SUM).encode()
 RESULT = {"sum": 6}
@@ -188,9 +190,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def server(
-    target: str = "taskmanager.api:create_app", **settings: object
-) -> Iterator[int]:
+def server(target: str = FACTORY, **settings: object) -> Iterator[int]:
     """A real uvicorn in another process; yields its free loopback port.
 
     It writes no log lines of tasks.
@@ -205,7 +205,7 @@ def server(
         "--no-access-log",
         "--no-use-colors",
     ]
-    if target.endswith("create_app"):
+    if target == FACTORY:
         command.append("--factory")
 
     with contextlib.ExitStack() as stack:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.load import ROOT
+from benchmarks.load import FACTORY, ROOT
 
 # It reads who was started, and kills them at the end of its input: of
 # the process that writes there. Then it clears up after them.
@@ -146,6 +146,8 @@ class Programs:
             "--no-access-log",
             *options,
         ]
+        if target == FACTORY:
+            command.append("--factory")
         program = self.start(command, variables, root)
         found = program.until_said(r"running on http://127\.0\.0\.1:(\d+)")
         return program, int(found[1])

@@ -92,7 +92,7 @@ REASONS = [
         place="",
         fault=(
             r"(?:daemon|started|told|_ended|stopping) = None|\"lost\", None"
-            r"|(?:last|strict|redirect_slashes|allow_nan|in_quotes)=None"
+            r"|(?:last|strict|redirect_slashes|allow_nan)=None"
         ),
         why="None is as false as False",
     ),
@@ -291,11 +291,6 @@ REASONS = [
         place=r"ProcessExecutor\.shutdown",
         fault=r"shutdown\(None\)",
         why="by then its processes have ended, and its threads do at once",
-    ),
-    Reason(
-        place="create_app",
-        fault="servers=None",
-        why="each document that is sent names its own server",
     ),
     Reason(
         place="_literal",
