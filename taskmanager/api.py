@@ -17,12 +17,10 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from fastapi.routing import APIRoute
-from pydantic import SkipValidation, ValidationError
+from pydantic import SkipValidation
 from pydantic_core import to_json
-from starlette.exceptions import HTTPException
 
 import taskmanager
 from taskmanager import (
@@ -35,7 +33,6 @@ from taskmanager import (
     schemas,
     watch,
 )
-from taskmanager.errors import TaskManagerError
 from taskmanager.manager import Stats, TaskManager
 from taskmanager.middleware import TasksMiddleware, address_of
 from taskmanager.ratelimit import SlidingWindow, client_key
@@ -87,6 +84,7 @@ def create_app(
         )
 
     telemetry = settings.telemetry == "on"
+    routes = [*router.routes, *watch.router.routes]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -131,14 +129,9 @@ def create_app(
         servers=[{"url": "/"}],
         telemetry={"tracing": telemetry, "metrics": telemetry, "logs": telemetry},
         lifespan=lifespan,
-        routes=[*router.routes, *watch.router.routes],
+        routes=routes,
         redirect_slashes=False,
-        exception_handlers={
-            TaskManagerError: problems.answer,
-            RequestValidationError: problems.answer,
-            ValidationError: problems.answer,
-            HTTPException: problems.answer,
-        },
+        exception_handlers=dict.fromkeys(problems.EXPECTED, problems.answer),
     )
     # The pages outside the document, where HEAD is no operation.
     for route in app.routes:
@@ -153,7 +146,9 @@ def create_app(
     # so for bodies that nobody needs.
     app.state.readers = set()
     app.state.drains = 0
-    app.add_middleware(TasksMiddleware, settings=settings)
+    # Telemetry hears of a route from the application's router alone.
+    called = [] if telemetry else routes
+    app.add_middleware(TasksMiddleware, settings=settings, routes=called)
     app.router.default = problems.no_route
     limited = settings.rate_limit is not None
     app.openapi = partial(  # type: ignore[method-assign]

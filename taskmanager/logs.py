@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 # Bytes that may wait to be written: some 15,000 lines.
 ROOM = 4 * 2**20
 # Seconds in which lines gather, so that one write does for many.
-PAUSE = 0.02
+PAUSE = 0.1
 # Seconds that the end waits for whoever reads, at most.
 PATIENCE = 0.2
 # Set when the process is about to end.

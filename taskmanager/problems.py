@@ -24,6 +24,8 @@ from taskmanager.schemas import PROBLEM
 from taskmanager.task_types import TASK_TYPES, Submission
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+# What has an answer of its own; all else is a fault of ours.
+EXPECTED = (TaskManagerError, RequestValidationError, ValidationError, HTTPException)
 # Nobody mends ten thousand faults of one request.
 MOST_FAULTS = 100
 # What the parameters of some task type have.
