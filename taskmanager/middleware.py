@@ -118,16 +118,13 @@ class TasksMiddleware:
         except ClientDisconnect:
             # Nobody is left to answer.
             pass
-        except problems.EXPECTED as error:
-            if exchange.started:
-                raise
-            await exchange.answer(error)
         except Exception as error:
             if exchange.started:
                 # Too late: the server logs it, and closes the
                 # connection.
                 raise
-            logger.exception("a request could not be answered")
+            if not isinstance(error, problems.EXPECTED):
+                logger.exception("a request could not be answered")
             await exchange.answer(error)
         finally:
             # uvicorn's send holds the scope. They must not be a cycle,

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 from unittest import mock
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import Depends, FastAPI, Request, Response, WebSocket
 from freezegun import freeze_time
 
 from taskmanager import executors, testing
@@ -469,6 +469,55 @@ async def test_a_stop_before_the_body_says_so() -> None:
         answer = await client.post("/tasks", json=SUM)
         assert answer.status_code == 503
         assert answer.json()["detail"] == "The server is shutting down."
+
+
+@pytest.mark.parametrize("telemetry", ["off", "on"])
+@pytest.mark.parametrize("path", ["/tasks", f"/tasks/{UNKNOWN}", "/health"])
+async def test_routes_of_tasks_are_called_directly_where_no_telemetry_listens(
+    telemetry: str, path: str
+) -> None:
+    async with running(telemetry=telemetry) as app:
+        scope = scope_of("GET", path)
+        await messages_of(app, scope)
+
+    # The application's router leaves itself in each scope.
+    is_direct = path != "/health" and telemetry == "off"
+    assert ("router" not in scope) is is_direct
+
+
+async def test_routes_of_ones_own_beside_those_of_tasks_are_fastapis() -> None:
+    class NotMineError(Exception):
+        pass
+
+    async def resource() -> AsyncIterator[str]:
+        yield "open"
+        closed.append("closed")
+
+    async def explain(request: Request, error: Exception) -> Response:
+        return Response("explained", 418)
+
+    closed: list[str] = []
+    async with running(rate_limit=10) as app, client_of(app) as client:
+        app.add_exception_handler(NotMineError, explain)
+
+        @app.patch("/tasks/{task_id}")
+        async def mine(
+            task_id: str, number: int, given: Annotated[str, Depends(resource)]
+        ) -> str:
+            if number < 0:
+                raise NotMineError
+            return given
+
+        answer = await client.patch("/tasks/1?number=1")
+        assert (answer.status_code, answer.json()) == (200, "open")
+        assert closed == ["closed"]
+        assert "ratelimit" in answer.headers
+
+        assert (await client.patch("/tasks/1?number=-1")).text == "explained"
+        assert (await client.patch("/tasks/1?number=x")).status_code == 400
+        refused = await client.put("/tasks/1")
+        assert refused.status_code == 405
+        assert refused.headers["allow"] == "DELETE, GET, PATCH"
 
 
 async def test_at_the_stop_a_route_of_ones_own_still_gets_its_body() -> None:
