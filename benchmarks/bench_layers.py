@@ -19,6 +19,7 @@ from typing import NamedTuple
 from benchmarks import contestants, load
 from benchmarks.harness import Bench, Figure
 from benchmarks.processes import Program, cpu_seconds_of, programs
+from taskmanager.logs import PAUSE
 
 CONNECTIONS = 16
 REFERENCE = "FastAPI, with the engine's types"
@@ -77,7 +78,7 @@ class Server:
         )
         load.until_done(self.port)
         # The log is written a moment later.
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(2 * PAUSE)
         taken = cpu_seconds_of(self.program.pid) - before
         return taken / len(latencies) * 1e6
 

@@ -22,6 +22,8 @@ from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
+from fastapi import FastAPI
+
 from benchmarks import load
 from benchmarks.harness import Bench, Figure
 
@@ -182,7 +184,40 @@ async def _by_the_next_turn() -> None:
     assert ended
 
 
+# The way to a route
+
+
+async def _ways(bench: Bench, short: FastAPI, plain: FastAPI) -> Shortcut:
+    """GET, past all of the application's layers; or not."""
+    (middleware,) = plain.user_middleware
+    middleware.kwargs["routes"] = ()
+    get_plain = await _getting(bench, plain)
+    get_short = await _getting(bench, short)
+    return Shortcut(get_plain, get_short, times=1)
+
+
+async def _getting(bench: Bench, app: FastAPI) -> Version:
+    status, body = await load.request(app, "POST", "/tasks", body=load.BODY)
+    bench.check(status == 202, "a submission was not accepted")
+    path = f"/tasks/{json.loads(body)['task_id']}"
+
+    async def get() -> None:
+        status, _ = await load.request(app, "GET", path)
+        bench.check(status == 200, "a task was not shown")
+
+    return get
+
+
 async def run(bench: Bench) -> None:
+    unlimited = {"rate_limit": None}
+    async with (
+        load.running(**unlimited) as (short, _),
+        load.running(**unlimited) as (plain, _),
+    ):
+        await _compare(bench, await _ways(bench, short, plain))
+
+
+async def _compare(bench: Bench, ways: Shortcut) -> None:
     shortcuts = {
         "an id without uuid.uuid4()": Shortcut(plain_id, short_id, times=1),
         "a timestamp kept for its millisecond": Shortcut(
@@ -200,6 +235,7 @@ async def run(bench: Bench) -> None:
         "a look in the next turn, before an Event is waited for": Shortcut(
             _by_an_event, _by_the_next_turn, times=1
         ),
+        "a route that the middleware calls, to GET a task": ways,
     }
     samples = {"a request": functools.partial(_request, bench)}
     for name, shortcut in shortcuts.items():
