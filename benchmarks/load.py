@@ -69,16 +69,27 @@ async def running(**changes: Any) -> AsyncIterator[tuple[FastAPI, TaskManager]]:
     del app.state.manager
 
 
+class _GatheringHandler(logging.FileHandler):
+    """Lines gather before they are written, as when they are served.
+
+    There, a thread writes them a moment later; here, that would be
+    while somebody else is measured.
+    """
+
+    def flush(self) -> None:
+        """Leave it to the file to write what it has."""
+
+
 @contextlib.contextmanager
 def logged() -> Iterator[None]:
-    """The engine's log, as it is served, into a file.
+    """The engine's log into a file, in the form in which it is served.
 
     Elsewhere, log lines are off.
     """
     engine = logging.getLogger("taskmanager")
     level = engine.level
-    with tempfile.TemporaryFile("w") as file:
-        handler = logging.StreamHandler(file)
+    with tempfile.TemporaryDirectory() as folder:
+        handler = _GatheringHandler(Path(folder, "log"))
         handler.setFormatter(JsonFormatter())
         engine.addHandler(handler)
         engine.setLevel(logging.INFO)
@@ -90,6 +101,7 @@ def logged() -> Iterator[None]:
             logging.disable(disabled)
             engine.setLevel(level)
             engine.removeHandler(handler)
+            handler.close()
 
 
 async def request(
