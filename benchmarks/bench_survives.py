@@ -54,6 +54,8 @@ TAKING_PART = [
 CONTESTANTS = [replace(each, standard=False) for each in TAKING_PART]
 
 JOBS = 100
+# Longer than it takes until a line of the engine's log is written.
+JOB_SECONDS = 0.25
 # Of all jobs, those that are done when something is killed.
 DONE_BEFORE = 0.4
 # Numbers of jobs that only show that all is running.
@@ -121,7 +123,7 @@ class Experiment:
         # The engine's own worker processes, which only compute.
         self.computes = worker and contestant.ours
 
-        self.seconds = bench.pick(0.05, 0.25)
+        self.seconds = JOB_SECONDS
         self.patience = bench.pick(2.0, PATIENCE)
         jobs = contestant.jobs(self.seconds)
         self.jobs = [next(jobs) for _ in range(bench.pick(10, JOBS))]
