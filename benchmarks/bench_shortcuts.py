@@ -22,9 +22,7 @@ from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
-from fastapi import FastAPI, Request
-from starlette.requests import ClientDisconnect
-from starlette.types import Message
+from fastapi import FastAPI
 
 from benchmarks import load
 from benchmarks.harness import Bench, Figure
@@ -186,29 +184,6 @@ async def _by_the_next_turn() -> None:
     assert ended
 
 
-# The body of a request
-
-
-async def _receive() -> Message:
-    return {"type": "http.request", "body": load.BODY, "more_body": False}
-
-
-async def plain_body() -> bytes:
-    return await Request({"type": "http"}, _receive).body()
-
-
-async def short_body() -> bytearray:
-    request = Request({"type": "http"}, _receive)
-    body = bytearray()
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            return body
-
-
 # The way to a route
 
 
@@ -260,7 +235,6 @@ async def _compare(bench: Bench, ways: Shortcut) -> None:
         "a look in the next turn, before an Event is waited for": Shortcut(
             _by_an_event, _by_the_next_turn, times=1
         ),
-        "a body that is no generator": Shortcut(plain_body, short_body, times=1),
         "a route that the middleware calls, to GET a task": ways,
     }
     samples = {"a request": functools.partial(_request, bench)}
