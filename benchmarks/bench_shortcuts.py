@@ -209,10 +209,9 @@ async def _getting(bench: Bench, app: FastAPI) -> Version:
 
 
 async def run(bench: Bench) -> None:
-    unlimited = {"rate_limit": None}
     async with (
-        load.running(**unlimited) as (short, _),
-        load.running(**unlimited) as (plain, _),
+        load.running(rate_limit=None) as (short, _),
+        load.running(rate_limit=None) as (plain, _),
     ):
         await _compare(bench, await _ways(bench, short, plain))
 

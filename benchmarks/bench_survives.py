@@ -123,9 +123,8 @@ class Experiment:
         # The engine's own worker processes, which only compute.
         self.computes = worker and contestant.ours
 
-        self.seconds = JOB_SECONDS
         self.patience = bench.pick(2.0, PATIENCE)
-        jobs = contestant.jobs(self.seconds)
+        jobs = contestant.jobs(JOB_SECONDS)
         self.jobs = [next(jobs) for _ in range(bench.pick(10, JOBS))]
         if self.computes:
             self.jobs = [
@@ -147,7 +146,7 @@ class Experiment:
         return "the worker" if self.worker else "the web process"
 
     def tell(self) -> Story:
-        with running(self.contestant, self.seconds, noted=True) as programs:
+        with running(self.contestant, JOB_SECONDS, noted=True) as programs:
             others = self.contestant.jobs(first=FIRST_OF_OTHERS)
             asyncio.run(programs.until_started(others))
             self.logs.append(programs.web.log)
