@@ -26,9 +26,9 @@ events      states that are pushed to whoever reads a stream of them
 accept      which form of an answer a client likes best
 schemas     what responses look like, for the OpenAPI document
 problems    errors become responses
+routing     checks what a route takes, and calls its endpoint
 middleware  the rate limit, then the body limit
 openapi     what FastAPI's document would leave out or get wrong
-routing     checks what a route takes, and calls its endpoint
 stopping    hears that the server is told to stop, in time to wake all
 watch       the routes of a task's events, of the board and its page
 api         create_app and its routes

@@ -84,7 +84,6 @@ def create_app(
         )
 
     telemetry = settings.telemetry == "on"
-    routes = [*router.routes, *watch.router.routes]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -129,7 +128,7 @@ def create_app(
         servers=[{"url": "/"}],
         telemetry={"tracing": telemetry, "metrics": telemetry, "logs": telemetry},
         lifespan=lifespan,
-        routes=routes,
+        routes=[*router.routes, *watch.router.routes],
         redirect_slashes=False,
         exception_handlers=dict.fromkeys(problems.EXPECTED, problems.answer),
     )
@@ -146,9 +145,7 @@ def create_app(
     # so for bodies that nobody needs.
     app.state.readers = set()
     app.state.drains = 0
-    # Telemetry hears of a route from the application's router alone.
-    called = [] if telemetry else routes
-    app.add_middleware(TasksMiddleware, settings=settings, routes=called)
+    app.add_middleware(TasksMiddleware, settings=settings)
     app.router.default = problems.no_route
     limited = settings.rate_limit is not None
     app.openapi = partial(  # type: ignore[method-assign]

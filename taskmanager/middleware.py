@@ -11,13 +11,12 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskmanager import events, problems
@@ -28,6 +27,7 @@ from taskmanager.errors import (
 )
 from taskmanager.manager import TaskManager
 from taskmanager.ratelimit import SlidingWindow, client_key
+from taskmanager.routing import PlainRoute
 from taskmanager.settings import Settings
 
 # What needs no engine, and the scripts of /docs.
@@ -67,11 +67,11 @@ class TasksMiddleware:
     the headers that are added here.
     """
 
-    def __init__(
-        self, app: ASGIApp, settings: Settings, routes: Sequence[BaseRoute] = ()
-    ) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.routes = routes
+        # Telemetry hears of a route from the application's router
+        # alone.
+        self.calls_routes = settings.telemetry == "off"
         self.told = False
         self.max_body = settings.max_body
         policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
@@ -151,29 +151,34 @@ class TasksMiddleware:
         # No other body is used.
         if scope.get("method") == "POST":
             exchange.limit = self.max_body
-        await self._call_route(scope, exchange.receive, exchange.send)
-
-    async def _call_route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the engine's own route, or else the application.
-
-        The application would come to the same route, past what answers
-        exceptions, as is done here, and past what closes dependencies,
-        of which no route has any (benchmarks: shortcuts).
-        """
-        for route in self.routes:
-            match, found = route.matches(scope)
-            if match is Match.FULL:
-                scope.update(found)
-                await route.handle(scope, receive, send)
-                return
-
-        await self.app(scope, receive, send)
+        app = self.app
+        if self.calls_routes:
+            app = _plain_route(scope) or app
+        await app(scope, exchange.receive, exchange.send)
 
 
 def address_of(scope: Scope) -> str | None:
     """The peer's address as the server reports it, if it does."""
     host, _ = scope.get("client") or (None, None)
     return host
+
+
+def _plain_route(scope: Scope) -> ASGIApp | None:
+    """What the application would call, where that is a PlainRoute.
+
+    The way there is left out: what answers exceptions, as is done here,
+    and what closes dependencies, of which such a route has none
+    (benchmarks: shortcuts).
+    """
+    for route in scope["app"].routes:
+        match, found = route.matches(scope)
+        if match is Match.FULL:
+            if not isinstance(route, PlainRoute):
+                return None
+            scope.update(found)
+            return route.handle
+
+    return None
 
 
 def _is_over(scope: Scope, manager: TaskManager) -> bool:

@@ -104,7 +104,7 @@ class Pipe:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for a line to be written does so on a busy machine."""
+    """A wait for lines is long enough for a busy machine."""
     monkeypatch.setattr(logs, "PATIENCE", 60)
 
 

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI, Request, Response, WebSocket
 from freezegun import freeze_time
+from starlette.routing import Route
 
 from taskmanager import executors, testing
 from taskmanager.api import create_app
@@ -518,6 +519,37 @@ async def test_routes_of_ones_own_beside_those_of_tasks_are_fastapis() -> None:
         refused = await client.put("/tasks/1")
         assert refused.status_code == 405
         assert refused.headers["allow"] == "DELETE, GET, PATCH"
+
+
+@pytest.mark.parametrize("telemetry", ["off", "on"])
+async def test_a_route_put_in_front_of_the_engines_replaces_it(telemetry: str) -> None:
+    async def mine(request: Request) -> Response:
+        return Response("mine")
+
+    async with running(telemetry=telemetry) as app, client_of(app) as client:
+        task_id = (await client.post("/tasks", json=SUM)).json()["task_id"]
+        app.router.routes.insert(0, Route("/tasks/{task_id}", mine))
+
+        answer = await client.get(f"/tasks/{task_id}")
+        assert answer.text == "mine"
+        assert answer.headers["cache-control"] == "no-store"
+        answer = await client.delete(f"/tasks/{task_id}")
+        assert answer.json()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("telemetry", ["off", "on"])
+async def test_a_route_that_is_taken_out_is_served_no_more(telemetry: str) -> None:
+    async with running(telemetry=telemetry) as app, client_of(app) as client:
+        task_id = (await client.post("/tasks", json=SUM)).json()["task_id"]
+        app.router.routes[:] = [
+            route
+            for route in app.routes
+            if getattr(route, "name", None) != "cancel_task"
+        ]
+
+        refused = await client.delete(f"/tasks/{task_id}")
+        assert refused.status_code == 405
+        assert (await client.get(f"/tasks/{task_id}")).status_code == 200
 
 
 async def test_at_the_stop_a_route_of_ones_own_still_gets_its_body() -> None:
