@@ -18,7 +18,10 @@ logger = logging.getLogger(__name__)
 
 # Bytes that may wait to be written: some 15,000 lines.
 ROOM = 4 * 2**20
-# Seconds in which lines gather, so that one write does for many.
+# Seconds in which lines gather after a write, so that the next does for
+# many: so long for each byte of it, and at most so long. One line after
+# a silence is written at once.
+PAUSE_A_BYTE = 1e-5
 PAUSE = 0.1
 # Seconds that the end waits for whoever reads, at most.
 PATIENCE = 0.2
@@ -108,7 +111,6 @@ class BackgroundStream:
     def _write_on(self) -> None:
         """Write what waits, for ever."""
         while True:
-            ENDING.wait(PAUSE)
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
                 data = bytes(self._waiting)
@@ -128,3 +130,4 @@ class BackgroundStream:
             # At the end this thread would wait for itself.
             if dropped and not ENDING.is_set():
                 logger.warning("%s lines of the log were dropped", dropped)
+            ENDING.wait(min(PAUSE, written * PAUSE_A_BYTE))

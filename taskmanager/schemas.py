@@ -5,11 +5,10 @@ Rule: TaskDict and Stats say what a task and the counts are; nothing
 here says it again.
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi.openapi.models import Example
-from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from pydantic import BaseModel, Field
 
 from taskmanager.task_types import TASK_TYPES
 
@@ -18,15 +17,15 @@ EVENTS = "text/event-stream"
 PROBLEM = "application/problem+json"
 
 
-class Fault(TypedDict):
+class Fault(BaseModel):
     """What is wrong, and where: in the body, or in which parameter."""
 
     detail: str
-    pointer: NotRequired[str]
-    parameter: NotRequired[str]
+    pointer: str = Field(default_factory=str)
+    parameter: str = Field(default_factory=str)
 
 
-class Problem(TypedDict):
+class Problem(BaseModel):
     """A problem document (RFC 9457).
 
     ``errors`` come with 400, ``violated-policies`` with 429.
@@ -37,10 +36,10 @@ class Problem(TypedDict):
     status: int
     detail: str
     code: str
-    errors: NotRequired[list[Fault]]
-    violated_policies: NotRequired[
-        Annotated[list[str], Field(alias="violated-policies")]
-    ]
+    errors: list[Fault] = Field(default_factory=list)
+    violated_policies: list[str] = Field(
+        default_factory=list, alias="violated-policies"
+    )
 
 
 # For each task type, a submission to try.

@@ -5,12 +5,14 @@ import io
 import json
 import logging
 import os
+import queue
 import select
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import TextIO
+from unittest import mock
 
 import pytest
 
@@ -139,6 +141,21 @@ def test_what_is_written_arrives_in_its_order(pipe: Pipe) -> None:
     for number in range(1000):
         pipe.background.write(f"{number}\n")
     assert [next(lines) for _ in range(1000)] == [str(n) for n in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("written", "pause"), [(2, 2e-5), (1000, 0.01), (20_000, logs.PAUSE)]
+)
+def test_the_more_is_written_the_longer_lines_gather(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, written: int, pause: float
+) -> None:
+    pauses: queue.SimpleQueue[float] = queue.SimpleQueue()
+    ending = mock.Mock(wait=pauses.put, is_set=lambda: False)
+    monkeypatch.setattr(logs, "ENDING", ending)
+
+    pipe.background.write("x" * (written - 1) + "\n")
+    assert len(next(pipe.lines())) == written - 1
+    assert pauses.get(timeout=20) == pytest.approx(pause)
 
 
 def test_lines_that_nobody_reads_are_dropped_and_counted(pipe: Pipe) -> None:
