@@ -68,6 +68,8 @@ CLIENTS = 32
 MANY_CLIENTS = 128
 # Seconds that the job takes whose client waits for it.
 SLOW_JOB = 0.25
+# Seconds until the last line must be in the log.
+PATIENCE = 10
 
 
 @dataclass
@@ -189,12 +191,15 @@ def _check_log(bench: Bench, running_now: Running, following: load.Job) -> None:
     if not (contestant.ours and contestant.log):
         return
 
+    expected = 2 * following.number
+    lines = 0
+    end = time.monotonic() + PATIENCE
     # What is written last comes a moment later.
-    time.sleep(0.1)
-    lines = len(re.findall('"from": ', running_now.web.said()))
+    while lines < expected and time.monotonic() < end:
+        time.sleep(0.05)
+        lines = len(re.findall('"from": ', running_now.web.said()))
     bench.check(
-        lines == 2 * following.number,
-        f"{lines} lines of {following.number} jobs are in the log",
+        lines == expected, f"{lines} lines of {following.number} jobs are in the log"
     )
 
 
