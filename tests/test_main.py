@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import pytest
 
 from benchmarks.load import environment
+from taskmanager import logs
 from taskmanager.logs import BackgroundStream
 from tests.helpers import project_root
 
@@ -290,6 +291,8 @@ def test_uvicorns_lines_are_written_in_the_background_too(
         unconfigured.setattr(access, "handlers", [on_stdout])
         unconfigured.setattr(access, "propagate", False)
 
+        # Long enough for a busy machine.
+        unconfigured.setattr(logs, "PATIENCE", 60)
         configure_logging()
         server.warning("hello")
         access.warning("a request")
