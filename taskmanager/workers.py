@@ -93,6 +93,8 @@ class WorkerPool:
                     # Something unforeseen ends this worker: its task
                     # must not stay "processing" for ever.
                     self._change_status(task, TaskStatus.FAILED, error=INTERNAL)
+                # Or an idle worker would hold it, with what it raised.
+                del handler
 
     async def _run_handler(self, task: Task) -> None:
         try:
