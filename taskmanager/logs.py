@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -19,9 +20,9 @@ logger = logging.getLogger(__name__)
 # Bytes that may wait to be written: some 15,000 lines.
 ROOM = 4 * 2**20
 # Seconds in which lines gather after a write, so that the next does for
-# many: so long for each byte of it, and at most so long. One line after
-# a silence is written at once.
-PAUSE_A_BYTE = 1e-5
+# many: at first, and at most. While lines come on it grows, and after a
+# silence a line is written at once.
+FIRST_PAUSE = 0.001
 PAUSE = 0.1
 # Seconds that the end waits for whoever reads, at most.
 PATIENCE = 0.2
@@ -85,6 +86,8 @@ class BackgroundStream:
 
         threading.Thread(target=self._write_on, daemon=True).start()
         atexit.register(self.finish)
+        # Called before that: from then on nothing gathers.
+        atexit.register(ENDING.set)
 
     def write(self, line: str) -> None:
         """Have a line written; at the end, wait for that."""
@@ -110,13 +113,20 @@ class BackgroundStream:
 
     def _write_on(self) -> None:
         """Write what waits, for ever."""
+        pause = FIRST_PAUSE
         while True:
             with self._changed:
+                if not self._waiting:
+                    pause = FIRST_PAUSE
                 self._changed.wait_for(lambda: self._waiting)
                 data = bytes(self._waiting)
 
             try:
                 written = os.write(self._descriptor, data)
+            except BlockingIOError:
+                # Somebody made the stream so. Its reader is slow.
+                written = 0
+                time.sleep(FIRST_PAUSE)
             except OSError:
                 # The reader is gone, or the disk is full.
                 written = len(data)
@@ -130,4 +140,5 @@ class BackgroundStream:
             # At the end this thread would wait for itself.
             if dropped and not ENDING.is_set():
                 logger.warning("%s lines of the log were dropped", dropped)
-            ENDING.wait(min(PAUSE, written * PAUSE_A_BYTE))
+            ENDING.wait(pause)
+            pause = min(2 * pause, PAUSE)

@@ -14,6 +14,7 @@ import time
 from uuid import UUID
 
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.routing import Match
@@ -69,9 +70,10 @@ class TasksMiddleware:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        # Telemetry hears of a route from the application's router
-        # alone.
-        self.calls_routes = settings.telemetry == "off"
+        # Not past a middleware that somebody put in between, nor past
+        # telemetry, which hears of a route from FastAPI's router.
+        is_next = isinstance(app, ExceptionMiddleware)
+        self.calls_routes = is_next and settings.telemetry == "off"
         self.told = False
         self.max_body = settings.max_body
         policy = f'"default";q={settings.rate_limit};w={settings.rate_window}'
@@ -85,16 +87,33 @@ class TasksMiddleware:
         path = _below_root_path(scope)
         exchange = _Exchange(scope, receive, send)
         manager = exchange.manager
-        is_script = path.startswith(SCRIPTS)
-        needs_engine = path not in DOCS and not is_script
-        if needs_engine:
-            exchange.headers.append((b"cache-control", b"no-store"))
         state = scope["app"].state
         if manager and state.sees_first:
             state.sees_first(scope)
             state.sees_first = None
         try:
-            if manager is None and needs_engine:
+            await self._answer(scope, exchange, path)
+        except asyncio.CancelledError:
+            # The one place where this is swallowed. At the stop,
+            # whoever waits for a body is cancelled, and answered here;
+            # a listing breaks off, and the server cancels a response
+            # that nobody reads, which is no error of ours.
+            if manager is None or not manager.stopping:
+                raise
+            if not exchange.started:
+                await exchange.answer(ShuttingDownError())
+        finally:
+            # uvicorn's send holds the scope. They must not be a cycle,
+            # which only the garbage collector frees.
+            scope.pop(SEND_ON, None)
+
+    async def _answer(self, scope: Scope, exchange: "_Exchange", path: str) -> None:
+        is_script = path.startswith(SCRIPTS)
+        needs_engine = path not in DOCS and not is_script
+        if needs_engine:
+            exchange.headers.append((b"cache-control", b"no-store"))
+        try:
+            if exchange.manager is None and needs_engine:
                 if not self.told:
                     self.told = True
                     logger.error(NOT_STARTED)
@@ -106,15 +125,6 @@ class TasksMiddleware:
                 await self._limited(scope, exchange, path)
             else:
                 await self.app(scope, exchange.receive, exchange.send)
-        except asyncio.CancelledError:
-            # The one place where this is swallowed. At the stop,
-            # whoever waits for a body is cancelled, and answered here;
-            # a listing breaks off, and the server cancels a response
-            # that nobody reads, which is no error of ours.
-            if manager is None or not manager.stopping:
-                raise
-            if not exchange.started:
-                await exchange.answer(ShuttingDownError())
         except ClientDisconnect:
             # Nobody is left to answer.
             pass
@@ -123,13 +133,7 @@ class TasksMiddleware:
                 # Too late: the server logs it, and closes the
                 # connection.
                 raise
-            if not isinstance(error, problems.EXPECTED):
-                logger.exception("a request could not be answered")
             await exchange.answer(error)
-        finally:
-            # uvicorn's send holds the scope. They must not be a cycle,
-            # which only the garbage collector frees.
-            del scope[SEND_ON]
 
     async def _limited(self, scope: Scope, exchange: "_Exchange", path: str) -> None:
         is_over = path.endswith("/events") and _is_over(scope, exchange.manager)

@@ -6,6 +6,7 @@ happened inside.
 """
 
 import asyncio
+import logging
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -30,6 +31,8 @@ EXPECTED = (TaskManagerError, RequestValidationError, ValidationError, HTTPExcep
 MOST_FAULTS = 100
 # What the parameters of some task type have.
 PARAMETERS = {name for each in TASK_TYPES for name in each.model_fields}
+
+logger = logging.getLogger(__name__)
 
 
 def problem(
@@ -120,6 +123,7 @@ async def answer(request: HTTPConnection, error: Exception) -> Response:
         case HTTPException(status_code=413):
             return problem(413, "body_too_large", error.detail)
         case _:
+            logger.error("a request could not be answered", exc_info=error)
             detail = "Something went wrong on our side; the log has the details."
             return problem(500, "internal_error", detail)
 
@@ -133,7 +137,7 @@ def _methods(request: HTTPConnection) -> list[str]:
     for route in request.app.routes:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE:
-            methods |= route.methods
+            methods.update(getattr(route, "methods", ()))
 
     # A mounted folder of files is no route of this path.
     return sorted(methods or {"GET", "HEAD"})

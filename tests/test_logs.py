@@ -1,5 +1,6 @@
 """The log: one JSON object a line, and nobody waits for its reader."""
 
+import atexit
 import contextlib
 import io
 import json
@@ -10,7 +11,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 from unittest import mock
 
@@ -143,19 +144,53 @@ def test_what_is_written_arrives_in_its_order(pipe: Pipe) -> None:
     assert [next(lines) for _ in range(1000)] == [str(n) for n in range(1000)]
 
 
-@pytest.mark.parametrize(
-    ("written", "pause"), [(2, 2e-5), (1000, 0.01), (20_000, logs.PAUSE)]
-)
-def test_the_more_is_written_the_longer_lines_gather(
-    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, written: int, pause: float
+def test_lines_gather_while_they_come_on_and_not_after_a_silence(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: queue.SimpleQueue[float] = queue.SimpleQueue()
-    ending = mock.Mock(wait=pauses.put, is_set=lambda: False)
+    go_on: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def wait(seconds: float) -> None:
+        pauses.put(seconds)
+        go_on.get(timeout=60)
+
+    ending = mock.Mock(wait=wait, is_set=lambda: False)
     monkeypatch.setattr(logs, "ENDING", ending)
 
-    pipe.background.write("x" * (written - 1) + "\n")
-    assert len(next(pipe.lines())) == written - 1
-    assert pauses.get(timeout=20) == pytest.approx(pause)
+    taken = []
+    pipe.background.write("first\n")
+    for _ in range(9):
+        taken.append(pauses.get(timeout=20))
+        pipe.background.write("it comes in the pause\n")
+        go_on.put(None)
+    assert taken[:3] == [0.001, 0.002, 0.004]
+    assert taken[-2:] == [logs.PAUSE, logs.PAUSE]
+
+    pause = pauses.get(timeout=20)
+    while pause > logs.FIRST_PAUSE:
+        go_on.put(None)
+        # Time for the thread to see that nothing comes.
+        time.sleep(0.01)
+        pipe.background.write("it comes after a silence\n")
+        pause = pauses.get(timeout=20)
+    go_on.put(None)
+
+
+def test_the_end_of_the_program_ends_a_pause(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(logs, "FIRST_PAUSE", 60)
+    registered: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", registered.append)
+    pipe: Pipe = request.getfixturevalue("pipe")
+    lines = pipe.lines()
+
+    pipe.background.write("at once\n")
+    assert next(lines) == "at once"
+    pipe.background.write("in a pause of a minute\n")
+    for function in reversed(registered):
+        function()
+    assert next(lines) == "in a pause of a minute"
 
 
 def test_lines_that_nobody_reads_are_dropped_and_counted(pipe: Pipe) -> None:
@@ -196,6 +231,20 @@ def test_after_that_lines_arrive_again(pipe: Pipe) -> None:
             # A line has room until the thread hears that it is written,
             # which may be after it is read.
             pipe.background.finish()
+
+
+def test_a_stream_that_does_not_block_loses_nothing_of_a_slow_reader(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def block_once(descriptor: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", write)
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "write", block_once)
+    pipe.background.write("kept\n")
+    assert next(pipe.lines()) == "kept"
 
 
 def test_what_no_encoding_has_is_written_as_an_escape(pipe: Pipe) -> None:

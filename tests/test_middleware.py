@@ -16,6 +16,7 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI, Request, Response, WebSocket
 from freezegun import freeze_time
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from taskmanager import executors, testing
@@ -550,6 +551,40 @@ async def test_a_route_that_is_taken_out_is_served_no_more(telemetry: str) -> No
         refused = await client.delete(f"/tasks/{task_id}")
         assert refused.status_code == 405
         assert (await client.get(f"/tasks/{task_id}")).status_code == 200
+
+
+async def test_a_middleware_put_in_between_is_not_passed_over() -> None:
+    class Refusing:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, *call: Any) -> None:
+            await Response("refused", 401)(*call)
+
+    async with running() as app, client_of(app) as client:
+        app.user_middleware.append(Middleware(Refusing))
+        assert (await client.get("/tasks")).status_code == 401
+
+
+async def test_an_engine_in_an_engine_answers() -> None:
+    async with running() as inner, running() as outer, client_of(outer) as client:
+        outer.mount("/inner", inner)
+        assert (await client.get("/inner/tasks")).json() == []
+
+
+async def test_at_the_stop_who_does_not_read_an_error_is_no_error() -> None:
+    async def reads_nothing(message: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with running() as app:
+        receive = receive_from(b"", asyncio.Event())
+        answering = asyncio.create_task(
+            app(scope_of("GET", "/tasks/no-uuid"), receive, reads_nothing)
+        )
+        await settle()
+        app.state.stop()
+        answering.cancel()
+        await answering
 
 
 async def test_at_the_stop_a_route_of_ones_own_still_gets_its_body() -> None:

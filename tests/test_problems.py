@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 import pytest
-from fastapi import Request
+from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 
 from taskmanager import errors, problems
@@ -646,7 +646,36 @@ async def test_a_fault_of_ours_is_500_and_tells_nothing(
             for record in caplog.records
             if record.levelname == "ERROR"
         }
-        assert told == {("taskmanager.middleware", "a request could not be answered")}
+        assert told == {("taskmanager.problems", "a request could not be answered")}
+
+
+async def test_what_a_route_of_ones_own_refuses_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as app, client_of(app) as client:
+
+        @app.get("/mine")
+        async def mine() -> None:
+            raise HTTPException(403, "not you")
+
+        answer = await client.get("/mine")
+        assert answer.status_code == 500
+        assert answer.json()["detail"].endswith("the log has the details.")
+        assert "403: not you" in caplog.text
+
+
+async def test_405_beside_a_router_that_is_included() -> None:
+    router = APIRouter()
+
+    @router.get("/mine")
+    async def mine() -> str:
+        return "mine"
+
+    async with running() as app, client_of(app) as client:
+        app.include_router(router, prefix="/tasks")
+        refused = await client.put("/tasks/mine")
+        assert refused.status_code == 405
+        assert refused.headers["allow"] == "DELETE, GET"
 
 
 BEFORE_3_13 = {
