@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import threading
-import time
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -126,7 +125,8 @@ class BackgroundStream:
             except BlockingIOError:
                 # Somebody made the stream so. Its reader is slow.
                 written = 0
-                time.sleep(FIRST_PAUSE)
+                with self._changed:
+                    self._changed.wait(FIRST_PAUSE)
             except OSError:
                 # The reader is gone, or the disk is full.
                 written = len(data)
