@@ -17,6 +17,11 @@ EVENTS = "text/event-stream"
 PROBLEM = "application/problem+json"
 
 
+# Models, since pydantic makes the schema of a TypedDict anew for each
+# response that has it, and a start would take longer. A default would
+# stand in the document; a default_factory does not.
+
+
 class Fault(BaseModel):
     """What is wrong, and where: in the body, or in which parameter."""
 
