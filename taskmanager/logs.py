@@ -123,7 +123,8 @@ class BackgroundStream:
             try:
                 written = os.write(self._descriptor, data)
             except BlockingIOError:
-                # Somebody made the stream so. Its reader is slow.
+                # Somebody made the stream so, and its reader is slow.
+                # At the end no pause would give it time.
                 written = 0
                 with self._changed:
                     self._changed.wait(FIRST_PAUSE)

@@ -104,7 +104,8 @@ class TasksMiddleware:
                 await exchange.answer(ShuttingDownError())
         finally:
             # uvicorn's send holds the scope. They must not be a cycle,
-            # which only the garbage collector frees.
+            # which only the garbage collector frees. An engine mounted
+            # in this one has taken it out before.
             scope.pop(SEND_ON, None)
 
     async def _answer(self, scope: Scope, exchange: "_Exchange", path: str) -> None:

@@ -585,6 +585,7 @@ async def test_at_the_stop_who_does_not_read_an_error_is_no_error() -> None:
         app.state.stop()
         answering.cancel()
         await answering
+        assert not answering.cancelled()
 
 
 async def test_at_the_stop_a_route_of_ones_own_still_gets_its_body() -> None:
